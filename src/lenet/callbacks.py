@@ -1,0 +1,112 @@
+"""What a run reports while it goes on: metrics.csv, TensorBoard, the line per epoch, examples per second."""
+
+import logging
+import math
+import time
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from lenet.classifier import Classifier
+from lenet.data import Batch, epoch_seed
+from lenet.errors import Diverged
+from lenet.runs import Row, RunDirectory
+
+log = logging.getLogger(__name__)
+
+POINTS_PER_EPOCH = 5  # of train/loss within an epoch, as in the book's plot
+
+
+class SeedEpochs(L.Callback):
+    """Dropout and augmentation of an epoch start from (seed, epoch), so a resumed run draws the same as any other."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        torch.manual_seed(epoch_seed(self.seed, trainer.current_epoch, "noise"))
+
+
+class Throughput(L.Callback):
+    """Training images per second as the book counts them: all steps, but neither loading of data nor evaluation."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.seconds = 0.0
+
+    @property
+    def examples_per_sec(self) -> float:
+        return self.images / self.seconds if self.seconds else 0.0
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        self.images += len(batch[1]) * trainer.world_size
+        self.seconds += time.perf_counter() - self._started
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if pl_module.device.type == "cuda":  # steps are launched ahead of the device: count what is still under way
+            started = time.perf_counter()
+            torch.cuda.synchronize(pl_module.device)
+            self.seconds += time.perf_counter() - started
+
+
+class EpochLog(L.Callback):
+    """A row of metrics.csv, a point of each curve in TensorBoard and a line of text for every epoch.
+
+    In TensorBoard the x-axis is the epoch, counted from 1, so that runs with different batch sizes line up; the loss
+    within an epoch, a running mean as in the book's plot, has the number of images seen.
+
+    Raises:
+        Diverged: the training loss is not finite.
+    """
+
+    def __init__(self, run: RunDirectory, logger: TensorBoardLogger, rows: list[Row], every: int | None) -> None:
+        """`rows` are those of earlier epochs; `every` is the number of batches between two points within an epoch."""
+        self.run, self.logger, self.rows, self.every = run, logger, rows, every
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        batches = int(trainer.num_training_batches)
+        if (batch_idx + 1) % (self.every or max(1, batches // POINTS_PER_EPOCH)):
+            return
+        assert isinstance(pl_module, Classifier)
+        loss = pl_module.train_totals.compute()["loss"]
+        self._check(loss, trainer)
+        seen = (trainer.current_epoch * batches + batch_idx + 1) * pl_module.config.data.batch_size
+        self.logger.log_metrics({"train/loss_within_epoch": loss}, seen)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        # Lightning asks the callbacks before the module, so the module has not published these yet.
+        metrics = {f"train/{name}": value for name, value in pl_module.train_totals.compute().items()}
+        metrics |= {name: value for name, value in pl_module.metrics.items() if name.startswith("val/")}
+        self._check(metrics["train/loss"], trainer)
+        lr = trainer.optimizers[0].param_groups[0]["lr"]
+        epoch = trainer.current_epoch + 1
+        self.rows.append({"epoch": epoch, "lr": lr, **metrics})
+        self.run.write_metrics(self.rows)
+        self.logger.log_metrics({"lr": lr, **metrics}, epoch)
+        shown = "  ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in metrics.items())
+        seconds = time.perf_counter() - self.started
+        log.info("epoch %d/%s  %s  %.1f s", epoch, trainer.max_epochs, shown, seconds)
+
+    @staticmethod
+    def _check(loss: float, trainer: L.Trainer) -> None:
+        if not math.isfinite(loss):
+            lr = trainer.optimizers[0].param_groups[0]["lr"]
+            raise Diverged(
+                f"the training loss became {loss} in epoch {trainer.current_epoch + 1} at a learning rate of {lr:g}; "
+                "try a smaller optimizer.lr"
+            )

@@ -1,0 +1,57 @@
+"""best.ckpt and last.ckpt: written whole or not at all, and read without running anybody's code."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from lenet.errors import BadInput
+from lenet.runs import RunDirectory, write_atomically
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning stages a checkpoint in another file system and does not sync it; this one replaces it in place."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(path), content.getvalue())
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        return load_checkpoint(Path(path), map_location)
+
+
+def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """A checkpoint's content: tensors and plain Python values, never code.
+
+    Raises:
+        BadInput: there is none, it is truncated, or it holds something that would have to be executed.
+    """
+    try:
+        content = torch.load(path, map_location=map_location, weights_only=True)
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: no such checkpoint") from error
+    except Exception as error:  # torch raises whatever its unpickler and its zip reader raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadInput(f"{path}: not a whole checkpoint of ours ({reason})") from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise BadInput(f"{path}: not a checkpoint of ours (no state_dict)")
+    return content
+
+
+def checkpoint_callbacks(run: RunDirectory, validates: bool) -> list[ModelCheckpoint]:
+    """Keep the weights of the last epoch, and of the first epoch with the highest val/acc."""
+    settings: dict[str, Any] = {
+        "dirpath": run.checkpoints,
+        "save_on_train_epoch_end": True,  # after everything else, so that a resumed run starts with a new epoch
+        "enable_version_counter": False,
+    }
+    last = ModelCheckpoint(filename="last", **settings)
+    best = ModelCheckpoint(filename="best", monitor="val/acc", mode="max", **settings)
+    return [best, last] if validates else [last]

@@ -1,0 +1,218 @@
+"""From Hydra to a checked Config, and from an error to one line. Imports no torch."""
+
+import difflib
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_type_hints
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
+
+from lenet.config import Config
+from lenet.errors import BadInput, Diverged
+from lenet.runs import RunDirectory, timestamp
+from lenet.validation import validate
+
+ConfigStore.instance().store("schema", Config)
+
+# What a resumed run may change without becoming another run.
+RESUMABLE = (
+    "trainer.max_epochs",
+    "trainer.enable_progress_bar",
+    "trainer.accelerator",
+    "trainer.devices",
+    "data.root",
+    "threads",
+    "tags",
+)
+
+
+def config_from(composed: DictConfig) -> Config:
+    """The checked config of this job: what Hydra composed or, with `resume`, what the run directory says.
+
+    Raises:
+        BadInput: a value is not legal, or `resume` goes with a key that would make it another run.
+    """
+    if composed.resume is not None:
+        overrides = list(HydraConfig.get().overrides.task)
+        return resumed_config(composed.resume, overrides)
+    # Hydra's +key=value adds keys to a typed config; the schema refuses them.
+    config = OmegaConf.to_object(OmegaConf.merge(Config, OmegaConf.to_container(composed)))
+    assert isinstance(config, Config)
+    validate(config)
+    return config
+
+
+def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
+    """The config of the run in `directory`, with the few keys of `overrides` that a run may change."""
+    saved = RunDirectory(directory).read_config()
+    overrides = [override for override in overrides if not override.startswith("resume=")]
+    for override in overrides:
+        if override.split("=")[0] not in RESUMABLE:
+            raise BadInput(
+                f"{override}: a resumed run keeps its config; beside resume only {', '.join(RESUMABLE)} may be "
+                "given. Start a new run to change anything else"
+            )
+    changed = OmegaConf.merge(OmegaConf.structured(saved), OmegaConf.from_dotlist(list(overrides)))
+    config = OmegaConf.to_object(changed)
+    assert isinstance(config, Config)
+    validate(config)
+    longer = config.trainer.max_epochs != saved.trainer.max_epochs
+    if longer and config.schedule.name != "constant":
+        raise BadInput(
+            f"trainer.max_epochs={config.trainer.max_epochs}: the schedule {config.schedule.name} ends with epoch "
+            f"{saved.trainer.max_epochs}; only a run with schedule.name=constant can be made longer"
+        )
+    return config
+
+
+def run_path(config: Config) -> Path:
+    """runs/<name>/<time> for one run; for a job of a sweep, or with hydra.run.dir, where Hydra says."""
+    output = Path(HydraConfig.get().runtime.output_dir)
+    if output != Path(HydraConfig.get().runtime.cwd):
+        return output
+    return Path("runs") / config.name / timestamp()
+
+
+class JobFailed(BaseException):
+    """Carries a job's error past Hydra, which would print a line of its own about an Exception."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+@contextmanager
+def job() -> Iterator[None]:
+    """The body of a Hydra main function. In a sweep Hydra has to see a job's error; alone, `run` reports it."""
+    try:
+        yield
+    except Exception as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise
+        raise JobFailed(error) from error
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Call a Hydra main function; turn every error that a user can mend into one line and an exit code.
+
+    Exit codes: 2 for bad input, 1 for a run that failed, 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    for_developers = "HYDRA_FULL_ERROR" in os.environ
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
+    quiet()
+    try:
+        main()
+    except (Exception, JobFailed) as error:
+        if for_developers:
+            raise
+        cause = error.error if isinstance(error, JobFailed) else error
+        print(f"error: {describe(cause)}", file=sys.stderr)
+        sys.exit(2 if isinstance(cause, BadInput | HydraException | OmegaConfBaseException) else 1)
+    except BaseException as error:
+        if not hasattr(error, "exit_code"):
+            raise
+        print(f"interrupted by {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def quiet() -> None:
+    """Log to the terminal without breaking a progress bar, and leave out warnings that ask for nothing."""
+
+    class Terminal(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tqdm.write(self.format(record), file=sys.stdout)
+
+    logger = logging.getLogger("lenet")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [Terminal()]
+    logger.propagate = False  # Hydra gives the root logger a handler of its own
+    # Batches are single indexing expressions, so data loading needs no workers.
+    warnings.filterwarnings("ignore", "The '.*dataloader' does not have many workers")
+    # With a batch of everything, or ten, there are fewer batches than Lightning likes to log.
+    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
+    # Lightning 2.6 asks torch for its trees in a way that torch will drop; its next minor release does not.
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.. is deprecated")
+    # The run directory is ours, and a resumed run finds its checkpoints there.
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+
+
+def describe(error: BaseException) -> str:
+    """One line that names the key, the value and the remedy."""
+    if isinstance(error, BadInput | Diverged):
+        return str(error)
+    if isinstance(error, MissingConfigException):
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        options = ", ".join(error.options or [])
+        return f"{group}={choice}: there is no such choice; {f'take {options}' if options else 'leave it out'}"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override}: not understood; write key=value, with the value in quotes if it has special characters"
+        )
+    text = f"{error}\n{error.__cause__ or ''}"
+    if several := re.search(r"Ambiguous value for argument '((.*?)=(.*))'", text):
+        return (
+            f"{several[1]}: several values; add -m for a run with each, or write {several[2]}=[{several[3]}] for a list"
+        )
+    full_key = re.search(r"full_key: (\S+)", text)
+    if full_key and re.search(r"Key '.*' (?:is )?not in ", text):
+        return _unknown_key(full_key[1])
+    if merging := re.search(r"Error merging override ([^=]+)=(.*)", text):
+        return f"{merging[1]}={merging[2]}: {_remedy(merging[1])}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if full_key:
+        return f"{full_key[1]}: {lines[0]}"
+    return "; ".join(dict.fromkeys(lines)) or type(error).__name__
+
+
+def schema(node: Any = Config, prefix: str = "") -> dict[str, Any]:
+    """Every key, such as data.augment.shift, with its type; a group of keys has a dataclass."""
+    found = {}
+    for name, kind in get_type_hints(node).items():
+        found[prefix + name] = kind
+        if is_dataclass(kind):
+            found |= schema(kind, f"{prefix}{name}.")
+    return found
+
+
+def _remedy(key: str) -> str:
+    kind = schema().get(key)
+    if is_dataclass(kind):
+        inner = [name for name in schema() if name.startswith(f"{key}.")]
+        return f"a group of keys, not a value; set {', '.join(inner)}"
+    kinds: dict[Any, str] = {
+        int: "give an integer",
+        float: "give a number",
+        bool: "give true or false",
+        str: "give a word",
+        list[int]: "give a list of integers, such as [6,16]",
+        list[float]: "give a list of numbers, such as [0.9,0.999]",
+        list[str]: "give a list of words, such as [a,b]",
+    }
+    members = (
+        [member for member in get_args(kind) if member is not type(None)] if isinstance(kind, UnionType) else [kind]
+    )
+    null = " or null" if type(None) in get_args(kind) and isinstance(kind, UnionType) else ""
+    return " or ".join(kinds.get(member, "give a legal value") for member in members).replace(" or give", " or") + null
+
+
+def _unknown_key(key: str) -> str:
+    known = [name for name, kind in schema().items() if not is_dataclass(kind)]
+    # Compared by the last part first: people know the word and mistake its group or its spelling.
+    words = {name.rsplit(".", 1)[-1]: name for name in reversed(known)}
+    close = [words[word] for word in difflib.get_close_matches(key.rsplit(".", 1)[-1], list(words), 2)]
+    close = close or difflib.get_close_matches(key, known, 2)
+    hint = f"did you mean {' or '.join(close)}?" if close else "scripts/train.py --cfg job shows all keys"
+    return f"{key}: no such key; {hint}"

@@ -1,0 +1,110 @@
+"""The whole run as data: every key with its type, its default, its unit and a line of meaning.
+
+Hydra composes `conf/` over this schema, so the YAML files hold only what differs. The defaults are the recipe of the
+LeNet chapter of d2l, with 20 % of the training images held out for validation. `lenet.validation` says which values
+are legal. Nothing here imports torch, and nothing names code: a config from a stranger cannot run anything.
+"""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Augment:
+    """Random changes to each training image, drawn anew every epoch."""
+
+    shift: int = 0  # pixels; each image moves by up to this many, up or down and left or right
+    flip: bool = False  # mirror each image left to right with probability 1/2
+
+
+@dataclass
+class Data:
+    """The images. A pixel p of 0..255 reaches the net as (p / 255 - mean) / std."""
+
+    name: str = "fashion_mnist"  # fashion_mnist | mnist
+    # Folder of the data files, laid out as torchvision does; made if absent.
+    root: str = field(default_factory=lambda: os.environ.get("LENET_DATA", "data"))
+    batch_size: int = 256  # images per update
+    val_fraction: float = 0.2  # share of the 60,000 training images held out; 0 trains on all of them
+    split_seed: int = 0  # which images are held out; nothing else depends on it, and it on nothing else
+    shuffle: bool = True  # a new order every epoch, a function of seed and epoch alone
+    drop_last: bool = False  # leave out the last, smaller batch of an epoch
+    mean: float = 0.0  # in units of 0..1 pixels; Fashion-MNIST 0.2860, MNIST 0.1307
+    std: float = 1.0  # likewise; Fashion-MNIST 0.3530, MNIST 0.3081
+    pad: int = 0  # pixels of background added on every side; 2 gives the paper's 32x32
+    augment: Augment = field(default_factory=Augment)
+
+
+@dataclass
+class Model:
+    """The parametric LeNet: convolution, activation, pooling, repeated; then fully connected layers."""
+
+    kind: str = "lenet"  # lenet
+    conv_channels: list[int] = field(default_factory=lambda: [6, 16])  # output maps of each convolution layer
+    kernel_size: Any = 5  # pixels; one integer for all convolution layers, or a list with one for each
+    padding: Any = field(default_factory=lambda: [2, 0])  # pixels; likewise
+    activation: str = "sigmoid"  # sigmoid | tanh | scaled_tanh | relu | leaky_relu | gelu | silu
+    pool: str = "avg"  # avg | max | conv (a learned 2x2 convolution of stride 2)
+    norm: str = "none"  # none | batch (after every hidden layer's weights, whose bias it replaces)
+    fc_sizes: list[int] = field(default_factory=lambda: [120, 84])  # units of each hidden fully connected layer
+    dropout: float = 0.0  # probability, after every hidden fully connected layer
+    init: str = "xavier_uniform"  # xavier_uniform | default (the framework's) | kaiming | lecun | normal
+    init_std: float = 0.01  # standard deviation of the weights under init=normal
+
+
+@dataclass
+class Optimizer:
+    name: str = "sgd"  # sgd | adam | adamw
+    lr: float = 0.9  # the peak, where the schedule has one
+    momentum: float = 0.0  # sgd
+    nesterov: bool = False  # sgd, with momentum
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])  # adam, adamw: decay of the two running means
+    weight_decay: float = 0.0  # L2 in the gradient for sgd and adam, decoupled for adamw; on weights and biases
+
+
+@dataclass
+class Schedule:
+    """The learning rate over a run, changed after every update."""
+
+    name: str = "constant"  # constant | one_cycle (up, then down to almost 0) | cosine (down to 0)
+    warmup: float = 0.3  # one_cycle: share of the updates spent going up
+
+
+@dataclass
+class Trainer:
+    """Arguments of the Lightning Trainer, under its own names. `docs` of Lightning say more about each."""
+
+    max_epochs: int = 10
+    accelerator: str = "auto"  # auto | cpu | gpu | mps | tpu
+    devices: int | str = "auto"  # how many, or which: "0,1"
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"  # 32-true | 16-mixed | bf16-mixed | 64-true ...
+    deterministic: bool = False  # on a GPU: only algorithms that repeat to the last bit; a CPU always does
+    log_every_n_steps: int | None = None  # updates between two points of train/loss; null: five times an epoch
+    gradient_clip_val: float | None = None  # largest norm of the gradient
+    accumulate_grad_batches: int = 1  # batches per update
+    fast_dev_run: bool = False  # one batch of everything, to see whether it runs
+    limit_train_batches: int | float | None = None  # batches, or a share of them, per epoch; null: all
+    limit_val_batches: int | float | None = None
+    limit_test_batches: int | float | None = None
+    enable_progress_bar: bool = True  # shown on a terminal only
+
+
+@dataclass
+class Config:
+    """One run. `src/lenet/train.py` is a function of this and of nothing else."""
+
+    name: str = "lenet"  # the run directory is runs/<name>/<time>; the dashboard shows the same
+    tags: list[str] = field(default_factory=list)  # free words, kept in the result
+    seed: int = 0  # weights, order of the data, dropout, augmentation
+    test_on: str = "best"  # weights the test set sees: best (by val/acc) | last
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    trainer: Trainer = field(default_factory=Trainer)
+    compile: bool = False  # torch.compile of the net; worth it for runs of many minutes
+    threads: int | None = None  # of one operation on the CPU; null: one per core
+    resume: str | None = None  # a run directory to go on with, from its last checkpoint

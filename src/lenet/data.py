@@ -1,0 +1,201 @@
+"""MNIST and Fashion-MNIST: IDX files to tensors to a LightningDataModule.
+
+The images stay uint8 in memory, on the GPU when there is one, and are fetched, normalised and augmented a batch at a
+time: no worker processes, no per-image Python.
+"""
+
+import functools
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lenet import config, fetch
+from lenet.errors import BadInput
+from lenet.geometry import CLASSES, IMAGE_SIDE
+
+CLASS_NAMES = {
+    "fashion_mnist": [
+        "t-shirt", "trouser", "pullover", "dress", "coat",
+        "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    ],
+    "mnist": [str(digit) for digit in range(10)],
+}  # fmt: skip
+
+# Evaluation keeps no activations for a backward pass, so a batch may be larger than a training batch.
+EVALUATION_BATCH = 1000
+
+Batch = tuple[Tensor, Tensor]  # images and labels
+
+
+def epoch_seed(seed: int, epoch: int, purpose: str) -> int:
+    """A seed of 63 bits for one purpose in one epoch: everything random is a function of (seed, epoch)."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {epoch} {purpose}".encode()).digest()[:8], "big") >> 1
+
+
+def parse_idx(content: bytes, dimensions: int) -> Tensor:
+    """An IDX file of unsigned bytes as a uint8 tensor.
+
+    Raises:
+        ValueError: the content is no IDX file of that many dimensions, or shorter or longer than its header says.
+    """
+    header = 4 + 4 * dimensions
+    if len(content) < header or content[:4] != bytes([0, 0, 8, dimensions]):
+        raise ValueError(f"no IDX file of unsigned bytes in {dimensions} dimensions")
+    shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, header, 4)]
+    size = functools.reduce(lambda a, b: a * b, shape)
+    if len(content) != header + size:
+        raise ValueError(f"{len(content)} bytes where the header says {header + size}")
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=header).reshape(shape)
+
+
+@functools.lru_cache(maxsize=4)
+def load(name: str, root: str, part: str) -> Batch:
+    """Images (n, 1, 28, 28) as uint8 and labels (n,) as int64, of the official `train` or `t10k` part.
+
+    Loaded once per process. Call `fetch.fetch` first. Treat the tensors as constants.
+    """
+    files = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+    try:
+        images, labels = (parse_idx(fetch.read(name, root, file), 3 - 2 * i) for i, file in enumerate(files))
+    except OSError as error:
+        raise BadInput(f"data.root={root}: {error.filename} cannot be read ({error.strerror})") from error
+    assert images.shape[1:] == (IMAGE_SIDE, IMAGE_SIDE)
+    assert len(images) == len(labels)
+    assert labels.max() < CLASSES
+    return images.unsqueeze(1), labels.long()
+
+
+def split(size: int, val_fraction: float, split_seed: int) -> tuple[Tensor, Tensor]:
+    """Indices of the training and of the validation images: disjoint, together all of them."""
+    generator = torch.Generator().manual_seed(split_seed)
+    order = torch.randperm(size, generator=generator)
+    held_out = round(size * val_fraction)
+    return order[held_out:], order[:held_out]
+
+
+def normalise(images: Tensor, mean: float, std: float, pad: int) -> Tensor:
+    """uint8 (n, 1, h, w) to float32 (n, 1, h + 2 pad, w + 2 pad): (pixel / 255 - mean) / std, the border background."""
+    if pad:
+        images = F.pad(images, [pad] * 4)
+    pixels = images.float().div_(255)
+    return pixels if (mean, std) == (0, 1) else pixels.sub_(mean).div_(std)
+
+
+def augment(images: Tensor, shift: int, flip: bool) -> Tensor:
+    """Move and mirror each image by its own random amount, drawn from the device's generator; the gaps are background.
+
+    Args:
+        images: uint8, (n, 1, h, w).
+        shift: pixels, the largest move along either axis.
+        flip: mirror left to right with probability 1/2.
+    """
+    n, _, height, width = images.shape
+    device = images.device
+    moves = torch.randint(0, 2 * shift + 1, (2, n, 1), device=device)
+    rows = torch.arange(height, device=device) + moves[0]
+    columns = torch.arange(width, device=device) + moves[1]
+    if flip:
+        mirrored = torch.rand(n, 1, device=device) < 0.5
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    padded = F.pad(images, [shift] * 4)
+    image = torch.arange(n, device=device)[:, None, None]
+    return padded[image, 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+
+
+class Images(Dataset[Batch]):
+    """Images and labels in memory; a batch is one indexing expression (`__getitems__`, which DataLoader prefers)."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.images[index], self.labels[index]
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        where = torch.tensor(indices, device=self.images.device)
+        return self.images[where], self.labels[where]
+
+
+class EpochOrder(Sampler[int]):
+    """Every index once, in an order that is a function of (seed, epoch) alone. Lightning calls `set_epoch`."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.seed, self.epoch = size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch, "order"))
+        yield from torch.randperm(self.size, generator=generator).tolist()
+
+
+def _whole_batch(batch: Any) -> Any:
+    return batch  # __getitems__ has already made a batch of it
+
+
+class ImageData(L.LightningDataModule):
+    """The official training set, split into training and validation, and the official test set.
+
+    Batches arrive as float32 (n, 1, side, side), normalised, and int64 (n,).
+    """
+
+    def __init__(self, data: config.Data, seed: int) -> None:
+        super().__init__()
+        self.data, self.seed = data, seed
+
+    def prepare_data(self) -> None:
+        fetch.fetch(self.data.name, self.data.root)
+
+    def setup(self, stage: str) -> None:
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        # Half a hundred megabytes: on a GPU there is no need to copy them batch by batch.
+        images, labels = (t.to(device) for t in load(self.data.name, self.data.root, "train"))
+        training, validation = split(len(labels), self.data.val_fraction, self.data.split_seed)
+        # Without validation the files' own order stands.
+        self.training = Images(images[training], labels[training]) if len(validation) else Images(images, labels)
+        self.validation = Images(images[validation], labels[validation])
+        self.test = Images(*(t.to(device) for t in load(self.data.name, self.data.root, "t10k")))
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        sampler = EpochOrder(len(self.training), self.seed) if self.data.shuffle else None
+        return self._loader(self.training, self.data.batch_size, sampler, self.data.drop_last)
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        return self._loader(self.validation, EVALUATION_BATCH) if len(self.validation) else []
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self._loader(self.test, EVALUATION_BATCH)
+
+    @staticmethod
+    def _loader(
+        images: Images, batch_size: int, sampler: Sampler[int] | None = None, drop_last: bool = False
+    ) -> DataLoader[Batch]:
+        return DataLoader(
+            images,
+            batch_size,
+            sampler=sampler,
+            drop_last=drop_last,
+            collate_fn=_whole_batch,
+            # Its own, so that starting an iterator draws nothing from the generator of dropout and augmentation.
+            generator=torch.Generator(),
+        )
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        images, labels = batch
+        change = self.data.augment
+        if self.trainer is not None and self.trainer.training and (change.shift or change.flip):
+            images = augment(images, change.shift, change.flip)
+        return normalise(images, self.data.mean, self.data.std, self.data.pad), labels

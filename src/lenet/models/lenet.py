@@ -1,0 +1,82 @@
+"""The parametric LeNet. With its defaults it is the net of d2l's LeNet chapter."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from lenet.config import Model
+from lenet.geometry import ACTIVATIONS, CLASSES, IMAGE_SIDE, per_layer
+
+
+class ScaledTanh(nn.Module):
+    """1.7159 tanh(2a/3), so that f(1) = 1 and f(-1) = -1 (LeCun et al. 1998, appendix A)."""
+
+    def forward(self, a: Tensor) -> Tensor:
+        return 1.7159 * torch.tanh(2 / 3 * a)
+
+
+class LeNet(nn.Sequential):
+    """Convolution, activation, pooling, repeated; then fully connected layers. Maps (n, 1, h, w) to logits (n, 10).
+
+    Layers have the names of the paper, continued where the net is deeper: c1 s2 c3 s4 c5 f6 output. The first hidden
+    fully connected one is a C layer, since its window is the whole map. The config is taken to be legal
+    (`lenet.validation`); a net too large for the memory raises RuntimeError.
+    """
+
+    def __init__(self, model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> None:
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        bias = model.norm == "none"  # batch normalisation brings its own
+        count = len(model.conv_channels)
+        kernels = per_layer("model.kernel_size", model.kernel_size, count)
+        paddings = per_layer("model.padding", model.padding, count)
+        maps, number = 1, 1
+        for width, kernel, padding in zip(model.conv_channels, kernels, paddings, strict=True):
+            layers[f"c{number}"] = nn.Conv2d(maps, width, kernel, padding=padding, bias=bias)
+            if model.norm == "batch":
+                layers[f"norm{number}"] = nn.BatchNorm2d(width)
+            layers[f"act{number}"] = activation(model.activation)
+            layers[f"s{number + 1}"] = pool(model.pool, width)
+            side = (side + 2 * padding - kernel + 1) // 2
+            maps, number = width, number + 2
+        layers["flatten"] = nn.Flatten()
+        features = maps * side**2
+        for index, units in enumerate(model.fc_sizes):
+            layers[f"{'f' if index else 'c'}{number}"] = nn.Linear(features, units, bias=bias)
+            if model.norm == "batch":
+                layers[f"norm{number}"] = nn.BatchNorm1d(units)
+            layers[f"act{number}"] = activation(model.activation)
+            if model.dropout > 0:
+                layers[f"drop{number}"] = nn.Dropout(model.dropout)
+            features, number = units, number + 1
+        layers["output"] = nn.Linear(features, classes)
+        super().__init__(layers)
+        initialise(self, model)
+
+
+def activation(name: str) -> nn.Module:
+    return ScaledTanh() if name == "scaled_tanh" else getattr(nn, ACTIVATIONS[name])()
+
+
+def pool(name: str, maps: int) -> nn.Module:
+    """2x2 with stride 2: a mean, a maximum, or a convolution that learns what to keep."""
+    if name == "conv":
+        return nn.Conv2d(maps, maps, kernel_size=2, stride=2)
+    return {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}[name](kernel_size=2, stride=2)
+
+
+def initialise(net: nn.Module, model: Model) -> None:
+    """Draw the weights of all convolution and linear layers; biases keep the framework's default, as in the book."""
+    rules: dict[str, Callable[[Tensor], object]] = {
+        "default": lambda weight: None,
+        "xavier_uniform": nn.init.xavier_uniform_,
+        # He et al. 2015: variance 2 / fan-in, for activations that cut off one half
+        "kaiming": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),
+        # LeCun et al. 1998, "Efficient BackProp": variance 1 / fan-in
+        "lecun": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="linear"),
+        "normal": lambda weight: nn.init.normal_(weight, std=model.init_std),
+    }
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            rules[model.init](module.weight)

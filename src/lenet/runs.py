@@ -1,0 +1,167 @@
+"""A run directory: what is in it, and how it is written so that a crash never leaves a lie.
+
+    config.yaml     the resolved config: enough to build the run again
+    result.json     status, metrics, cost, versions; see `lenet.train`
+    metrics.csv     a row per epoch: the source of truth
+    checkpoints/    best.ckpt and last.ckpt
+    events.out...   TensorBoard
+    train.log
+
+Every file that is written again is written beside itself and renamed, so that a reader sees the old one or the new
+one. Nothing here imports torch.
+"""
+
+import csv
+import io
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lenet.config import Config
+from lenet.errors import BadInput
+
+Row = dict[str, float]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step: whatever stops us, the old file or the new one is there, whole.
+
+    Raises:
+        OSError: naming `path`; the old file is untouched and nothing is left beside it.
+    """
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with staged.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+
+
+class RunDirectory:
+    """The files of one run."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, path: str | Path) -> "RunDirectory":
+        """A new, empty directory at `path`, or at `path`_2, _3 ... where another run was faster.
+
+        Raises:
+            BadInput: it cannot be made.
+        """
+        wanted = Path(path)
+        candidate, number = wanted, 1
+        try:
+            wanted.parent.mkdir(parents=True, exist_ok=True)
+            while True:
+                try:
+                    candidate.mkdir()
+                    return cls(candidate)
+                except FileExistsError:
+                    if candidate.is_dir() and not any(candidate.iterdir()):
+                        return cls(candidate)
+                    number += 1
+                    candidate = wanted.with_name(f"{wanted.name}_{number}")
+        except OSError as error:
+            raise BadInput(
+                f"{candidate}: the run directory cannot be made ({error.strerror}); start where you can write, or set "
+                "hydra.run.dir"
+            ) from error
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.checkpoints / "best.ckpt"
+
+    def write_config(self, config: Config) -> None:
+        text = OmegaConf.to_yaml(OmegaConf.structured(config))
+        write_atomically(self.path / "config.yaml", text.encode())
+
+    def read_config(self) -> Config:
+        """The config that the run was started with.
+
+        Raises:
+            BadInput: there is none, or it is not one of ours.
+        """
+        path = self.path / "config.yaml"
+        try:
+            merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
+            config = OmegaConf.to_object(merged)
+        except OSError as error:
+            raise BadInput(f"{self.path}: no run directory, {path.name} cannot be read ({error.strerror})") from error
+        except Exception as error:  # OmegaConf and its YAML reader raise many kinds
+            raise BadInput(f"{path}: not the config of a run ({str(error).splitlines()[0]})") from error
+        assert isinstance(config, Config)
+        return config
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        write_atomically(self.path / "result.json", (json.dumps(result, indent=2) + "\n").encode())
+
+    def read_result(self) -> dict[str, Any] | None:
+        """What result.json says, or None where it is absent or not whole: such a run is unfinished."""
+        try:
+            result = json.loads((self.path / "result.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return result if isinstance(result, dict) else None
+
+    def write_metrics(self, rows: Sequence[Row]) -> None:
+        """All epochs so far. Floats are written so that reading them gives the same bits."""
+        table = io.StringIO()
+        writer = csv.DictWriter(table, fieldnames=list(rows[0]) if rows else ["epoch"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.path / "metrics.csv", table.getvalue().encode())
+
+    def read_metrics(self) -> list[Row]:
+        try:
+            with (self.path / "metrics.csv").open(newline="") as file:
+                return [
+                    {key: int(value) if key == "epoch" else float(value) for key, value in row.items()}
+                    for row in csv.DictReader(file)
+                ]
+        except FileNotFoundError:
+            return []
+
+    @contextmanager
+    def log_file(self) -> Iterator[None]:
+        """While this lasts, what we and Lightning log, and all warnings, also go to train.log."""
+        handler = logging.FileHandler(self.path / "train.log")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        loggers = [logging.getLogger(name) for name in ("lenet", "lightning.pytorch", "py.warnings")]
+        for logger in loggers:
+            logger.addHandler(handler)
+        logging.captureWarnings(True)
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+            for logger in loggers:
+                logger.removeHandler(handler)
+            handler.close()
+
+
+def timestamp() -> str:
+    return time.strftime("%Y-%m-%d_%H-%M-%S")

@@ -1,0 +1,304 @@
+"""One run: a config and a run directory in, a result out."""
+
+import dataclasses
+import logging
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams
+
+from lenet.callbacks import EpochLog, SeedEpochs, Throughput
+from lenet.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, load_checkpoint
+from lenet.classifier import Classifier
+from lenet.config import Config
+from lenet.data import ImageData
+from lenet.errors import BadInput
+from lenet.geometry import IMAGE_SIDE, parameters_and_macs
+from lenet.runs import Row, RunDirectory
+
+log = logging.getLogger(__name__)
+
+# Lightning's notes on devices found and products to try; its warnings stay.
+for library in ("lightning.pytorch", "lightning.fabric"):
+    logging.getLogger(library).setLevel(logging.WARNING)
+
+ALL_THREADS = torch.get_num_threads()
+PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard")
+
+Result = dict[str, Any]
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM arrived; like KeyboardInterrupt it is no Exception, so nothing mistakes it for a failure."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.exit_code = 128 + signum
+
+
+class RunLogger(TensorBoardLogger):
+    """Lightning's logger, but with one event file for training and test, and no hparams.yaml beside config.yaml."""
+
+    def save(self) -> None:
+        self.experiment.flush()
+
+    def finalize(self, status: str) -> None:
+        self.save()  # Lightning's closes the file after training, and testing opens a second one
+
+
+def train(
+    config: Config, path: str | Path, overrides: Sequence[str] = (), callbacks: Sequence[L.Callback] = ()
+) -> tuple[Result, RunDirectory]:
+    """Fetch the data, train, test, and leave a run directory behind.
+
+    Args:
+        config: validated (`lenet.validation`).
+        path: the directory to make; with `config.resume`, the one that is there.
+        overrides: the words of the command line, for the record.
+        callbacks: to watch the training, beside our own.
+
+    Returns:
+        What result.json says, and the run directory.
+
+    Raises:
+        BadInput: the data or the device is not to be had; nothing has been written.
+        Diverged: the loss is no longer finite; recorded as failed.
+        Stopped: a signal came; recorded as interrupted.
+    """
+    torch.set_num_threads(config.threads or ALL_THREADS)
+    _check_devices(config)
+    torch.manual_seed(config.seed)
+    model = Classifier(config)
+    data = ImageData(config.data, config.seed)
+    data.prepare_data()
+    data.setup("check")  # reads the files, so that a bad one is found before anything is written
+
+    if config.resume:
+        run, rows = resumed(config)
+    else:
+        run, rows = RunDirectory.create(path), []
+    run.write_config(dataclasses.replace(config, resume=None))
+    parameters, macs = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+    result: Result = {
+        "status": "running",
+        "name": config.name,
+        "tags": list(config.tags),
+        "overrides": list(overrides),
+        "seed": config.seed,
+        "metrics": {},
+        "epochs": len(rows),
+        "best_epoch": None,
+        "parameters": parameters,
+        "macs": macs,
+        "seconds": None,
+        "examples_per_sec": None,
+        "device": None,
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "git_commit": git_commit(),
+        "error": None,
+    }
+    run.write_result(result)
+    started = time.perf_counter()
+    try:
+        with run.log_file(), stop_on_signals():
+            _fit_and_test(config, run, rows, model, data, result, callbacks)
+        result["status"] = "completed"
+    except BaseException as error:
+        stopped = isinstance(error, Stopped | KeyboardInterrupt)
+        result["status"] = "interrupted" if stopped else "failed"
+        message = f"{type(error).__name__}: {error}"
+        result["error"] = {"message": message, "traceback": "".join(traceback.format_exception(error))}
+        raise
+    finally:
+        result["epochs"] = len(rows)
+        result["seconds"] = round(time.perf_counter() - started, 3)
+        run.write_result(result)
+    return result, run
+
+
+def _fit_and_test(
+    config: Config,
+    run: RunDirectory,
+    rows: list[Row],
+    model: Classifier,
+    data: ImageData,
+    result: Result,
+    watchers: Sequence[L.Callback],
+) -> None:
+    logger = RunLogger(run.path, name="", version="", default_hp_metric=False)
+    throughput = Throughput()
+    validates = config.data.val_fraction > 0 and config.trainer.limit_val_batches != 0
+    callbacks: list[L.Callback] = [
+        SeedEpochs(config.seed),
+        throughput,
+        EpochLog(run, logger, rows, config.trainer.log_every_n_steps),
+        *checkpoint_callbacks(run, validates),
+        *watchers,
+    ]
+    if config.trainer.enable_progress_bar and sys.stdout.isatty():
+        callbacks.append(TQDMProgressBar(refresh_rate=20))
+    trainer = build_trainer(config, callbacks=callbacks, logger=logger, default_root_dir=run.path)
+    result["device"] = str(trainer.strategy.root_device)
+    trainer.fit(model, data, ckpt_path=run.last_checkpoint if config.resume else None, weights_only=True)
+
+    tested = best_epoch(rows) if config.test_on == "best" else len(rows)
+    if config.test_on == "best":
+        model.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
+    if config.trainer.limit_test_batches != 0:
+        trainer.test(model, data, verbose=False)
+    row = {name: value for name, value in rows[tested - 1].items() if "/" in name}
+    test = {name: model.metrics[name] for name in ("test/loss", "test/acc") if name in model.metrics}
+    result["metrics"] = row | test  # all of the epoch whose weights were tested
+    result["best_epoch"] = best_epoch(rows) if validates else None
+    result["examples_per_sec"] = round(throughput.examples_per_sec, 1)
+    _log_result(logger, config, result, tested)
+    logger.experiment.close()
+
+
+def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
+    """The Lightning Trainer of a config; `kwargs` are what is not a matter of configuration."""
+    settings = config.trainer
+    batches: int | None = 1 if settings.fast_dev_run else None
+    return L.Trainer(
+        max_epochs=1 if settings.fast_dev_run else settings.max_epochs,
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=settings.strategy,
+        precision=settings.precision,  # type: ignore[arg-type]  # checked by lenet.validation
+        deterministic=settings.deterministic,
+        gradient_clip_val=settings.gradient_clip_val,
+        accumulate_grad_batches=settings.accumulate_grad_batches,
+        limit_train_batches=batches or settings.limit_train_batches,
+        limit_val_batches=batches or settings.limit_val_batches,
+        limit_test_batches=batches or settings.limit_test_batches,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(c, TQDMProgressBar) for c in kwargs.get("callbacks", [])),
+        plugins=[AtomicCheckpointIO()],
+        **kwargs,
+    )
+
+
+def _check_devices(config: Config) -> None:
+    settings = config.trainer
+    try:
+        build_trainer(config, logger=False, enable_checkpointing=False)
+    except Exception as error:  # Lightning has several kinds for this
+        words = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadInput(
+            f"trainer.accelerator={settings.accelerator} trainer.devices={settings.devices} "
+            f"trainer.strategy={settings.strategy} trainer.precision={settings.precision}: not possible on this "
+            f"machine, trainer.accelerator=cpu always is ({words})"
+        ) from error
+
+
+def best_epoch(rows: Sequence[Row]) -> int:
+    """The first epoch with the highest validation accuracy, counted from 1."""
+    return int(max(rows, key=lambda row: row["val/acc"])["epoch"])
+
+
+def resumed(config: Config) -> tuple[RunDirectory, list[Row]]:
+    """The run to go on with, and its metrics up to the last checkpoint.
+
+    Raises:
+        BadInput: there is no checkpoint, or nothing is left to do.
+    """
+    run = RunDirectory(config.resume or "")
+    epochs = load_checkpoint(run.last_checkpoint)["epoch"] + 1
+    if epochs >= config.trainer.max_epochs and (run.read_result() or {}).get("status") == "completed":
+        raise BadInput(
+            f"resume={config.resume}: finished after {epochs} epochs; give a later trainer.max_epochs to go on"
+        )
+    return run, [row for row in run.read_metrics() if row["epoch"] <= epochs]
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """While this lasts, the first SIGINT or SIGTERM raises Stopped; a second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signum, signal.SIG_DFL)
+        raise Stopped(signum)
+
+    before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def git_commit() -> str | None:
+    """The commit of this source tree, with -dirty behind it where files differ; None outside a git checkout."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _log_result(logger: TensorBoardLogger, config: Config, result: Result, epoch: int) -> None:
+    """The HPARAMS tab: the same keys with the same types in every run, or TensorBoard leaves runs out."""
+    model = config.model
+
+    def joined(sizes: Any) -> str:
+        return "x".join(str(size) for size in sizes) if isinstance(sizes, list) else str(sizes)
+
+    parameters = {
+        "seed": config.seed,
+        "data": config.data.name,
+        "batch_size": config.data.batch_size,
+        "conv_channels": joined(model.conv_channels),
+        "kernel_size": joined(model.kernel_size),
+        "activation": model.activation,
+        "pool": model.pool,
+        "fc_sizes": joined(model.fc_sizes),
+        "init": model.init,
+        "optimizer": config.optimizer.name,
+        "lr": float(config.optimizer.lr),
+        "epochs": config.trainer.max_epochs,
+    }
+    values = {
+        "result/val_acc": result["metrics"].get("val/acc"),
+        "result/test_acc": result["metrics"].get("test/acc"),
+        "result/parameters": result["parameters"],
+        "result/examples_per_sec": result["examples_per_sec"],
+    }
+    values = {name: value for name, value in values.items() if value is not None}
+    test = {name: value for name, value in result["metrics"].items() if name.startswith("test/")}
+    logger.log_metrics(values | test, epoch)
+    writer = logger.experiment._get_file_writer()
+    for summary in hparams(parameters, values):  # type: ignore[no-untyped-call]
+        writer.add_summary(summary)
+    logger.save()
+
+
+def report(result: Result, run: RunDirectory) -> str:
+    """The book's two closing lines, and where to look further."""
+    shown = {"loss": "train/loss", "train acc": "train/acc", "val acc": "val/acc", "test acc": "test/acc"}
+    metrics = result["metrics"]
+    line = ", ".join(f"{label} {metrics[name]:.3f}" for label, name in shown.items() if name in metrics)
+    return f"{line}\n{result['examples_per_sec']:.1f} examples/sec on {result['device']}\n{run.path}"

@@ -1,0 +1,221 @@
+"""Which configs are legal. Answers without torch, before anything is trained or written."""
+
+import math
+import re
+from collections.abc import Collection
+from typing import Any
+
+from lenet.config import Config
+from lenet.errors import BadInput
+from lenet.geometry import ACTIVATIONS, IMAGE_SIDE, POOLS, layers
+
+TRAINING_IMAGES = 60_000  # in the official training set of either data set
+# What Python itself can still turn into a tensor's shape; a net this large fits no machine that would run it.
+LARGEST_LAYER = 100_000
+
+CHOICES: dict[str, Collection[str]] = {
+    "test_on": ("best", "last"),
+    "data.name": ("fashion_mnist", "mnist"),
+    "model.kind": ("lenet",),
+    "model.activation": ACTIVATIONS,
+    "model.pool": POOLS,
+    "model.norm": ("none", "batch"),
+    "model.init": ("xavier_uniform", "default", "kaiming", "lecun", "normal"),
+    "optimizer.name": ("sgd", "adam", "adamw"),
+    "schedule.name": ("constant", "one_cycle", "cosine"),
+    "trainer.accelerator": ("auto", "cpu", "gpu", "mps", "tpu"),
+    "trainer.precision": (
+        "32-true",
+        "32",
+        "16-mixed",
+        "bf16-mixed",
+        "16-true",
+        "bf16-true",
+        "64-true",
+        "64",
+    ),
+}
+
+# key: (smallest, largest, what to say); both ends are legal
+RANGES: dict[str, tuple[float, float, str]] = {
+    "seed": (0, 2**32 - 1, "give an integer from 0 to 4294967295"),
+    "data.batch_size": (1, TRAINING_IMAGES, f"give an integer from 1 to {TRAINING_IMAGES}"),
+    "data.split_seed": (0, 2**32 - 1, "give an integer from 0 to 4294967295"),
+    "data.mean": (-math.inf, math.inf, "give a finite number"),
+    "data.pad": (0, 100, "give pixels, from 0 to 100"),
+    "data.augment.shift": (0, IMAGE_SIDE, f"give pixels, from 0 to {IMAGE_SIDE}"),
+    "optimizer.weight_decay": (0, math.inf, "give a finite number, at least 0"),
+    "schedule.warmup": (0, 1, "give a share of the updates, from 0 to 1"),
+    "trainer.max_epochs": (1, 10**6, "give an integer from 1 to 1000000"),
+    "trainer.num_nodes": (1, 10**6, "give an integer, at least 1"),
+    "trainer.log_every_n_steps": (1, 10**9, "give an integer, at least 1"),
+    "trainer.accumulate_grad_batches": (1, 10**6, "give an integer, at least 1"),
+    "trainer.limit_train_batches": (
+        0,
+        math.inf,
+        "give a number of batches, or a share of them from 0.0 to 1.0",
+    ),
+    "trainer.limit_val_batches": (
+        0,
+        math.inf,
+        "give a number of batches, or a share of them from 0.0 to 1.0",
+    ),
+    "trainer.limit_test_batches": (
+        0,
+        math.inf,
+        "give a number of batches, or a share of them from 0.0 to 1.0",
+    ),
+    "threads": (1, 1024, "give an integer from 1 to 1024"),
+}
+
+
+def training_size(val_fraction: float) -> int:
+    """Images left to train on; the others of the official training set are for validation."""
+    return TRAINING_IMAGES - round(TRAINING_IMAGES * val_fraction)
+
+
+def validate(config: Config) -> None:
+    """Check every value by itself, then together.
+
+    Raises:
+        BadInput: the first thing found wrong: the key, the value, and what would be legal.
+    """
+    for key, legal in CHOICES.items():
+        _require(_get(config, key) in legal, key, config, "choose " + ", ".join(legal))
+    for key, (smallest, largest, remedy) in RANGES.items():
+        value = _get(config, key)
+        if value is not None:
+            _require(isinstance(value, int | float) and smallest <= value <= largest, key, config, remedy)
+            _require(math.isfinite(value), key, config, remedy)
+    _validate_names(config)
+    _validate_data(config)
+    _validate_model(config)
+    _validate_training(config)
+
+
+def _validate_names(config: Config) -> None:
+    legal = re.fullmatch(r"[\w.+=,-]+", config.name) and config.name.strip(".")
+    _require(bool(legal), "name", config, "it names a directory: give letters, digits and . _ + = , -")
+
+
+def _validate_data(config: Config) -> None:
+    data = config.data
+    _require(bool(data.root), "data.root", config, "name the folder of the data files, such as data")
+    _require(0 <= data.val_fraction < 1, "data.val_fraction", config, "give a share from 0 up to, not including, 1")
+    size = training_size(data.val_fraction)
+    _require(size > 0, "data.val_fraction", config, "no image is left to train on; give a smaller share")
+    _require(
+        data.val_fraction == 0 or size < TRAINING_IMAGES,
+        "data.val_fraction",
+        config,
+        "no image is held out; give 0 or a larger share",
+    )
+    _require(
+        not data.drop_last or data.batch_size <= size,
+        "data.batch_size",
+        config,
+        f"larger than the training set of {size}, and data.drop_last leaves out incomplete batches: nothing is left; "
+        f"give at most {size}",
+    )
+    _require(math.isfinite(data.std) and data.std > 0, "data.std", config, "give a finite number above 0")
+
+
+def _validate_model(config: Config) -> None:
+    model = config.model
+    _require(len(model.conv_channels) > 0, "model.conv_channels", config, "give at least one layer, such as [6]")
+    for key in ("model.conv_channels", "model.fc_sizes"):
+        _require(
+            all(1 <= size <= LARGEST_LAYER for size in _get(config, key)),
+            key,
+            config,
+            f"give integers from 1 to {LARGEST_LAYER}",
+        )
+    for key, smallest in (("model.kernel_size", 1), ("model.padding", 0)):
+        value = _get(config, key)
+        for size in value if isinstance(value, list) else [value]:
+            legal = type(size) is int and smallest <= size <= 1000
+            _require(
+                legal,
+                key,
+                config,
+                f"give one integer from {smallest} to 1000, or one for each convolution layer",
+            )
+    _require(0 <= model.dropout < 1, "model.dropout", config, "give a probability from 0 up to, not including, 1")
+    _require(
+        math.isfinite(model.init_std) and model.init_std > 0,
+        "model.init_std",
+        config,
+        "give a number above 0",
+    )
+    for _ in layers(model, IMAGE_SIDE + 2 * config.data.pad):
+        pass  # raises at the first layer that does not fit
+
+
+def _validate_training(config: Config) -> None:
+    optimizer, trainer = config.optimizer, config.trainer
+    _require(
+        math.isfinite(optimizer.lr) and optimizer.lr > 0,
+        "optimizer.lr",
+        config,
+        "give a finite number above 0",
+    )
+    _require(
+        0 <= optimizer.momentum < 1,
+        "optimizer.momentum",
+        config,
+        "give a number from 0 up to, not including, 1",
+    )
+    _require(
+        optimizer.momentum == 0 or optimizer.name == "sgd",
+        "optimizer.momentum",
+        config,
+        f"{optimizer.name} has no momentum of its own; leave it at 0, or set optimizer.name=sgd",
+    )
+    _require(
+        not optimizer.nesterov or optimizer.momentum > 0,
+        "optimizer.nesterov",
+        config,
+        "it needs optimizer.momentum above 0",
+    )
+    _require(
+        len(optimizer.betas) == 2 and all(0 <= beta < 1 for beta in optimizer.betas),
+        "optimizer.betas",
+        config,
+        "give two numbers from 0 up to, not including, 1",
+    )
+    for part in ("train", "val", "test"):
+        key = f"trainer.limit_{part}_batches"
+        value = _get(config, key)
+        whole = value is None or isinstance(value, int) or value <= 1.0
+        _require(whole, key, config, "give an integer number of batches, or a share of them from 0.0 to 1.0")
+    _require(
+        trainer.limit_train_batches != 0,
+        "trainer.limit_train_batches",
+        config,
+        "nothing is left to train on; give more",
+    )
+    clip = trainer.gradient_clip_val
+    _require(
+        clip is None or (math.isfinite(clip) and clip > 0),
+        "trainer.gradient_clip_val",
+        config,
+        "give a number above 0, or null",
+    )
+    _require(
+        config.test_on == "last" or (config.data.val_fraction > 0 and trainer.limit_val_batches != 0),
+        "test_on",
+        config,
+        "without validation images there is no best epoch; set test_on=last, or data.val_fraction above 0",
+    )
+
+
+def _get(config: Config, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _require(legal: bool, key: str, config: Config, remedy: str) -> None:
+    if not legal:
+        raise BadInput(f"{key}={_get(config, key)}: {remedy}")
