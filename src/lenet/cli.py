@@ -69,6 +69,7 @@ def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
     changed = OmegaConf.merge(OmegaConf.structured(saved), OmegaConf.from_dotlist(list(overrides)))
     config = OmegaConf.to_object(changed)
     assert isinstance(config, Config)
+    config.resume = directory
     validate(config)
     longer = config.trainer.max_epochs != saved.trainer.max_epochs
     if longer and config.schedule.name != "constant":
@@ -153,6 +154,8 @@ def describe(error: BaseException) -> str:
     """One line that names the key, the value and the remedy."""
     if isinstance(error, BadInput | Diverged):
         return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, MissingConfigException):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         options = ", ".join(error.options or [])

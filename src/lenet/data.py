@@ -51,7 +51,7 @@ def parse_idx(content: bytes, dimensions: int) -> Tensor:
     size = functools.reduce(lambda a, b: a * b, shape)
     if len(content) != header + size:
         raise ValueError(f"{len(content)} bytes where the header says {header + size}")
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=header).reshape(shape)
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)[header:].reshape(shape)
 
 
 @functools.lru_cache(maxsize=4)
@@ -173,8 +173,8 @@ class ImageData(L.LightningDataModule):
         sampler = EpochOrder(len(self.training), self.seed) if self.data.shuffle else None
         return self._loader(self.training, self.data.batch_size, sampler, self.data.drop_last)
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        return self._loader(self.validation, EVALUATION_BATCH) if len(self.validation) else []
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._loader(self.validation, EVALUATION_BATCH)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         return self._loader(self.test, EVALUATION_BATCH)

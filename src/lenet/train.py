@@ -1,8 +1,10 @@
 """One run: a config and a run directory in, a result out."""
 
+import contextlib
 import dataclasses
 import logging
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,6 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -92,7 +93,6 @@ def train(
         run, rows = resumed(config)
     else:
         run, rows = RunDirectory.create(path), []
-    run.write_config(dataclasses.replace(config, resume=None))
     parameters, macs = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
     result: Result = {
         "status": "running",
@@ -113,7 +113,13 @@ def train(
         "git_commit": git_commit(),
         "error": None,
     }
-    run.write_result(result)
+    try:
+        run.write_config(dataclasses.replace(config, resume=None))
+        run.write_result(result)
+    except OSError as error:
+        if not config.resume:
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise BadInput(f"{run.path}: {error.strerror}; make room, or start where there is some") from error
     started = time.perf_counter()
     try:
         with run.log_file(), stop_on_signals():
@@ -124,12 +130,17 @@ def train(
         result["status"] = "interrupted" if stopped else "failed"
         message = f"{type(error).__name__}: {error}"
         result["error"] = {"message": message, "traceback": "".join(traceback.format_exception(error))}
+        with contextlib.suppress(OSError):  # on a full disk the first error is the one to report
+            _finish(run, rows, result, started)
         raise
-    finally:
-        result["epochs"] = len(rows)
-        result["seconds"] = round(time.perf_counter() - started, 3)
-        run.write_result(result)
+    _finish(run, rows, result, started)
     return result, run
+
+
+def _finish(run: RunDirectory, rows: list[Row], result: Result, started: float) -> None:
+    result["epochs"] = len(rows)
+    result["seconds"] = round(time.perf_counter() - started, 3)
+    run.write_result(result)
 
 
 def _fit_and_test(
@@ -143,12 +154,11 @@ def _fit_and_test(
 ) -> None:
     logger = RunLogger(run.path, name="", version="", default_hp_metric=False)
     throughput = Throughput()
-    validates = config.data.val_fraction > 0 and config.trainer.limit_val_batches != 0
     callbacks: list[L.Callback] = [
         SeedEpochs(config.seed),
         throughput,
         EpochLog(run, logger, rows, config.trainer.log_every_n_steps),
-        *checkpoint_callbacks(run, validates),
+        *checkpoint_callbacks(run, validates(config)),
         *watchers,
     ]
     if config.trainer.enable_progress_bar and sys.stdout.isatty():
@@ -165,7 +175,7 @@ def _fit_and_test(
     row = {name: value for name, value in rows[tested - 1].items() if "/" in name}
     test = {name: model.metrics[name] for name in ("test/loss", "test/acc") if name in model.metrics}
     result["metrics"] = row | test  # all of the epoch whose weights were tested
-    result["best_epoch"] = best_epoch(rows) if validates else None
+    result["best_epoch"] = best_epoch(rows) if validates(config) else None
     result["examples_per_sec"] = round(throughput.examples_per_sec, 1)
     _log_result(logger, config, result, tested)
     logger.experiment.close()
@@ -186,7 +196,7 @@ def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
         gradient_clip_val=settings.gradient_clip_val,
         accumulate_grad_batches=settings.accumulate_grad_batches,
         limit_train_batches=batches or settings.limit_train_batches,
-        limit_val_batches=batches or settings.limit_val_batches,
+        limit_val_batches=batches or settings.limit_val_batches if validates(config) else 0,
         limit_test_batches=batches or settings.limit_test_batches,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -209,6 +219,11 @@ def _check_devices(config: Config) -> None:
         ) from error
 
 
+def validates(config: Config) -> bool:
+    """Whether there are validation images."""
+    return config.data.val_fraction > 0 and config.trainer.limit_val_batches != 0
+
+
 def best_epoch(rows: Sequence[Row]) -> int:
     """The first epoch with the highest validation accuracy, counted from 1."""
     return int(max(rows, key=lambda row: row["val/acc"])["epoch"])
@@ -229,7 +244,7 @@ def resumed(config: Config) -> tuple[RunDirectory, list[Row]]:
     return run, [row for row in run.read_metrics() if row["epoch"] <= epochs]
 
 
-@contextmanager
+@contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
     """While this lasts, the first SIGINT or SIGTERM raises Stopped; a second one ends the process at once."""
     if threading.current_thread() is not threading.main_thread():

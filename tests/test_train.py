@@ -1,0 +1,350 @@
+"""One run, from config to result."""
+
+import csv
+import json
+import math
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+from dataclasses import replace
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+import torch.nn.functional as F
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from conftest import PROJECT, script
+from lenet.cli import resumed_config
+from lenet.config import Augment, Config, Data, Optimizer, Schedule
+from lenet.data import load, split
+from lenet.errors import BadInput, Diverged
+from lenet.runs import RunDirectory
+from lenet.train import train
+
+
+def metrics_csv(run: RunDirectory) -> bytes:
+    return (run.path / "metrics.csv").read_bytes()
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def test_a_run_leaves_what_the_design_says_and_nothing_else(tiny_config: Config, tmp_path: Path) -> None:
+    result, run = train(tiny_config, tmp_path / "run", ["seed=0"])
+    files = sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file())
+    events = [name for name in files if name.startswith("events.out.tfevents")]
+    assert len(events) == 1
+    assert [name for name in files if name not in events] == [
+        "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "metrics.csv", "result.json", "train.log",
+    ]  # fmt: skip
+    assert run.read_result() == result
+    assert run.read_config() == tiny_config
+    assert result["status"] == "completed"
+    assert result["error"] is None
+    assert result["overrides"] == ["seed=0"]
+    assert result["epochs"] == 2
+    assert result["examples_per_sec"] > 0
+    assert result["device"] == "cpu"
+    assert result["threads"] == 1
+    assert result["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert set(result["metrics"]) == {f"{part}/{name}" for part in ("train", "val", "test") for name in ("loss", "acc")}
+    rows = run.read_metrics()
+    assert [row["epoch"] for row in rows] == [1, 2]
+    best = rows[result["best_epoch"] - 1]
+    assert best["val/acc"] == max(row["val/acc"] for row in rows)
+    assert {name: result["metrics"][name] for name in best if "/" in name} == {
+        n: v for n, v in best.items() if "/" in n
+    }
+
+
+def test_a_net_learns_the_tiny_data(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.trainer.max_epochs = 12
+    result, run = train(tiny_config, tmp_path / "run")
+    assert result["metrics"]["test/acc"] > 0.8
+    assert run.read_metrics()[0]["train/acc"] < 0.5
+
+
+def test_the_same_config_gives_the_same_metrics_to_the_last_bit(tiny_config: Config, tmp_path: Path) -> None:
+    first = train(tiny_config, tmp_path / "first")[1]
+    torch.rand(7)  # what happened before in the process has no say
+    second = train(tiny_config, tmp_path / "second")[1]
+    other = train(replace(tiny_config, seed=1), tmp_path / "other")[1]
+    assert metrics_csv(first) == metrics_csv(second)
+    assert metrics_csv(first) != metrics_csv(other)
+
+
+RANDOM = {
+    "sgd": lambda c: replace(c, optimizer=Optimizer(lr=0.1, momentum=0.9)),
+    "adam": lambda c: replace(c, optimizer=Optimizer(name="adam", lr=0.003)),
+    "adamw": lambda c: replace(c, optimizer=Optimizer(name="adamw", lr=0.003, weight_decay=0.1)),
+    "one_cycle": lambda c: replace(c, schedule=Schedule(name="one_cycle")),
+    "cosine": lambda c: replace(c, schedule=Schedule(name="cosine")),
+}
+
+
+class CutOff(BaseException):
+    pass
+
+
+class CutOffIn(L.Callback):
+    """Stops in the middle of an epoch: what lies on disk then is what a kill would leave there."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
+        if trainer.current_epoch == self.epoch:
+            raise CutOff
+
+
+@pytest.mark.parametrize("kind", RANDOM)
+def test_a_run_cut_off_after_any_epoch_ends_as_one_that_never_stopped(tiny_config, tmp_path, kind: str) -> None:
+    config = RANDOM[kind](tiny_config)
+    config.model.dropout = 0.3
+    config.model.norm = "batch"
+    config.data.augment = Augment(shift=2, flip=True)
+    config.trainer.max_epochs = 4
+    whole = train(config, tmp_path / "whole")[1]
+    for epochs in range(1, 4):
+        path = tmp_path / f"cut{epochs}"
+        with pytest.raises(CutOff):
+            train(config, path, callbacks=[CutOffIn(epochs)])
+        assert (RunDirectory(path).read_result() or {})["status"] == "failed"
+        result, cut = train(replace(config, resume=str(path)), path)
+        assert metrics_csv(cut) == metrics_csv(whole)
+        for name in ("best.ckpt", "last.ckpt"):
+            expected, got = weights(whole.checkpoints / name), weights(cut.checkpoints / name)
+            assert all(torch.equal(expected[key], got[key]) for key in expected)
+        assert result["metrics"] == whole.read_result()["metrics"]
+
+
+def test_a_finished_run_can_be_made_longer(tiny_config: Config, tmp_path: Path) -> None:
+    run = train(tiny_config, tmp_path / "short")[1]
+    with pytest.raises(BadInput, match=r"finished after 2 epochs.*trainer.max_epochs"):
+        train(resumed_config(str(run.path), [f"resume={run.path}"]), run.path)
+    longer = resumed_config(str(run.path), [f"resume={run.path}", "trainer.max_epochs=3"])
+    train(longer, run.path)
+    tiny_config.trainer.max_epochs = 3
+    assert metrics_csv(run) == metrics_csv(train(tiny_config, tmp_path / "long")[1])
+    assert run.read_config() == tiny_config
+
+
+def test_a_resumed_run_keeps_its_config(tiny_config: Config, tmp_path: Path) -> None:
+    run = train(tiny_config, tmp_path / "run")[1]
+    with pytest.raises(BadInput, match=r"^seed=3.*trainer.max_epochs"):
+        resumed_config(str(run.path), [f"resume={run.path}", "seed=3"])
+    tiny_config.schedule.name = "cosine"
+    run.write_config(tiny_config)
+    with pytest.raises(BadInput, match=r"^trainer.max_epochs=9.*cosine"):
+        resumed_config(str(run.path), [f"resume={run.path}", "trainer.max_epochs=9"])
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "stranger"])
+def test_a_checkpoint_that_cannot_be_used_is_named(tiny_config: Config, tmp_path: Path, damage: str) -> None:
+    run = train(tiny_config, tmp_path / "run")[1]
+    if damage == "missing":
+        run.last_checkpoint.unlink()
+    elif damage == "truncated":
+        run.last_checkpoint.write_bytes(run.last_checkpoint.read_bytes()[:-500])
+    else:
+        torch.save({"state_dict": {}, "evil": Path("/")}, run.last_checkpoint)
+    with pytest.raises(BadInput, match=r"last.ckpt") as caught:
+        train(replace(tiny_config, resume=str(run.path)), run.path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_test_set_sees_the_best_weights_or_the_last_as_the_recipe_says(tiny_config, tmp_path) -> None:
+    tiny_config.trainer.max_epochs = 6
+    tiny_config.optimizer.lr = 1.5  # restless enough for the last epoch not to be the best
+    best, run = train(tiny_config, tmp_path / "best")
+    last, _ = train(replace(tiny_config, test_on="last"), tmp_path / "last")
+    rows = run.read_metrics()
+    assert best["best_epoch"] < 6
+    assert best["metrics"]["val/acc"] == rows[best["best_epoch"] - 1]["val/acc"]
+    assert last["metrics"]["val/acc"] == rows[-1]["val/acc"]
+    assert best["metrics"]["test/loss"] != last["metrics"]["test/loss"]
+
+
+def test_without_validation_everything_is_trained_on_and_the_last_weights_are_tested(tiny_config, tmp_path) -> None:
+    tiny_config.data.val_fraction = 0
+    tiny_config.test_on = "last"
+    result, run = train(tiny_config, tmp_path / "run")
+    assert result["best_epoch"] is None
+    assert not run.best_checkpoint.exists()
+    assert "val/acc" not in result["metrics"]
+    assert "val/acc" not in run.read_metrics()[0]
+
+
+def test_a_loss_that_is_no_number_ends_the_run_as_failed(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.optimizer.lr = 1e30
+    tiny_config.model.activation = "relu"
+    with pytest.raises(Diverged, match=r"(nan|inf) in epoch 1 at a learning rate of 1e\+30"):
+        train(tiny_config, tmp_path / "run")
+    result = RunDirectory(tmp_path / "run").read_result()
+    assert result["status"] == "failed"
+    assert "epoch 1" in result["error"]["message"]
+    assert "Traceback" in result["error"]["traceback"]
+
+
+def test_tensorboard_has_the_curves_on_the_epoch_axis_and_hyperparameters_with_metrics(tiny_config, tmp_path) -> None:
+    tiny_config.data.batch_size = 8  # 20 batches
+    result, run = train(tiny_config, tmp_path / "run")
+    events = EventAccumulator(str(run.path)).Reload()
+    for name in ("train/loss", "train/acc", "val/loss", "val/acc", "lr"):
+        assert [event.step for event in events.Scalars(name)] == [1, 2]
+    rows = run.read_metrics()
+    assert [e.value for e in events.Scalars("val/acc")] == pytest.approx([row["val/acc"] for row in rows])
+    within = events.Scalars("train/loss_within_epoch")
+    assert [event.step for event in within] == [32 * k for k in range(1, 11)]
+    assert within[-1].value == pytest.approx(rows[-1]["train/loss"])
+    assert events.Scalars("test/acc")[0].value == pytest.approx(result["metrics"]["test/acc"])
+    assert events.Scalars("result/test_acc")[0].value == pytest.approx(result["metrics"]["test/acc"])
+    assert "_hparams_/session_start_info" in events.summary_metadata
+    assert "hp_metric" not in events.Tags()["scalars"]
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_every_image_is_counted_once_or_the_last_incomplete_batch_left_out(tiny_config, tmp_path, drop_last) -> None:
+    tiny_config.data.drop_last = drop_last
+    tiny_config.trainer.max_epochs = 1
+    tiny_config.optimizer.lr = 1e-12  # the weights stand still, so the metrics on the fly are those of one net
+    result, run = train(tiny_config, tmp_path / "run")
+    images, labels = load("fashion_mnist", tiny_config.data.root, "train")
+    training, validation = split(len(labels), 0.2, 0)
+    net = plain_net(weights(run.last_checkpoint), nn.Tanh, nn.AvgPool2d, [2, 3], [12])
+    count = lambda part: (net(images[part] / 255).argmax(1) == labels[part]).sum().item()  # noqa: E731
+    assert result["metrics"]["val/acc"] == count(validation) / 40
+    if not drop_last:
+        assert result["metrics"]["train/acc"] == count(training) / 160
+    assert round(result["metrics"]["train/acc"] * 160, 9) == round(result["metrics"]["train/acc"] * 160)
+
+
+def plain_net(state, activation, pool, channels, sizes) -> nn.Sequential:
+    """A LeNet without any of our classes, with the weights of a checkpoint in their order."""
+    c1, c3 = channels
+    layers = [nn.Conv2d(1, c1, 5, padding=2), activation(), pool(2), nn.Conv2d(c1, c3, 5), activation(), pool(2)]
+    layers.append(nn.Flatten())
+    features = c3 * 25
+    for size in sizes:
+        layers += [nn.Linear(features, size), activation()]
+        features = size
+    net = nn.Sequential(*layers, nn.Linear(features, 10))
+    net.load_state_dict(dict(zip(net.state_dict(), state.values(), strict=True)))
+    return net.eval()
+
+
+@pytest.mark.real_data
+def test_the_test_accuracy_is_that_of_the_checkpoint_in_plain_pytorch(real_root: str, tmp_path: Path) -> None:
+    config = Config(data=Data(root=real_root))
+    config.trainer.max_epochs = 2
+    config.trainer.accelerator = "cpu"
+    config.model.activation = "relu"
+    config.optimizer.lr = 0.1
+    result, run = train(config, tmp_path / "run")
+    images, labels = load("fashion_mnist", real_root, "t10k")
+    for name in ("best", "last"):
+        assert weights(run.checkpoints / f"{name}.ckpt")
+    net = plain_net(weights(run.best_checkpoint), nn.ReLU, nn.AvgPool2d, [6, 16], [120, 84])
+    with torch.no_grad():
+        logits = net(images / 255)
+    hits = (logits.argmax(1) == labels).sum().item()
+    assert hits / 10_000 == result["metrics"]["test/acc"]
+    assert F.cross_entropy(logits, labels).item() == pytest.approx(result["metrics"]["test/loss"], rel=1e-5)
+    assert result["metrics"]["test/acc"] > 0.7
+
+
+QUICK = ("trainer.limit_train_batches=3", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1")
+
+
+@pytest.fixture
+def real_environment(real_root: str) -> dict[str, str]:
+    return os.environ | {"LENET_DATA": str(Path(real_root).resolve())}
+
+
+@pytest.mark.real_data
+def test_the_command_prints_a_line_per_epoch_the_books_two_lines_and_the_directory(
+    in_empty_folder, real_environment
+) -> None:
+    done = script("train.py", *QUICK, "trainer.max_epochs=2", cwd=in_empty_folder, env=real_environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    first, second, metrics, speed, where = done.stdout.splitlines()
+    assert re.match(r"epoch 1/2  train loss \d\.\d{3}  train acc 0\.\d{3}  val loss .*  val acc 0\.\d{3}  \d", first)
+    assert second.startswith("epoch 2/2")
+    assert re.fullmatch(r"loss \d\.\d{3}, train acc 0\.\d{3}, val acc 0\.\d{3}, test acc 0\.\d{3}", metrics)
+    assert re.fullmatch(r"\d+\.\d examples/sec on (cpu|cuda:0|mps:0)", speed)
+    assert re.fullmatch(r"runs/lenet/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", where)
+    result = json.loads((in_empty_folder / where / "result.json").read_text())
+    assert result["overrides"] == [*QUICK, "trainer.max_epochs=2"]
+
+
+@pytest.mark.real_data
+def test_a_job_of_a_multirun_gives_the_numbers_of_the_run_alone(in_empty_folder, real_environment) -> None:
+    done = script(
+        "train.py", "-m", "seed=0,1", *QUICK, "hydra.sweep.dir=sweep", cwd=in_empty_folder, env=real_environment
+    )
+    assert done.returncode == 0, done.stderr
+    jobs = sorted((in_empty_folder / "sweep").glob("*seed=*"))
+    assert len(jobs) == 2
+    script("train.py", "seed=1", *QUICK, "hydra.run.dir=alone", cwd=in_empty_folder, env=real_environment)
+    alone = RunDirectory(in_empty_folder / "alone")
+    assert metrics_csv(alone) == metrics_csv(RunDirectory(jobs[1]))
+    assert alone.read_result()["metrics"] == RunDirectory(jobs[1]).read_result()["metrics"]
+
+
+@pytest.mark.real_data
+def test_on_a_terminal_there_is_a_progress_bar(in_empty_folder, real_environment) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    command = [sys.executable, str(PROJECT / "scripts/train.py"), "trainer.max_epochs=1"]
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, cwd=in_empty_folder, env=real_environment) as process:
+        os.close(theirs)
+        said = b""
+        try:
+            while chunk := os.read(ours, 4096):
+                said += chunk
+        except OSError:  # the terminal is gone with its process
+            pass
+    assert process.returncode == 0, said
+    assert re.search(rb"Epoch 0: +\d+%\|", said)
+    assert b"epoch 1/1  train loss" in said
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_run_as_interrupted_and_it_can_go_on(in_empty_folder, real_environment, signum, code) -> None:
+    command = [
+        sys.executable,
+        str(PROJECT / "scripts/train.py"),
+        "hydra.run.dir=run",
+        "trainer.max_epochs=1000",
+        *QUICK,
+    ]
+    with subprocess.Popen(
+        command, cwd=in_empty_folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=real_environment, text=True
+    ) as process:
+        while not (line := process.stdout.readline()).startswith("epoch 2/"):
+            assert line
+        process.send_signal(signum)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert said.count("\n") == 1
+    run = RunDirectory(in_empty_folder / "run")
+    assert run.read_result()["status"] == "interrupted"
+    epochs = len(run.read_metrics())
+    done = script(
+        "train.py", "resume=run", f"trainer.max_epochs={epochs + 1}", cwd=in_empty_folder, env=real_environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert run.read_result()["status"] == "completed"
+    with (run.path / "metrics.csv").open() as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == list(range(1, epochs + 2))
+    assert all(math.isfinite(row["val/loss"]) for row in run.read_metrics())
