@@ -198,7 +198,7 @@ def test_tensorboard_has_the_curves_on_the_epoch_axis_and_hyperparameters_with_m
     tiny_config.data.batch_size = 8  # 20 batches
     result, run = train(tiny_config, tmp_path / "run")
     events = EventAccumulator(str(run.path)).Reload()
-    for name in ("train/loss", "train/acc", "val/loss", "val/acc", "lr"):
+    for name in ("train/loss", "train/acc", "val/loss", "val/acc", "train/lr"):
         assert [event.step for event in events.Scalars(name)] == [1, 2]
     rows = run.read_metrics()
     assert [e.value for e in events.Scalars("val/acc")] == pytest.approx([row["val/acc"] for row in rows])

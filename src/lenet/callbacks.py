@@ -97,7 +97,7 @@ class EpochLog(L.Callback):
         epoch = trainer.current_epoch + 1
         self.rows.append({"epoch": epoch, "lr": lr, **metrics})
         self.run.write_metrics(self.rows)
-        self.logger.log_metrics({"lr": lr, **metrics}, epoch)
+        self.logger.log_metrics({**metrics, "train/lr": lr}, epoch)
         shown = "  ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in metrics.items())
         seconds = time.perf_counter() - self.started
         log.info("epoch %d/%s  %s  %.1f s", epoch, trainer.max_epochs, shown, seconds)

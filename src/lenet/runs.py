@@ -59,29 +59,29 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: str | Path) -> "RunDirectory":
-        """A new, empty directory at `path`, or at `path`_2, _3 ... where another run was faster.
+        """A directory for a new run at `path`, or at `path`_2, _3 ... where there is a run already.
+
+        Whoever creates train.log has the directory, so two runs that start at once never share one; that it may exist
+        before is because Hydra makes the directory of a sweep's job.
 
         Raises:
             BadInput: it cannot be made.
         """
-        wanted = Path(path)
-        candidate, number = wanted, 1
-        try:
-            wanted.parent.mkdir(parents=True, exist_ok=True)
-            while True:
-                try:
-                    candidate.mkdir()
-                    return cls(candidate)
-                except FileExistsError:
-                    if candidate.is_dir() and not any(candidate.iterdir()):
-                        return cls(candidate)
-                    number += 1
-                    candidate = wanted.with_name(f"{wanted.name}_{number}")
-        except OSError as error:
-            raise BadInput(
-                f"{candidate}: the run directory cannot be made ({error.strerror}); start where you can write, or set "
-                "hydra.run.dir"
-            ) from error
+        wanted = candidate = Path(path)
+        number = 1
+        while True:
+            try:
+                candidate.mkdir(parents=True, exist_ok=True)
+                (candidate / "train.log").touch(exist_ok=False)
+                return cls(candidate)
+            except OSError as error:
+                if not (candidate / "train.log").exists():
+                    raise BadInput(
+                        f"{candidate}: the run directory cannot be made ({error.strerror}); start where you can write, "
+                        "or set hydra.run.dir"
+                    ) from error
+            number += 1
+            candidate = wanted.with_name(f"{wanted.name}_{number}")
 
     @property
     def checkpoints(self) -> Path:

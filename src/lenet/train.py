@@ -176,6 +176,7 @@ def _fit_and_test(
     test = {name: model.metrics[name] for name in ("test/loss", "test/acc") if name in model.metrics}
     result["metrics"] = row | test  # all of the epoch whose weights were tested
     result["best_epoch"] = best_epoch(rows) if validates(config) else None
+    result["epochs"] = len(rows)
     result["examples_per_sec"] = round(throughput.examples_per_sec, 1)
     _log_result(logger, config, result, tested)
     logger.experiment.close()
@@ -303,8 +304,8 @@ def _log_result(logger: TensorBoardLogger, config: Config, result: Result, epoch
         "result/examples_per_sec": result["examples_per_sec"],
     }
     values = {name: value for name, value in values.items() if value is not None}
-    test = {name: value for name, value in result["metrics"].items() if name.startswith("test/")}
-    logger.log_metrics(values | test, epoch)
+    logger.log_metrics(values, result["epochs"])
+    logger.log_metrics({name: value for name, value in result["metrics"].items() if name.startswith("test/")}, epoch)
     writer = logger.experiment._get_file_writer()
     for summary in hparams(parameters, values):  # type: ignore[no-untyped-call]
         writer.add_summary(summary)
