@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lenet import data, fetch, validation
 from lenet.config import Config, Data, Model, Optimizer, Trainer
+from lenet.errors import BadInput
 
 PROJECT = Path(__file__).parents[1]
 TINY_TRAIN, TINY_TEST = 200, 50
@@ -42,22 +43,24 @@ def tiny_files(seed: int = 0) -> dict[str, bytes]:
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data root whose fashion_mnist has 200 training and 50 test images; its files are the known ones now."""
+    """A data root whose data sets have 200 training and 50 test images; their files are the known ones now."""
     root = tmp_path / "data"
-    folder = root / fetch.FOLDER["fashion_mnist"]
-    folder.mkdir(parents=True)
     files = tiny_files()
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
+    for data_set in fetch.FOLDER.values():
+        (root / data_set).mkdir(parents=True)
+        for name, content in files.items():
+            (root / data_set / name).write_bytes(content)
     know(monkeypatch, files)
     return root
 
 
 def know(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> None:
-    """Let `files` be the true files of fashion_mnist."""
+    """Let `files` be the true files of both data sets."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setitem(fetch.SHA256, "fashion_mnist", sums)
+    for data_set in fetch.FOLDER:
+        monkeypatch.setitem(fetch.SHA256, data_set, sums)
     monkeypatch.setattr(validation, "TRAINING_IMAGES", TINY_TRAIN)
+    monkeypatch.setattr(validation, "TEST_IMAGES", TINY_TEST)
     data.load.cache_clear()
 
 
@@ -75,9 +78,14 @@ def tiny_config(tiny: Path) -> Config:
 
 @pytest.fixture(scope="session")
 def real_root() -> str:
-    """A data root with the real Fashion-MNIST, fetched if it is not there."""
+    """A data root with the real Fashion-MNIST, fetched if it is not there; skips where it is not to be had."""
     root = os.environ.get("LENET_DATA", str(PROJECT / "data"))
-    fetch.fetch("fashion_mnist", root)
+    try:
+        fetch.fetch("fashion_mnist", root)
+    except BadInput as error:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(str(error))
     return root
 
 

@@ -94,6 +94,14 @@ BAD = [
     ("trainer.max_epochs=0", "trainer.max_epochs=0", "from 1"),
     ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5", "share"),
     ("trainer.gradient_clip_val=-1", "trainer.gradient_clip_val=-1", "above 0"),
+    ("trainer.limit_test_batches=0.05", "trainer.limit_test_batches=0.05", "less than one batch"),
+    ("trainer.limit_train_batches=0.001", "trainer.limit_train_batches=0.001", "less than one batch"),
+    ("trainer.limit_train_batches=0", "trainer.limit_train_batches=0", "less than one batch"),
+    ("schedule=one_cycle schedule.warmup=1", "schedule.warmup=1", "share"),
+    ("schedule=one_cycle schedule.warmup=0.1 trainer.limit_train_batches=1", "schedule.warmup=0.1", "10 updates"),
+    ("model.norm=batch data.batch_size=1", "data.batch_size=1", "drop_last"),
+    ("model.norm=batch data.batch_size=47999", "data.batch_size=47999", "drop_last"),
+    ("name=" + "n" * 300, "name=nnn", "100"),
     ("threads=0", "threads=0", "from 1"),
     ("name=../elsewhere", "name=../elsewhere", "directory"),
     ("resume=nowhere", "nowhere", "no run directory"),
@@ -112,9 +120,15 @@ def test_bad_input_gets_one_line_with_key_and_remedy_without_torch_and_writes_no
     assert list(in_empty_folder.iterdir()) == []
 
 
+def test_a_directory_that_hydra_made_for_a_refused_run_is_taken_back(answers, in_empty_folder) -> None:
+    (answer,) = answers([["hydra.run.dir=here", "data.batch_size=0"]])
+    assert answer["code"] == 2
+    assert list(in_empty_folder.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("given", "key"),
-    [("trainer.accelerator=gpu", "trainer.accelerator=gpu"), ("trainer.devices=a", "trainer.devices=a")],
+    [("trainer.accelerator=gpu", "trainer.accelerator=gpu"), ("trainer.devices=2", "trainer.devices=2")],
 )
 def test_a_device_that_is_not_there_is_named_and_nothing_is_written(in_empty_folder, given, key) -> None:
     if given.endswith("gpu"):
@@ -125,7 +139,7 @@ def test_a_device_that_is_not_there_is_named_and_nothing_is_written(in_empty_fol
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert key in done.stderr
-    assert "trainer.accelerator=cpu" in done.stderr
+    assert ("trainer.accelerator=cpu" if given.endswith("gpu") else "trainer.devices=1") in done.stderr
     assert list(in_empty_folder.iterdir()) == []
 
 

@@ -36,6 +36,16 @@ def test_a_run_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         RunDirectory.create(tmp_path / "runs/lenet/now")
 
 
+def test_a_run_that_never_began_takes_nothing_with_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    RunDirectory.create(tmp_path).remove()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    run = RunDirectory.create(tmp_path / "new")
+    run.write_result({})
+    run.remove()
+    assert not run.path.exists()
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"status": "comp', b"[1, 2]", b"\xff\xfe", b"null"])
 def test_a_result_that_is_not_whole_counts_as_unfinished(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "result.json").write_bytes(content)

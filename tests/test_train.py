@@ -6,6 +6,7 @@ import math
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from torch import nn
 from conftest import PROJECT, script
 from lenet.cli import resumed_config
 from lenet.config import Augment, Config, Data, Optimizer, Schedule
-from lenet.data import load, split
+from lenet.data import EpochOrder, load, split
 from lenet.errors import BadInput, Diverged
 from lenet.runs import RunDirectory
 from lenet.train import train
@@ -128,7 +129,7 @@ def test_a_run_cut_off_after_any_epoch_ends_as_one_that_never_stopped(tiny_confi
 
 def test_a_finished_run_can_be_made_longer(tiny_config: Config, tmp_path: Path) -> None:
     run = train(tiny_config, tmp_path / "short")[1]
-    with pytest.raises(BadInput, match=r"finished after 2 epochs.*trainer.max_epochs"):
+    with pytest.raises(BadInput, match=r"2 epochs are done.*trainer.max_epochs"):
         train(resumed_config(str(run.path), [f"resume={run.path}"]), run.path)
     longer = resumed_config(str(run.path), [f"resume={run.path}", "trainer.max_epochs=3"])
     train(longer, run.path)
@@ -214,17 +215,23 @@ def test_tensorboard_has_the_curves_on_the_epoch_axis_and_hyperparameters_with_m
 @pytest.mark.parametrize("drop_last", [False, True])
 def test_every_image_is_counted_once_or_the_last_incomplete_batch_left_out(tiny_config, tmp_path, drop_last) -> None:
     tiny_config.data.drop_last = drop_last
+    tiny_config.data.batch_size = 48  # 160 images: three batches and a third of one
     tiny_config.trainer.max_epochs = 1
     tiny_config.optimizer.lr = 1e-12  # the weights stand still, so the metrics on the fly are those of one net
     result, run = train(tiny_config, tmp_path / "run")
     images, labels = load("fashion_mnist", tiny_config.data.root, "train")
     training, validation = split(len(labels), 0.2, 0)
+    order = EpochOrder(160, seed=0)
+    training = training[list(order)[: 144 if drop_last else 160]]
     net = plain_net(weights(run.last_checkpoint), nn.Tanh, nn.AvgPool2d, [2, 3], [12])
-    count = lambda part: (net(images[part] / 255).argmax(1) == labels[part]).sum().item()  # noqa: E731
-    assert result["metrics"]["val/acc"] == count(validation) / 40
-    if not drop_last:
-        assert result["metrics"]["train/acc"] == count(training) / 160
-    assert round(result["metrics"]["train/acc"] * 160, 9) == round(result["metrics"]["train/acc"] * 160)
+    for name, part in (("train", training), ("val", validation)):
+        with torch.no_grad():
+            logits = net(images[part] / 255)
+        hits = (logits.argmax(1) == labels[part]).sum().item()
+        assert result["metrics"][f"{name}/acc"] == hits / len(part)
+        assert result["metrics"][f"{name}/loss"] == pytest.approx(
+            F.cross_entropy(logits, labels[part]).item(), rel=1e-5
+        )
 
 
 def plain_net(state, activation, pool, channels, sizes) -> nn.Sequential:
@@ -261,7 +268,122 @@ def test_the_test_accuracy_is_that_of_the_checkpoint_in_plain_pytorch(real_root:
     assert result["metrics"]["test/acc"] > 0.7
 
 
-QUICK = ("trainer.limit_train_batches=3", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1")
+def test_batches_may_be_gathered_into_one_update(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.data.batch_size = 80
+    whole = train(tiny_config, tmp_path / "whole")[1]
+    tiny_config.data.batch_size = 40
+    tiny_config.trainer.accumulate_grad_batches = 2
+    halves = train(tiny_config, tmp_path / "halves")[1]
+    a, b = weights(whole.last_checkpoint), weights(halves.last_checkpoint)
+    assert all(torch.allclose(a[key], b[key], atol=1e-6) for key in a)
+
+
+def test_the_gradient_is_clipped_to_its_largest_norm(tiny_config: Config, tmp_path: Path) -> None:
+    class Norms(L.Callback):
+        seen: list[float] = []  # noqa: RUF012
+
+        def on_before_optimizer_step(self, trainer: L.Trainer, module: L.LightningModule, *_: object) -> None:
+            self.seen.append(torch.cat([p.grad.flatten() for p in module.parameters()]).norm().item())
+
+    class Distance(L.Callback):
+        def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, *_: object) -> None:
+            self.before = torch.cat([p.detach().flatten().clone() for p in module.parameters()])
+
+        def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: object) -> None:
+            after = torch.cat([p.detach().flatten() for p in module.parameters()])
+            # one update of SGD moves the weights by the learning rate times the norm of the gradient
+            assert (after - self.before).norm().item() == pytest.approx(0.1 * 0.01, rel=1e-2)
+
+    tiny_config.trainer.gradient_clip_val = 0.01
+    train(tiny_config, tmp_path / "run", callbacks=[Norms(), Distance()])
+    assert min(Norms.seen) > 0.01  # so that there was something to clip
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+def test_other_precisions_train(tiny_config: Config, tmp_path: Path, precision: str) -> None:
+    tiny_config.trainer.precision = precision
+    result, run = train(tiny_config, tmp_path / "run")
+    assert result["status"] == "completed"
+    dtype = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "bf16-mixed": torch.float32}[precision]
+    assert next(iter(weights(run.last_checkpoint).values())).dtype == dtype
+
+
+def test_fast_dev_run_does_one_batch_of_everything(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.trainer.fast_dev_run = True
+    tiny_config.data.batch_size = 8
+    seen = []
+
+    class Count(L.Callback):
+        def on_train_batch_end(self, *_: object) -> None:
+            seen.append("train")
+
+    result, _ = train(tiny_config, tmp_path / "run", callbacks=[Count()])
+    assert seen == ["train"]
+    assert result["epochs"] == 1
+
+
+def test_a_compiled_net_computes_the_same_and_saves_the_same_names(tiny_config: Config, tmp_path: Path) -> None:
+    if shutil.which("c++") is None and shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler here")
+    plain, _ = train(tiny_config, tmp_path / "plain")
+    compiled, run = train(replace(tiny_config, compile=True), tmp_path / "compiled")
+    assert weights(run.last_checkpoint).keys() == weights(tmp_path / "plain/checkpoints/last.ckpt").keys()
+    assert compiled["metrics"]["val/loss"] == pytest.approx(plain["metrics"]["val/loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("schedule", "ends"), [("cosine", 0.0), ("one_cycle", 0.1 / 25e4)])
+def test_metrics_have_the_learning_rate_of_the_last_update(tiny_config, tmp_path, schedule: str, ends: float) -> None:
+    tiny_config.schedule.name = schedule
+    _, run = train(tiny_config, tmp_path / "run")
+    first, last = (row["lr"] for row in run.read_metrics())
+    assert last < first < 0.1
+    if schedule == "cosine":  # the tenth of ten updates
+        assert last == pytest.approx(0.05 * (1 + math.cos(math.pi * 9 / 10)))
+    else:
+        assert last == pytest.approx(ends)
+
+
+def test_a_run_that_was_moved_keeps_its_best_weights(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.trainer.max_epochs = 6
+    tiny_config.optimizer.lr = 1.5
+    whole = train(tiny_config, tmp_path / "whole")[1]
+    best = whole.read_result()["best_epoch"]
+    assert 1 < best < 6
+    with pytest.raises(CutOff):
+        train(tiny_config, tmp_path / "cut", callbacks=[CutOffIn(best)])
+    shutil.move(tmp_path / "cut", tmp_path / "moved")
+    result, moved = train(replace(tiny_config, resume=str(tmp_path / "moved")), tmp_path / "moved")
+    assert result["metrics"] == whole.read_result()["metrics"]
+    assert result["best_epoch"] == best
+    a, b = weights(whole.best_checkpoint), weights(moved.best_checkpoint)
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_run_cut_off_before_its_test_is_tested_when_it_goes_on(tiny_config: Config, tmp_path: Path) -> None:
+    class InTest(L.Callback):
+        def on_test_start(self, *_: object) -> None:
+            raise CutOff
+
+    with pytest.raises(CutOff):
+        train(tiny_config, tmp_path / "run", ["seed=0"], callbacks=[InTest()])
+    before = RunDirectory(tmp_path / "run").read_result()
+    result, run = train(replace(tiny_config, resume=str(tmp_path / "run")), tmp_path / "run", ["resume=run"])
+    whole = train(tiny_config, tmp_path / "whole")[0]
+    assert result["metrics"] == whole["metrics"]
+    assert result["overrides"] == ["seed=0"]
+    assert result["seconds"] > before["seconds"]
+    assert result["examples_per_sec"] == before["examples_per_sec"] > 0
+    with pytest.raises(BadInput, match=r"2 epochs are done, and trainer.max_epochs=1"):
+        train(resumed_config(str(run.path), ["trainer.max_epochs=1"]), run.path)
+    assert run.read_config() == tiny_config
+
+
+QUICK = (
+    "trainer.accelerator=cpu",
+    "trainer.limit_train_batches=3",
+    "trainer.limit_val_batches=1",
+    "trainer.limit_test_batches=1",
+)
 
 
 @pytest.fixture
@@ -280,7 +402,7 @@ def test_the_command_prints_a_line_per_epoch_the_books_two_lines_and_the_directo
     assert re.match(r"epoch 1/2  train loss \d\.\d{3}  train acc 0\.\d{3}  val loss .*  val acc 0\.\d{3}  \d", first)
     assert second.startswith("epoch 2/2")
     assert re.fullmatch(r"loss \d\.\d{3}, train acc 0\.\d{3}, val acc 0\.\d{3}, test acc 0\.\d{3}", metrics)
-    assert re.fullmatch(r"\d+\.\d examples/sec on (cpu|cuda:0|mps:0)", speed)
+    assert re.fullmatch(r"\d+\.\d examples/sec on cpu", speed)
     assert re.fullmatch(r"runs/lenet/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", where)
     result = json.loads((in_empty_folder / where / "result.json").read_text())
     assert result["overrides"] == [*QUICK, "trainer.max_epochs=2"]

@@ -30,7 +30,11 @@ class SeedEpochs(L.Callback):
 
 
 class Throughput(L.Callback):
-    """Training images per second as the book counts them: all steps, but neither loading of data nor evaluation."""
+    """Training images per second as the book counts them: all steps, but neither loading of data nor evaluation.
+
+    A GPU works through what was launched earlier, so there it is the time from the first step of an epoch to the end
+    of the last.
+    """
 
     def __init__(self) -> None:
         self.images = 0
@@ -43,19 +47,18 @@ class Throughput(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        self._started = time.perf_counter()
+        if batch_idx == 0 or pl_module.device.type == "cpu":
+            self._started = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        self.images += len(batch[1]) * trainer.world_size
-        self.seconds += time.perf_counter() - self._started
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if pl_module.device.type == "cuda":  # steps are launched ahead of the device: count what is still under way
-            started = time.perf_counter()
-            torch.cuda.synchronize(pl_module.device)
-            self.seconds += time.perf_counter() - started
+        self.images += len(batch[1])
+        if pl_module.device.type == "cpu":
+            self.seconds += time.perf_counter() - self._started
+        elif batch_idx + 1 == trainer.num_training_batches:
+            torch.accelerator.synchronize(pl_module.device)
+            self.seconds += time.perf_counter() - self._started
 
 
 class EpochLog(L.Callback):
@@ -75,6 +78,12 @@ class EpochLog(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.started = time.perf_counter()
 
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        if batch_idx + 1 == trainer.num_training_batches:  # after the step the schedule has moved on
+            self.lr = trainer.optimizers[0].param_groups[0]["lr"]
+
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
@@ -93,11 +102,10 @@ class EpochLog(L.Callback):
         metrics = {f"train/{name}": value for name, value in pl_module.train_totals.compute().items()}
         metrics |= {name: value for name, value in pl_module.metrics.items() if name.startswith("val/")}
         self._check(metrics["train/loss"], trainer)
-        lr = trainer.optimizers[0].param_groups[0]["lr"]
         epoch = trainer.current_epoch + 1
-        self.rows.append({"epoch": epoch, "lr": lr, **metrics})
+        self.rows.append({"epoch": epoch, "lr": self.lr, **metrics})
         self.run.write_metrics(self.rows)
-        self.logger.log_metrics({**metrics, "train/lr": lr}, epoch)
+        self.logger.log_metrics({**metrics, "train/lr": self.lr}, epoch)
         shown = "  ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in metrics.items())
         seconds = time.perf_counter() - self.started
         log.info("epoch %d/%s  %s  %.1f s", epoch, trainer.max_epochs, shown, seconds)

@@ -36,13 +36,31 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError as error:
-        raise BadInput(f"{path}: no such checkpoint") from error
+        raise BadInput(f"{path}: no such checkpoint; start the run again from the beginning") from error
     except Exception as error:  # torch raises whatever its unpickler and its zip reader raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"{path}: not a whole checkpoint of ours ({reason})") from error
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise BadInput(f"{path}: not a checkpoint of ours (no state_dict)")
+        raise BadInput(
+            f"{path}: not a whole checkpoint of ours ({type(error).__name__}); start the run again from the beginning"
+        ) from error
+    if not isinstance(content, dict) or not {"state_dict", "epoch"} <= content.keys():
+        raise BadInput(f"{path}: not a checkpoint of ours; start the run again from the beginning")
     return content
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """Lightning's forgets the best score when the run directory has moved, and would replace a better checkpoint."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        assert self.dirpath is not None
+        here = Path(self.dirpath)
+
+        def moved(path: str) -> str:
+            return str(here / Path(path).name) if path else path
+
+        state_dict = state_dict | {"dirpath": self.dirpath}
+        for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            state_dict[key] = moved(state_dict[key])
+        state_dict["best_k_models"] = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state_dict)
 
 
 def checkpoint_callbacks(run: RunDirectory, validates: bool) -> list[ModelCheckpoint]:
@@ -52,6 +70,6 @@ def checkpoint_callbacks(run: RunDirectory, validates: bool) -> list[ModelCheckp
         "save_on_train_epoch_end": True,  # after everything else, so that a resumed run starts with a new epoch
         "enable_version_counter": False,
     }
-    last = ModelCheckpoint(filename="last", **settings)
-    best = ModelCheckpoint(filename="best", monitor="val/acc", mode="max", **settings)
+    last = MovableCheckpoint(filename="last", **settings)
+    best = MovableCheckpoint(filename="best", monitor="val/acc", mode="max", **settings)
     return [best, last] if validates else [last]

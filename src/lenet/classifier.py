@@ -18,7 +18,7 @@ from lenet.models.lenet import LeNet
 class Totals(Metric):
     """Mean loss and accuracy over all images seen since the last reset.
 
-    Sums stay on the device, so a step waits for nothing; hits are counted as integers, so the accuracy is exact.
+    Sums stay on the device, so no step has to wait for a figure; hits are integers, so the accuracy is exact.
     """
 
     full_state_update = False
@@ -67,7 +67,7 @@ class Classifier(L.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, 10) of normalised images (n, 1, side, side)."""
-        logits: Tensor = self.net(images)
+        logits: Tensor = self.net(images.to(self.dtype))  # which trainer.precision may have changed
         return logits
 
     def _step(self, batch: Batch, totals: Totals) -> Tensor:

@@ -7,7 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from lenet.config import Config
-from lenet.errors import BadInput, Diverged
+from lenet.errors import BadInput, Diverged, Stopped
 from lenet.runs import RunDirectory, timestamp
 from lenet.validation import validate
 
@@ -101,6 +101,10 @@ def job() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        output = Path(HydraConfig.get().runtime.output_dir)
+        if isinstance(error, BadInput) and output != Path.cwd():
+            with suppress(OSError):
+                output.rmdir()  # Hydra has made it; it is empty unless somebody put files there
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
         raise JobFailed(error) from error
@@ -121,12 +125,14 @@ def run(main: Callable[[], Any]) -> None:
             raise
         cause = error.error if isinstance(error, JobFailed) else error
         print(f"error: {describe(cause)}", file=sys.stderr)
-        sys.exit(2 if isinstance(cause, BadInput | HydraException | OmegaConfBaseException) else 1)
-    except BaseException as error:
-        if not hasattr(error, "exit_code"):
-            raise
+        by_hydra = isinstance(cause, HydraException | OmegaConfBaseException) or type(error) is ValueError
+        sys.exit(2 if isinstance(cause, BadInput) or by_hydra else 1)
+    except Stopped as error:
         print(f"interrupted by {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def quiet() -> None:
@@ -161,14 +167,16 @@ def describe(error: BaseException) -> str:
         options = ", ".join(error.options or [])
         return f"{group}={choice}: there is no such choice; {f'take {options}' if options else 'leave it out'}"
     if isinstance(error, OverrideParseException):
-        return (
-            f"{error.override}: not understood; write key=value, with the value in quotes if it has special characters"
-        )
+        return f"{error.override}: not understood; write key=value, in quotes if it has special characters"
     text = f"{error}\n{error.__cause__ or ''}"
+    if "Config group override must be" in text:  # Hydra does not say which
+        groups = [name for name, kind in schema().items() if is_dataclass(kind)]
+        given = [argument for argument in sys.argv[1:] if argument.split("=")[0] in groups]
+        return f"{' '.join(given)}: choose a file of conf/ by its name, or set a key such as model.kind"
     if several := re.search(r"Ambiguous value for argument '((.*?)=(.*))'", text):
-        return (
-            f"{several[1]}: several values; add -m for a run with each, or write {several[2]}=[{several[3]}] for a list"
-        )
+        is_list = "list" in str(schema().get(several[2]))
+        remedy = f"write {several[2]}=[{several[3]}]" if is_list else "add -m for a run with each"
+        return f"{several[1]}: several values; {remedy}"
     full_key = re.search(r"full_key: (\S+)", text)
     if full_key and re.search(r"Key '.*' (?:is )?not in ", text):
         return _unknown_key(full_key[1])

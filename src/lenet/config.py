@@ -42,6 +42,7 @@ class Model:
 
     kind: str = "lenet"  # lenet
     conv_channels: list[int] = field(default_factory=lambda: [6, 16])  # output maps of each convolution layer
+    # Any, since OmegaConf knows no union of an integer and a list; lenet.validation looks closer.
     kernel_size: Any = 5  # pixels; one integer for all convolution layers, or a list with one for each
     padding: Any = field(default_factory=lambda: [2, 0])  # pixels; likewise
     activation: str = "sigmoid"  # sigmoid | tanh | scaled_tanh | relu | leaky_relu | gelu | silu
@@ -55,7 +56,7 @@ class Model:
 
 @dataclass
 class Optimizer:
-    name: str = "sgd"  # sgd | adam | adamw
+    name: str = "sgd"  # sgd | adam | adamw; optimizer=adam also brings the learning rate that goes with it
     lr: float = 0.9  # the peak, where the schedule has one
     momentum: float = 0.0  # sgd
     nesterov: bool = False  # sgd, with momentum
@@ -77,17 +78,17 @@ class Trainer:
 
     max_epochs: int = 10
     accelerator: str = "auto"  # auto | cpu | gpu | mps | tpu
-    devices: int | str = "auto"  # how many, or which: "0,1"
+    devices: int | str = 1  # how many, or which: "1," is the second GPU
     num_nodes: int = 1
     strategy: str = "auto"
     precision: str = "32-true"  # 32-true | 16-mixed | bf16-mixed | 64-true ...
     deterministic: bool = False  # on a GPU: only algorithms that repeat to the last bit; a CPU always does
-    log_every_n_steps: int | None = None  # updates between two points of train/loss; null: five times an epoch
+    log_every_n_steps: int | None = None  # batches from one point of train/loss_within_epoch to the next; null: a fifth
     gradient_clip_val: float | None = None  # largest norm of the gradient
     accumulate_grad_batches: int = 1  # batches per update
     fast_dev_run: bool = False  # one batch of everything, to see whether it runs
     limit_train_batches: int | float | None = None  # batches, or a share of them, per epoch; null: all
-    limit_val_batches: int | float | None = None
+    limit_val_batches: int | float | None = None  # likewise; evaluation takes 1,000 images at a time
     limit_test_batches: int | float | None = None
     enable_progress_bar: bool = True  # shown on a terminal only
 

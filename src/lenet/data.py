@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lenet import config, fetch
 from lenet.errors import BadInput
 from lenet.geometry import CLASSES, IMAGE_SIDE
+from lenet.validation import EVALUATION_BATCH
 
 CLASS_NAMES = {
     "fashion_mnist": [
@@ -26,9 +27,6 @@ CLASS_NAMES = {
     ],
     "mnist": [str(digit) for digit in range(10)],
 }  # fmt: skip
-
-# Evaluation keeps no activations for a backward pass, so a batch may be larger than a training batch.
-EVALUATION_BATCH = 1000
 
 Batch = tuple[Tensor, Tensor]  # images and labels
 

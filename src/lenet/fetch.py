@@ -15,6 +15,7 @@ import time
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterable
+from http.client import HTTPException
 from pathlib import Path
 
 from filelock import FileLock
@@ -61,19 +62,17 @@ def fetch(name: str, root: str | Path) -> Path:
         BadInput: a file that is there is not what it should be, `root` cannot be written, or no source had the files.
     """
     folder = Path(root) / FOLDER[name]
-    if not _missing(name, folder):
-        return folder
     try:
+        if not _missing(name, folder):
+            return folder
         Path(root).mkdir(parents=True, exist_ok=True)
-        with (
-            FileLock(Path(root) / ".fetch.lock"),
-            tempfile.TemporaryDirectory(prefix=".fetch-", dir=root) as staging,
-        ):
+        absolute = Path(root).resolve()  # apt takes a relative path to start at /
+        with FileLock(absolute / ".fetch.lock"), tempfile.TemporaryDirectory(prefix=".fetch-", dir=absolute) as staging:
             if missing := _missing(name, folder):  # another process may have been faster
                 _fetch_into(folder, name, missing, Path(staging))
     except OSError as error:
         raise BadInput(
-            f"data.root={root}: cannot be written ({error.strerror or error}); "
+            f"data.root={root}: cannot be read and written ({error.strerror or error}); "
             "set data.root or the environment variable LENET_DATA to a folder that can"
         ) from error
     return folder
@@ -112,15 +111,15 @@ def _diagnosis(name: str, path: Path, content: bytes) -> str:
         wrong = f"wrongly labelled: it is {digest_of}"
     elif content[:2] == b"\x1f\x8b":
         wrong = "still compressed: gunzip it"
+    elif len(content) < 16:
+        wrong = f"truncated: {len(content)} bytes"
     elif content[:4] != expected:
         wrong = f"not an IDX file of {'images' if images else 'labels'}"
-    elif len(content) >= 16:
+    else:
         sizes = [int.from_bytes(content[i : i + 4], "big") for i in range(4, 16 if images else 8, 4)]
         whole = (16 if images else 8) + sizes[0] * (sizes[1] * sizes[2] if images else 1)
         if len(content) < whole:
             wrong = f"truncated: {len(content)} of {whole} bytes"
-    elif len(content) < 16:
-        wrong = f"truncated: {len(content)} bytes"
     return f"data.root: {path} is {wrong}; delete it and start again to fetch it anew, the other files are kept"
 
 
@@ -139,8 +138,7 @@ def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> N
         try:
             source(name, missing, target)
             for file in missing:
-                if _sha256((target / file).read_bytes()) != SHA256[name][file]:
-                    raise SourceFailed(f"its {file} has the wrong SHA-256")
+                _check(name, target / file)
         except (
             SourceFailed,
             FileNotFoundError,
@@ -163,6 +161,11 @@ def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> N
         + f"\nPut these files, or their .gz, into {folder} by hand (name, SHA-256 when uncompressed), or name a folder "
         f"that has them with data.root or LENET_DATA:\n{wanted}"
     )
+
+
+def _check(name: str, path: Path) -> None:
+    if _sha256(path.read_bytes()) != SHA256[name][path.name]:
+        raise SourceFailed(f"its {path.name} has the wrong SHA-256")
 
 
 def _gunzip(source: Path, target: Path) -> None:
@@ -189,8 +192,9 @@ def _from_mirrors(name: str, files: list[str], to: Path) -> None:
             for file in files:
                 _download(f"{mirror}{file}.gz", to / f"{file}.gz")
                 _gunzip(to / f"{file}.gz", to / file)
+                _check(name, to / file)
             return
-        except OSError as error:  # all of urllib's and gzip's own errors are
+        except (SourceFailed, OSError, HTTPException, EOFError, zlib.error) as error:
             failures.append(f"{mirror} {error}")
     raise SourceFailed("; ".join(failures))
 

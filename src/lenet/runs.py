@@ -18,7 +18,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +74,22 @@ class RunDirectory:
                 candidate.mkdir(parents=True, exist_ok=True)
                 (candidate / "train.log").touch(exist_ok=False)
                 return cls(candidate)
+            except FileExistsError:
+                pass  # another run's
             except OSError as error:
-                if not (candidate / "train.log").exists():
-                    raise BadInput(
-                        f"{candidate}: the run directory cannot be made ({error.strerror}); start where you can write, "
-                        "or set hydra.run.dir"
-                    ) from error
+                raise BadInput(
+                    f"{candidate}: the run directory cannot be made ({error.strerror}); start where you can write, "
+                    "or set hydra.run.dir"
+                ) from error
             number += 1
             candidate = wanted.with_name(f"{wanted.name}_{number}")
+
+    def remove(self) -> None:
+        """Take back a run that has not begun: its own files, and the directory if nothing else is in it."""
+        for name in ("train.log", "config.yaml", "result.json"):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
 
     @property
     def checkpoints(self) -> Path:
@@ -110,7 +118,10 @@ class RunDirectory:
             merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
             config = OmegaConf.to_object(merged)
         except OSError as error:
-            raise BadInput(f"{self.path}: no run directory, {path.name} cannot be read ({error.strerror})") from error
+            raise BadInput(
+                f"{self.path}: no run directory, {path.name} cannot be read ({error.strerror}); name the folder that "
+                "holds it"
+            ) from error
         except Exception as error:  # OmegaConf and its YAML reader raise many kinds
             raise BadInput(f"{path}: not the config of a run ({str(error).splitlines()[0]})") from error
         assert isinstance(config, Config)

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import logging
 import platform
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from lenet.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, load_che
 from lenet.classifier import Classifier
 from lenet.config import Config
 from lenet.data import ImageData
-from lenet.errors import BadInput
+from lenet.errors import BadInput, Stopped
 from lenet.geometry import IMAGE_SIDE, parameters_and_macs
 from lenet.runs import Row, RunDirectory
 
@@ -42,14 +41,6 @@ ALL_THREADS = torch.get_num_threads()
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard")
 
 Result = dict[str, Any]
-
-
-class Stopped(BaseException):
-    """SIGINT or SIGTERM arrived; like KeyboardInterrupt it is no Exception, so nothing mistakes it for a failure."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signal.Signals(signum).name)
-        self.exit_code = 128 + signum
 
 
 class RunLogger(TensorBoardLogger):
@@ -81,32 +72,54 @@ def train(
         Diverged: the loss is no longer finite; recorded as failed.
         Stopped: a signal came; recorded as interrupted.
     """
-    torch.set_num_threads(config.threads or ALL_THREADS)
-    _check_devices(config)
-    torch.manual_seed(config.seed)
-    model = Classifier(config)
-    data = ImageData(config.data, config.seed)
-    data.prepare_data()
-    data.setup("check")  # reads the files, so that a bad one is found before anything is written
+    with stop_on_signals():
+        torch.set_num_threads(config.threads or ALL_THREADS)
+        _check_devices(config)
+        torch.manual_seed(config.seed)
+        model = Classifier(config)
+        data = ImageData(config.data, config.seed)
+        data.prepare_data()
+        data.setup("check")  # reads the files, so that a bad one is found before anything is written
+        run, rows, before = resumed(config) if config.resume else (RunDirectory.create(path), [], {})
+        result = _started(config, run, rows, before, overrides)
+        started = time.perf_counter()
+        error: BaseException | None = None
+        try:
+            with run.log_file():
+                _fit_and_test(config, run, rows, model, data, result, callbacks)
+            result["status"] = "completed"
+        except BaseException as caught:
+            error = caught
+            stopped = isinstance(error, Stopped | KeyboardInterrupt)
+            result["status"] = "interrupted" if stopped else "failed"
+            trace = None if stopped else "".join(traceback.format_exception(error))
+            result["error"] = {"message": f"{type(error).__name__}: {error}", "traceback": trace}
+            raise
+        finally:
+            result["epochs"] = len(rows)
+            result["seconds"] = round((before.get("seconds") or 0) + time.perf_counter() - started, 3)
+            # On a full disk the first error is the one to report.
+            with contextlib.suppress(*[OSError] if error else []):
+                run.write_result(result)
+        return result, run
 
-    if config.resume:
-        run, rows = resumed(config)
-    else:
-        run, rows = RunDirectory.create(path), []
+
+def _started(config: Config, run: RunDirectory, rows: list[Row], before: Result, overrides: Sequence[str]) -> Result:
+    """Write config.yaml and the first result.json; `before` is the result of the run that is resumed, or empty."""
     parameters, macs = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
     result: Result = {
         "status": "running",
         "name": config.name,
         "tags": list(config.tags),
-        "overrides": list(overrides),
+        "overrides": before.get("overrides") or list(overrides),
         "seed": config.seed,
         "metrics": {},
         "epochs": len(rows),
         "best_epoch": None,
         "parameters": parameters,
         "macs": macs,
-        "seconds": None,
-        "examples_per_sec": None,
+        "seconds": before.get("seconds"),
+        "examples_per_sec": before.get("examples_per_sec"),
         "device": None,
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
@@ -118,29 +131,9 @@ def train(
         run.write_result(result)
     except OSError as error:
         if not config.resume:
-            shutil.rmtree(run.path, ignore_errors=True)
+            run.remove()
         raise BadInput(f"{run.path}: {error.strerror}; make room, or start where there is some") from error
-    started = time.perf_counter()
-    try:
-        with run.log_file(), stop_on_signals():
-            _fit_and_test(config, run, rows, model, data, result, callbacks)
-        result["status"] = "completed"
-    except BaseException as error:
-        stopped = isinstance(error, Stopped | KeyboardInterrupt)
-        result["status"] = "interrupted" if stopped else "failed"
-        message = f"{type(error).__name__}: {error}"
-        result["error"] = {"message": message, "traceback": "".join(traceback.format_exception(error))}
-        with contextlib.suppress(OSError):  # on a full disk the first error is the one to report
-            _finish(run, rows, result, started)
-        raise
-    _finish(run, rows, result, started)
-    return result, run
-
-
-def _finish(run: RunDirectory, rows: list[Row], result: Result, started: float) -> None:
-    result["epochs"] = len(rows)
-    result["seconds"] = round(time.perf_counter() - started, 3)
-    run.write_result(result)
+    return result
 
 
 def _fit_and_test(
@@ -165,21 +158,28 @@ def _fit_and_test(
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     trainer = build_trainer(config, callbacks=callbacks, logger=logger, default_root_dir=run.path)
     result["device"] = str(trainer.strategy.root_device)
-    trainer.fit(model, data, ckpt_path=run.last_checkpoint if config.resume else None, weights_only=True)
+    try:
+        trainer.fit(model, data, ckpt_path=run.last_checkpoint if config.resume else None, weights_only=True)
+        if throughput.images:
+            result["examples_per_sec"] = round(throughput.examples_per_sec, 1)
 
-    tested = best_epoch(rows) if config.test_on == "best" else len(rows)
-    if config.test_on == "best":
-        model.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
-    if config.trainer.limit_test_batches != 0:
-        trainer.test(model, data, verbose=False)
-    row = {name: value for name, value in rows[tested - 1].items() if "/" in name}
-    test = {name: model.metrics[name] for name in ("test/loss", "test/acc") if name in model.metrics}
-    result["metrics"] = row | test  # all of the epoch whose weights were tested
-    result["best_epoch"] = best_epoch(rows) if validates(config) else None
-    result["epochs"] = len(rows)
-    result["examples_per_sec"] = round(throughput.examples_per_sec, 1)
-    _log_result(logger, config, result, tested)
-    logger.experiment.close()
+        tested = len(rows)
+        if validates(config):
+            best = load_checkpoint(run.best_checkpoint)
+            result["best_epoch"] = best["epoch"] + 1
+            if config.test_on == "best":
+                tested = result["best_epoch"]
+                model.load_state_dict(best["state_dict"])
+        if config.trainer.limit_test_batches != 0:
+            trainer.test(model, data, verbose=False)
+        row = {name: value for name, value in rows[tested - 1].items() if "/" in name}
+        test = {name: model.metrics[name] for name in ("test/loss", "test/acc") if name in model.metrics}
+        result["metrics"] = row | test  # all of the epoch whose weights were tested
+        result["epochs"] = len(rows)
+        _log_result(logger, config, result, tested)
+        _log_activations(logger, config, model, tested)
+    finally:
+        logger.experiment.close()
 
 
 def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
@@ -210,14 +210,19 @@ def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
 def _check_devices(config: Config) -> None:
     settings = config.trainer
     try:
-        build_trainer(config, logger=False, enable_checkpointing=False)
+        trainer = build_trainer(config, logger=False, enable_checkpointing=False)
     except Exception as error:  # Lightning has several kinds for this
         words = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadInput(
             f"trainer.accelerator={settings.accelerator} trainer.devices={settings.devices} "
             f"trainer.strategy={settings.strategy} trainer.precision={settings.precision}: not possible on this "
-            f"machine, trainer.accelerator=cpu always is ({words})"
+            f"machine; trainer.accelerator=cpu with the default of the others is ({words})"
         ) from error
+    if trainer.world_size > 1:
+        raise BadInput(
+            f"trainer.devices={settings.devices} trainer.num_nodes={settings.num_nodes}: a run uses one device; "
+            "set trainer.devices=1 trainer.num_nodes=1, and share out several runs instead"
+        )
 
 
 def validates(config: Config) -> bool:
@@ -225,24 +230,22 @@ def validates(config: Config) -> bool:
     return config.data.val_fraction > 0 and config.trainer.limit_val_batches != 0
 
 
-def best_epoch(rows: Sequence[Row]) -> int:
-    """The first epoch with the highest validation accuracy, counted from 1."""
-    return int(max(rows, key=lambda row: row["val/acc"])["epoch"])
-
-
-def resumed(config: Config) -> tuple[RunDirectory, list[Row]]:
-    """The run to go on with, and its metrics up to the last checkpoint.
+def resumed(config: Config) -> tuple[RunDirectory, list[Row], Result]:
+    """The run to go on with, its metrics up to the last checkpoint, and its result so far.
 
     Raises:
         BadInput: there is no checkpoint, or nothing is left to do.
     """
     run = RunDirectory(config.resume or "")
     epochs = load_checkpoint(run.last_checkpoint)["epoch"] + 1
-    if epochs >= config.trainer.max_epochs and (run.read_result() or {}).get("status") == "completed":
+    result = run.read_result() or {}
+    finished = epochs == config.trainer.max_epochs and result.get("status") == "completed"
+    if finished or epochs > config.trainer.max_epochs:
         raise BadInput(
-            f"resume={config.resume}: finished after {epochs} epochs; give a later trainer.max_epochs to go on"
+            f"resume={config.resume}: {epochs} epochs are done, and trainer.max_epochs={config.trainer.max_epochs}; "
+            "give a later one to go on"
         )
-    return run, [row for row in run.read_metrics() if row["epoch"] <= epochs]
+    return run, [row for row in run.read_metrics() if row["epoch"] <= epochs], result
 
 
 @contextlib.contextmanager
@@ -274,6 +277,18 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def _log_activations(logger: TensorBoardLogger, config: Config, model: Classifier, epoch: int) -> None:
+    """What the first layers see in two classes that are easy to mistake for one another."""
+    from lenet.inputs import chosen
+    from lenet.pictures import activations_figure, look  # matplotlib takes a while to import
+
+    pixels, titles, answers = chosen(config.data)
+    logger.experiment.add_figure(
+        "activations", activations_figure(look(model.eval(), pixels, titles, answers, pooled=False)), epoch
+    )
+    logger.save()
 
 
 def _log_result(logger: TensorBoardLogger, config: Config, result: Result, epoch: int) -> None:

@@ -10,8 +10,11 @@ from lenet.errors import BadInput
 from lenet.geometry import ACTIVATIONS, IMAGE_SIDE, POOLS, layers
 
 TRAINING_IMAGES = 60_000  # in the official training set of either data set
-# What Python itself can still turn into a tensor's shape; a net this large fits no machine that would run it.
-LARGEST_LAYER = 100_000
+TEST_IMAGES = 10_000
+EVALUATION_BATCH = (
+    1000  # images; evaluation keeps nothing for a backward pass, so a batch may be larger than in training
+)
+LARGEST_LAYER = 100_000  # maps or units: beyond it a slip of the keyboard is likelier than a net
 
 CHOICES: dict[str, Collection[str]] = {
     "test_on": ("best", "last"),
@@ -45,7 +48,6 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "data.pad": (0, 100, "give pixels, from 0 to 100"),
     "data.augment.shift": (0, IMAGE_SIDE, f"give pixels, from 0 to {IMAGE_SIDE}"),
     "optimizer.weight_decay": (0, math.inf, "give a finite number, at least 0"),
-    "schedule.warmup": (0, 1, "give a share of the updates, from 0 to 1"),
     "trainer.max_epochs": (1, 10**6, "give an integer from 1 to 1000000"),
     "trainer.num_nodes": (1, 10**6, "give an integer, at least 1"),
     "trainer.log_every_n_steps": (1, 10**9, "give an integer, at least 1"),
@@ -74,6 +76,23 @@ def training_size(val_fraction: float) -> int:
     return TRAINING_IMAGES - round(TRAINING_IMAGES * val_fraction)
 
 
+def batches(config: Config, part: str) -> int:
+    """Batches of one pass over the train, val or test images, the Trainer's limits included."""
+    if part == "train":
+        images, size = training_size(config.data.val_fraction), config.data.batch_size
+    elif part == "val":
+        images, size = TRAINING_IMAGES - training_size(config.data.val_fraction), EVALUATION_BATCH
+    else:
+        images, size = TEST_IMAGES, EVALUATION_BATCH
+    count = images // size if part == "train" and config.data.drop_last else math.ceil(images / size)
+    limit = _get(config, f"trainer.limit_{part}_batches")
+    if isinstance(limit, float):
+        count = int(count * limit)
+    elif limit is not None:
+        count = min(count, limit)
+    return min(count, 1) if config.trainer.fast_dev_run else count
+
+
 def validate(config: Config) -> None:
     """Check every value by itself, then together.
 
@@ -94,8 +113,8 @@ def validate(config: Config) -> None:
 
 
 def _validate_names(config: Config) -> None:
-    legal = re.fullmatch(r"[\w.+=,-]+", config.name) and config.name.strip(".")
-    _require(bool(legal), "name", config, "it names a directory: give letters, digits and . _ + = , -")
+    legal = re.fullmatch(r"[\w.+=,-]{1,100}", config.name) and config.name.strip(".")
+    _require(bool(legal), "name", config, "it names a directory: give up to 100 letters, digits and . _ + = , -")
 
 
 def _validate_data(config: Config) -> None:
@@ -147,6 +166,14 @@ def _validate_model(config: Config) -> None:
         config,
         "give a number above 0",
     )
+    rest = training_size(config.data.val_fraction) % config.data.batch_size
+    _require(
+        model.norm == "none" or (config.data.batch_size > 1 and (rest != 1 or config.data.drop_last)),
+        "data.batch_size",
+        config,
+        "model.norm=batch cannot normalise a batch of one image, which is what is left over; give another size, or "
+        "data.drop_last=true",
+    )
     for _ in layers(model, IMAGE_SIDE + 2 * config.data.pad):
         pass  # raises at the first layer that does not fit
 
@@ -188,12 +215,9 @@ def _validate_training(config: Config) -> None:
         value = _get(config, key)
         whole = value is None or isinstance(value, int) or value <= 1.0
         _require(whole, key, config, "give an integer number of batches, or a share of them from 0.0 to 1.0")
-    _require(
-        trainer.limit_train_batches != 0,
-        "trainer.limit_train_batches",
-        config,
-        "nothing is left to train on; give more",
-    )
+        wanted = part == "train" or not (value == 0 or (part == "val" and config.data.val_fraction == 0))
+        _require(not wanted or batches(config, part) > 0, key, config, "that is less than one batch; give more")
+    _validate_schedule(config)
     clip = trainer.gradient_clip_val
     _require(
         clip is None or (math.isfinite(clip) and clip > 0),
@@ -206,6 +230,20 @@ def _validate_training(config: Config) -> None:
         "test_on",
         config,
         "without validation images there is no best epoch; set test_on=last, or data.val_fraction above 0",
+    )
+
+
+def _validate_schedule(config: Config) -> None:
+    if config.schedule.name != "one_cycle":
+        return
+    updates = math.ceil(batches(config, "train") / config.trainer.accumulate_grad_batches) * config.trainer.max_epochs
+    rising = config.schedule.warmup * updates
+    _require(
+        0 < rising < updates and not math.isclose(rising, 1),
+        "schedule.warmup",
+        config,
+        f"of {updates} updates some have to go up, other than just one, and some down; give a share between 0 and 1, "
+        "or schedule.name=cosine",
     )
 
 

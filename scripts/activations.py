@@ -1,0 +1,37 @@
+"""What the first and second layer of a trained net see: scripts/activations.py RUN_DIR --classes pullover coat"""
+
+import argparse
+from pathlib import Path
+
+from lenet import cli
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run_dir", type=Path, help="directory of a finished run")
+    parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="the first test image of each class")
+    parser.add_argument("--images", nargs="+", default=[], type=int, metavar="N", help="test images by number, from 0")
+    parser.add_argument("--image", nargs="+", default=[], type=Path, metavar="FILE", help="pictures, bright on dark")
+    parser.add_argument("--noise", action="store_true", help="an image of independent random pixels")
+    parser.add_argument("--pooled", action="store_true", help="the maps behind the pooling layers, not before")
+    parser.add_argument("--weights", choices=["best", "last"], help="default: those that the run tested")
+    parser.add_argument("--data-root", help="folder of the data files; default: where the run found them")
+    parser.add_argument("--out", type=Path, help="default: activations.png in the run directory")
+    arguments = parser.parse_args()
+
+    # Only now: a wrong argument is answered before torch is imported.
+    from lenet.evaluate import load_trained
+    from lenet.inputs import chosen
+    from lenet.pictures import activations_figure, look
+
+    trained = load_trained(arguments.run_dir, arguments.weights)
+    data = trained.config.data
+    data.root = arguments.data_root or data.root
+    pixels, titles, answers = chosen(data, arguments.classes, arguments.images, arguments.image, arguments.noise)
+    out = arguments.out or arguments.run_dir / "activations.png"
+    activations_figure(look(trained.model, pixels, titles, answers, arguments.pooled)).savefig(out, dpi=90)
+    print(out)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,36 @@
+"""What a trained net gets right and wrong: scripts/evaluate.py RUN_DIR [--part validation] [--data mnist] ..."""
+
+import argparse
+import json
+from pathlib import Path
+
+from lenet import cli
+from lenet.runs import write_atomically
+from lenet.validation import CHOICES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run_dir", type=Path, help="directory of a finished run")
+    parser.add_argument("--part", choices=["test", "validation"], default="test", help="default: test")
+    parser.add_argument("--weights", choices=CHOICES["test_on"], help="default: those that the run tested")
+    parser.add_argument("--data", choices=CHOICES["data.name"], help="default: the data set of the run")
+    parser.add_argument("--data-root", help="folder of the data files; default: where the run found them")
+    arguments = parser.parse_args()
+
+    # Only now: a wrong argument is answered before torch is imported.
+    from lenet.evaluate import as_text, evaluate, load_trained
+    from lenet.pictures import confusion_figure
+
+    trained = load_trained(arguments.run_dir, arguments.weights)
+    evaluation = evaluate(trained, arguments.part, arguments.data, arguments.data_root)
+    print(as_text(evaluation))
+
+    stem = arguments.run_dir / f"evaluation_{evaluation.data}_{evaluation.part}_{evaluation.weights}"
+    write_atomically(stem.with_suffix(".json"), (json.dumps(evaluation.as_dict(), indent=2) + "\n").encode())
+    confusion_figure(evaluation).savefig(stem.with_suffix(".png"), dpi=110)
+    print(f"\n{stem}.json\n{stem}.png")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,42 @@
+"""The inspection table of a net, from its config alone: scripts/summary.py [model=NAME key=value ...]"""
+
+import math
+
+import hydra
+from omegaconf import DictConfig
+
+from lenet import cli
+from lenet.geometry import IMAGE_SIDE, Layer, layers
+
+BYTES = 4  # of a float32
+MEGABYTE = 2**20
+
+
+def table(rows: list[Layer], side: int) -> str:
+    """Layers as in the book, parameters and sizes as in the blog, and multiply-accumulates, for one image."""
+    lines = [f"{'layer':<10}{'kind':<13}{'output shape':<18}{'parameters':>12}{'MACs':>14}"]
+    rule = "-" * len(lines[0])
+    lines.append(rule)
+    for row in rows:
+        shape = " x ".join(str(size) for size in row.shape)
+        lines.append(f"{row.name:<10}{row.kind:<13}{shape:<18}{row.parameters:>12,}{row.macs:>14,}")
+    parameters = sum(row.parameters for row in rows)
+    lines += [rule, f"{'total':<41}{parameters:>12,}{sum(row.macs for row in rows):>14,}", ""]
+
+    # Every output is kept once forward and once for its gradient; flattening only looks at what is there.
+    outputs = sum(math.prod(row.shape) for row in rows if row.kind != "Flatten")
+    sizes = {"input": side**2, "forward and backward": 2 * outputs, "parameters": parameters}
+    sizes["together"] = sum(sizes.values())
+    return "\n".join(lines + [f"{label:<24}{count * BYTES / MEGABYTE:>8.2f} MB" for label, count in sizes.items()])
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
+def main(composed: DictConfig) -> None:
+    with cli.job():
+        config = cli.config_from(composed)
+        side = IMAGE_SIDE + 2 * config.data.pad
+        print(table(list(layers(config.model, side)), side))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,168 @@
+"""A trained net, read back from its run directory, and what it gets right and wrong."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lenet.checkpoints import load_checkpoint
+from lenet.classifier import Classifier, Totals
+from lenet.config import Config
+from lenet.data import CLASS_NAMES, ImageData
+from lenet.errors import BadInput
+from lenet.geometry import CLASSES
+from lenet.runs import RunDirectory
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A net with the weights of one of its checkpoints, ready to look at images."""
+
+    run: RunDirectory
+    config: Config
+    model: Classifier
+    weights: str  # best | last
+
+
+def load_trained(path: str | Path, weights: str | None = None) -> Trained:
+    """The net of a finished run.
+
+    Args:
+        path: the run directory.
+        weights: best or last; without it, those that the run itself tested.
+
+    Raises:
+        BadInput: `path` is no run directory or of an unfinished run, or the checkpoint is missing, damaged or of
+            another net.
+    """
+    run = RunDirectory(path)
+    config = run.read_config()
+    result = run.read_result()
+    if result is None or result.get("status") != "completed":
+        status = "without a result" if result is None else result.get("status")
+        raise BadInput(f"{path}: this run is {status}, not completed; finish it with scripts/train.py resume={path}")
+    weights = weights or config.test_on
+    checkpoint = run.best_checkpoint if weights == "best" else run.last_checkpoint
+    state = load_checkpoint(checkpoint)["state_dict"]
+    # What the run computed with, so that its numbers come out the same to the last bit.
+    torch.set_num_threads(int(result.get("threads") or torch.get_num_threads()))
+    model = Classifier(replace(config, compile=False)).to(next(iter(state.values())).dtype)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise BadInput(f"{checkpoint}: the weights of another net than {run.path}/config.yaml describes") from error
+    device = str(result.get("device"))
+    if device.startswith("cuda") and torch.cuda.is_available():
+        model.to(device)
+    return Trained(run, config, model.eval(), weights)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Loss, accuracy and who was taken for whom. `confusion[true][predicted]` counts images."""
+
+    trained_on: str
+    data: str
+    part: str
+    weights: str
+    loss: float
+    accuracy: float
+    confusion: list[list[int]]
+
+    @property
+    def classes(self) -> list[str]:
+        """What the images show, one name for each row of `confusion`."""
+        return CLASS_NAMES[self.data]
+
+    @property
+    def answers(self) -> list[str]:
+        """What the net can say, one name for each column of `confusion`."""
+        return CLASS_NAMES[self.trained_on]
+
+    def precision(self, number: int) -> float | None:
+        """Share of the images called class `number` that are of it; None if there was none."""
+        called = sum(row[number] for row in self.confusion)
+        return self.confusion[number][number] / called if called else None
+
+    def recall(self, number: int) -> float | None:
+        """Share of the images of class `number` that were called so; None if there was none."""
+        images = sum(self.confusion[number])
+        return self.confusion[number][number] / images if images else None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "trained_on": self.trained_on,
+            "data": self.data,
+            "part": self.part,
+            "weights": self.weights,
+            "loss": self.loss,
+            "acc": self.accuracy,
+            "per_class": {
+                name: {"precision": self.precision(number), "recall": self.recall(number)}
+                for number, name in enumerate(self.classes)
+            },
+            "confusion": {"true": self.classes, "predicted": self.answers, "images": self.confusion},
+        }
+
+
+def evaluate(trained: Trained, part: str = "test", data: str | None = None, root: str | None = None) -> Evaluation:
+    """Show the net every image of a part.
+
+    Args:
+        trained: from `load_trained`.
+        part: test or validation.
+        data: a data set other than the one that the net was trained on.
+        root: where the data files are, if not where the run found them.
+
+    Raises:
+        BadInput: there are no validation images, or the files are not to be had.
+    """
+    settings = replace(trained.config.data, name=data or trained.config.data.name)
+    settings = replace(settings, root=root or settings.root)
+    if part == "validation" and settings.val_fraction == 0:
+        raise BadInput("--part validation: this run was trained with data.val_fraction=0; take --part test")
+    images = ImageData(settings, trained.config.seed)
+    images.prepare_data()
+    images.setup("test")
+    model, totals = trained.model, Totals().to(trained.model.device)
+    confusion = torch.zeros(CLASSES, CLASSES, dtype=torch.long)
+    loader = images.test_dataloader() if part == "test" else images.val_dataloader()
+    half = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}.get(trained.config.trainer.precision)
+    with torch.inference_mode(), torch.autocast(model.device.type, half, enabled=half is not None):
+        for stored, true in loader:
+            batch = stored.to(model.device), true.to(model.device)
+            pixels, labels = images.on_after_batch_transfer(batch, 0)
+            logits: Tensor = model(pixels)
+            totals.update(logits, labels, torch.nn.functional.cross_entropy(logits, labels))
+            pairs = labels.cpu() * CLASSES + logits.argmax(1).cpu()
+            confusion += torch.bincount(pairs, minlength=CLASSES**2).view(CLASSES, CLASSES)
+    metrics = totals.compute()
+    return Evaluation(
+        trained_on=trained.config.data.name,
+        data=settings.name,
+        part=part,
+        weights=trained.weights,
+        loss=metrics["loss"],
+        accuracy=metrics["acc"],
+        confusion=confusion.tolist(),
+    )
+
+
+def as_text(evaluation: Evaluation) -> str:
+    """The figures, a line per class, and the confusion matrix, for a terminal."""
+    e = evaluation
+    lines = [f"{e.data}, {e.part}, {e.weights} weights: loss {e.loss:.4f}, accuracy {e.accuracy:.4f}"]
+    if e.data != e.trained_on:
+        lines.append(f"This net was trained on {e.trained_on}: its answers are {e.trained_on}'s classes.")
+    lines += ["", f"{'class':<12}{'precision':>10}{'recall':>10}"]
+    for number, name in enumerate(e.classes):
+        shares = [e.precision(number), e.recall(number)]
+        lines.append(f"{name:<12}" + "".join(f"{'-' if share is None else f'{share:.3f}':>10}" for share in shares))
+    width = max(len(name) for name in e.classes + e.answers) + 1
+    lines += ["", "images, by what they show (rows) and what they were taken for (columns)"]
+    lines.append(" " * width + "".join(f"{name:>{width}}" for name in e.answers))
+    for name, row in zip(e.classes, e.confusion, strict=True):
+        lines.append(f"{name:<{width}}" + "".join(f"{count or '.':>{width}}" for count in row))
+    return "\n".join(lines)

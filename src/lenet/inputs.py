@@ -1,0 +1,85 @@
+"""Images to show a trained net: test images by class or number, noise, and pictures from files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
+
+from lenet import fetch
+from lenet.config import Data
+from lenet.data import CLASS_NAMES, load, normalise
+from lenet.errors import BadInput
+from lenet.geometry import IMAGE_SIDE
+
+# A pair that is easy to mistake for one another, where the data set has one.
+SHOWN_CLASSES = {"fashion_mnist": ["pullover", "coat"], "mnist": ["4", "9"]}
+
+
+def chosen(
+    data: Data,
+    classes: Sequence[str] = (),
+    numbers: Sequence[int] = (),
+    files: Sequence[Path] = (),
+    noise: bool = False,
+) -> tuple[Tensor, list[str], list[str]]:
+    """The images asked for, or one each of two similar classes if none are.
+
+    Args:
+        data: the data set that the net was trained on, with its normalisation.
+        classes: names; of each the first test image.
+        numbers: of test images, from 0.
+        files: pictures, turned into grey images of 28x28.
+        noise: add an image of independent uniform pixels.
+
+    Returns:
+        Normalised images (n, 1, side, side), what each is, and the names of the classes.
+
+    Raises:
+        BadInput: a class or number that does not exist, or a file that is no picture.
+    """
+    names = CLASS_NAMES[data.name]
+    if not (classes or numbers or files or noise):
+        classes = SHOWN_CLASSES[data.name]
+    for name in classes:
+        if name not in names:
+            raise BadInput(f"--classes {name}: no class of {data.name}; choose {', '.join(names)}")
+    pixels: list[Tensor] = []
+    titles: list[str] = []
+    if classes or numbers:
+        fetch.fetch(data.name, data.root)
+        images, labels = load(data.name, data.root, "t10k")
+        firsts = [int((labels == names.index(name)).nonzero()[0]) for name in classes]
+        for number in [*firsts, *numbers]:
+            if not 0 <= number < len(labels):
+                raise BadInput(f"--images {number}: there are test images from 0 to {len(labels) - 1}")
+            pixels.append(images[number])
+            titles.append(f"{names[int(labels[number])]} (test image {number})")
+    for file in files:
+        pixels.append(picture(file))
+        titles.append(file.name)
+    if noise:
+        generator = torch.Generator().manual_seed(0)
+        pixels.append(torch.randint(0, 256, (1, IMAGE_SIDE, IMAGE_SIDE), generator=generator, dtype=torch.uint8))
+        titles.append("noise")
+    return normalise(torch.stack(pixels), data.mean, data.std, data.pad), titles, names
+
+
+def picture(file: Path) -> Tensor:
+    """A picture as a grey image (1, 28, 28) of uint8.
+
+    Raises:
+        BadInput: the file is no picture, or one too large to be opened safely.
+    """
+    try:
+        with Image.open(file) as opened:
+            grey: Tensor = pil_to_tensor(opened.convert("L").resize((IMAGE_SIDE, IMAGE_SIDE)))
+            return grey
+    except UnidentifiedImageError as error:
+        raise BadInput(f"--image {file}: not a picture that Pillow can read; give a PNG or JPEG file") from error
+    except Image.DecompressionBombError as error:
+        raise BadInput(f"--image {file}: {error}; give a smaller picture") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadInput(f"--image {file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error

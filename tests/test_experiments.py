@@ -1,0 +1,142 @@
+"""The seeds' recipes: each does exactly what its seed does, and each runs."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from conftest import PROJECT
+from lenet import cli  # noqa: F401  (registers the schema)
+from lenet.config import Config
+from lenet.models.lenet import LeNet
+from lenet.train import train
+from lenet.validation import validate
+
+EXPERIMENTS = sorted(path.stem for path in (PROJECT / "conf/experiment").glob("*.yaml"))
+MODELS = sorted(path.stem for path in (PROJECT / "conf/model").glob("*.yaml"))
+
+
+def composed(*overrides: str) -> Config:
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+        config = OmegaConf.to_object(compose("train", list(overrides)))
+    assert isinstance(config, Config)
+    validate(config)
+    return config
+
+
+def test_the_five_recipes_are_there() -> None:
+    assert {"book", "blog", "notebook_relu", "notebook_sigmoid", "notebook_fair"} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_says_its_command_cost_and_expectation_and_runs(tiny: Path, tmp_path: Path, name: str) -> None:
+    header = (PROJECT / f"conf/experiment/{name}.yaml").read_text()
+    for word in ("# Command:", "# Cost:", "# Expected:", f"experiment={name}"):
+        assert word in header
+    config = composed(f"experiment={name}", f"data.root={tiny}", "trainer.fast_dev_run=true", "trainer.accelerator=cpu")
+    assert config.name == name
+    result, _ = train(config, tmp_path / "run")
+    assert result["status"] == "completed"
+    assert result["epochs"] == 1
+
+
+def test_book_is_the_books_training() -> None:
+    expected = Config(name="book", test_on="last")
+    expected.data.val_fraction = 0
+    assert composed("experiment=book") == expected
+
+
+def test_blog_is_the_blogs_training() -> None:
+    config = composed("experiment=blog")
+    assert (config.data.name, config.data.batch_size, config.data.val_fraction) == ("mnist", 1024, 0)
+    assert (config.data.mean, config.data.std, config.data.shuffle, config.data.drop_last) == (0, 1, True, False)
+    assert (config.optimizer.name, config.optimizer.lr, config.optimizer.momentum) == ("sgd", 0.1, 0)
+    assert (config.model.activation, config.model.pool, config.model.init) == ("relu", "max", "default")
+    assert (config.trainer.max_epochs, config.test_on) == (20, "last")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "activation", "decay"),
+    [
+        (["experiment=notebook_sigmoid"], "sigmoid", 0.1),
+        (["experiment=notebook_relu"], "relu", 0.1),
+        (["experiment=notebook_fair", "model=sigmoid_max"], "sigmoid", 0),
+        (["experiment=notebook_fair", "model=modern"], "relu", 0),
+    ],
+)
+def test_the_notebooks_trainings_differ_in_activation_and_decay_alone(overrides, activation, decay) -> None:
+    config = composed(*overrides)
+    assert (config.data.name, config.data.batch_size, config.data.val_fraction) == ("mnist", 64, 0.2)
+    assert (config.data.mean, config.data.std, config.data.shuffle, config.data.drop_last) == (
+        0.1307,
+        0.3081,
+        False,
+        True,
+    )
+    assert (config.optimizer.name, config.optimizer.lr, config.optimizer.weight_decay) == ("adam", 0.001, decay)
+    assert (config.model.activation, config.model.pool, config.model.init) == (activation, "max", "default")
+    assert (config.trainer.max_epochs, config.test_on) == (15, "last")
+
+
+class Blog(nn.Module):
+    """The blog's net: six blocks by name, joined by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_layer1 = nn.Sequential(nn.Conv2d(1, 6, kernel_size=5, padding=2), nn.ReLU())
+        self.pool_layer1 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.conv_layer2 = nn.Sequential(nn.Conv2d(6, 16, kernel_size=5), nn.ReLU())
+        self.pool_layer2 = nn.MaxPool2d(kernel_size=2, stride=2)
+        self.c5 = nn.Sequential(nn.Linear(400, 120), nn.ReLU())
+        self.fc1 = nn.Sequential(nn.Linear(120, 84), nn.ReLU())
+        self.fc2 = nn.Linear(84, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool_layer1(self.conv_layer1(x))
+        x = self.pool_layer2(self.conv_layer2(x)).reshape(-1, 400)
+        return self.fc2(self.fc1(self.c5(x)))
+
+
+class Notebook(nn.Module):
+    """The notebook's nets: layers as attributes, the rest as functions."""
+
+    def __init__(self, activation) -> None:
+        super().__init__()
+        self.activation = activation
+        self.conv1 = nn.Conv2d(1, 6, padding=2, kernel_size=5, stride=1)
+        self.conv2 = nn.Conv2d(6, 16, kernel_size=5, stride=1)
+        self.fc1 = nn.Linear(400, 120)
+        self.fc2 = nn.Linear(120, 84)
+        self.fc3 = nn.Linear(84, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(self.activation(self.conv1(x)), (2, 2))
+        x = F.max_pool2d(self.activation(self.conv2(x)), (2, 2)).view(-1, 400)
+        x = self.activation(self.fc1(x))
+        return self.fc3(self.activation(self.fc2(x)))
+
+
+@pytest.mark.parametrize(
+    ("preset", "theirs"),
+    [
+        ("modern", Blog),
+        ("modern", lambda: Notebook(F.relu)),
+        ("sigmoid_max", lambda: Notebook(torch.sigmoid)),
+    ],
+    ids=["blog", "notebook_relu", "notebook_sigmoid"],
+)
+def test_a_seeds_net_with_our_weights_gives_the_same_bits(preset: str, theirs) -> None:
+    ours, net = LeNet(composed(f"model={preset}").model), theirs()
+    net.load_state_dict(dict(zip(net.state_dict(), ours.state_dict().values(), strict=True)))
+    images = torch.rand(64, 1, 28, 28)
+    assert torch.equal(ours(images), net(images))
+
+
+@pytest.mark.parametrize("preset", MODELS)
+def test_a_preset_is_a_few_lines_with_61706_parameters(preset: str) -> None:
+    assert len((PROJECT / f"conf/model/{preset}.yaml").read_text().splitlines()) <= 6
+    assert sum(p.numel() for p in LeNet(composed(f"model={preset}").model).parameters()) == 61_706

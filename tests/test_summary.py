@@ -1,0 +1,46 @@
+"""The inspection table is the blog's, line by line, and is made without torch."""
+
+import re
+
+from conftest import script
+
+
+def test_the_modern_nets_table_is_the_blogs(in_empty_folder) -> None:
+    done = script("summary.py", "model=modern", cwd=in_empty_folder)
+    assert done.returncode == 0, done.stderr
+    rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
+    found = [(row[1], row[2], row[3]) for row in rows if len(row) == 5 and row[0] not in ("layer", "flatten")]
+    assert found == [
+        ("Conv2d", "6 x 28 x 28", "156"),
+        ("ReLU", "6 x 28 x 28", "0"),
+        ("MaxPool2d", "6 x 14 x 14", "0"),
+        ("Conv2d", "16 x 10 x 10", "2,416"),
+        ("ReLU", "16 x 10 x 10", "0"),
+        ("MaxPool2d", "16 x 5 x 5", "0"),
+        ("Linear", "120", "48,120"),
+        ("ReLU", "120", "0"),
+        ("Linear", "84", "10,164"),
+        ("ReLU", "84", "0"),
+        ("Linear", "10", "850"),
+    ]
+    assert ["total", "61,706", "416,520"] in rows
+    sizes = {row[0]: row[1] for row in rows if len(row) == 2}
+    assert sizes == {
+        "input": "0.00 MB",
+        "forward and backward": "0.11 MB",
+        "parameters": "0.24 MB",
+        "together": "0.35 MB",
+    }
+    assert list(in_empty_folder.iterdir()) == []
+
+
+def test_a_net_that_cannot_be_is_refused(in_empty_folder) -> None:
+    done = script("summary.py", "model.kernel_size=40", cwd=in_empty_folder)
+    assert done.returncode == 2
+    assert "model.kernel_size=40" in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_paddings_of_the_data_count(in_empty_folder) -> None:
+    done = script("summary.py", "data.pad=2", "model.padding=0", cwd=in_empty_folder)
+    assert "6 x 28 x 28" in done.stdout
