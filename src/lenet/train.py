@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import platform
 import signal
@@ -73,6 +74,7 @@ def train(
         Stopped: a signal came; recorded as interrupted.
     """
     with stop_on_signals():
+        git_commit()  # takes a moment, which is better spent before there is a directory without a result
         torch.set_num_threads(config.threads or ALL_THREADS)
         _check_devices(config)
         torch.manual_seed(config.seed)
@@ -267,8 +269,12 @@ def stop_on_signals() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
+@functools.cache
 def git_commit() -> str | None:
-    """The commit of this source tree, with -dirty behind it where files differ; None outside a git checkout."""
+    """The commit of this source tree, with -dirty behind it where files differ; None outside a git checkout.
+
+    Asked once per process: what is imported does not change when the files do.
+    """
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
         done = subprocess.run(
