@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from lenet import cli
+from lenet.errors import BadInput
 
 
 def main() -> None:
@@ -29,7 +30,12 @@ def main() -> None:
     data.root = arguments.data_root or data.root
     pixels, titles, answers = chosen(data, arguments.classes, arguments.images, arguments.image, arguments.noise)
     out = arguments.out or arguments.run_dir / "activations.png"
-    activations_figure(look(trained.model, pixels, titles, answers, arguments.pooled)).savefig(out, dpi=90)
+    out = out if out.suffix else out.with_suffix(".png")
+    figure = activations_figure(look(trained.model, pixels, titles, answers, arguments.pooled))
+    try:
+        figure.savefig(out, dpi=90)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"--out {out}: cannot be written ({error}); name a .png file in a folder that can") from error
     print(out)
 
 

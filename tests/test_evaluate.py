@@ -35,7 +35,7 @@ def test_the_numbers_are_those_of_the_result_exactly(run: RunDirectory) -> None:
     assert (last.loss, last.accuracy) == (row["val/loss"], row["val/acc"])
 
 
-@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed", "16-mixed"])
 def test_so_they_are_in_other_precisions(tiny_config: Config, tmp_path: Path, precision: str) -> None:
     tiny_config.trainer.precision = precision
     result, run = train(tiny_config, tmp_path / "run")
@@ -113,6 +113,12 @@ def test_without_validation_images_there_is_nothing_to_validate_on(tiny_config: 
     run = train(tiny_config, tmp_path / "run")[1]
     with pytest.raises(BadInput, match=r"--part validation.*--part test"):
         evaluate(load_trained(run.path), "validation")
+    with pytest.raises(BadInput, match=r"--weights best.*--weights last"):
+        load_trained(run.path, "best")
+    tiny_config.model.activation = "nope"
+    run.write_config(tiny_config)
+    with pytest.raises(BadInput, match=r"config.yaml: model.activation=nope"):
+        load_trained(run.path)
 
 
 def test_a_wrong_argument_gets_one_line(in_empty_folder: Path) -> None:

@@ -63,10 +63,12 @@ def test_the_figure_names_image_answer_and_layers(tmp_path: Path) -> None:
         assert shown.width > shown.height > 300
 
 
-def test_a_net_with_one_convolution_layer_has_one_column_of_maps() -> None:
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_net_with_one_convolution_layer_has_one_column_of_maps(pooled: bool) -> None:
     model = Classifier(Config(model=Model(conv_channels=[4], padding=0))).eval()
-    (sight,) = look(model, torch.rand(1, 1, 28, 28), ["x"], [str(i) for i in range(10)], pooled=True)
-    assert list(sight.maps) == ["S2"]
+    (sight,) = look(model, torch.rand(1, 1, 28, 28), ["x"], [str(i) for i in range(10)], pooled)
+    assert list(sight.maps) == (["S2"] if pooled else ["C1"])
+    assert len(activations_figure([sight]).axes) == 2
 
 
 def test_images_are_chosen_by_class_number_and_file(tiny: Path, tmp_path: Path) -> None:
@@ -118,6 +120,15 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path, content: bytes | Non
         picture(file)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_transparent_is_background(tmp_path: Path) -> None:
+    drawn = Image.new("RGBA", (28, 28), (255, 255, 255, 0))
+    drawn.putpixel((3, 5), (255, 255, 255, 255))
+    drawn.save(tmp_path / "drawn.png")
+    grey = picture(tmp_path / "drawn.png")
+    assert grey[0, 5, 3] == 255
+    assert grey.sum() == 255
 
 
 def test_a_truncated_picture_is_named(tmp_path: Path) -> None:

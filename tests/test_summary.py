@@ -1,13 +1,17 @@
 """The inspection table is the blog's, line by line, and is made without torch."""
 
+import os
 import re
 
 from conftest import script
 
 
 def test_the_modern_nets_table_is_the_blogs(in_empty_folder) -> None:
-    done = script("summary.py", "model=modern", cwd=in_empty_folder)
+    listing = os.environ | {"PYTHONPROFILEIMPORTTIME": "1"}
+    done = script("summary.py", "model=modern", cwd=in_empty_folder, env=listing)
     assert done.returncode == 0, done.stderr
+    assert re.search(r"\| +omegaconf$", done.stderr, re.MULTILINE)
+    assert not re.search(r"\| +torch$", done.stderr, re.MULTILINE)
     rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
     found = [(row[1], row[2], row[3]) for row in rows if len(row) == 5 and row[0] not in ("layer", "flatten")]
     assert found == [

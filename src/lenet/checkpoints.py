@@ -39,7 +39,7 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         raise BadInput(f"{path}: no such checkpoint; start the run again from the beginning") from error
     except Exception as error:  # torch raises whatever its unpickler and its zip reader raise
         raise BadInput(
-            f"{path}: not a whole checkpoint of ours ({type(error).__name__}); start the run again from the beginning"
+            f"{path}: not a whole checkpoint of ours; take the run's other one if it has one, or start the run again"
         ) from error
     if not isinstance(content, dict) or not {"state_dict", "epoch"} <= content.keys():
         raise BadInput(f"{path}: not a checkpoint of ours; start the run again from the beginning")

@@ -14,6 +14,7 @@ from lenet.data import CLASS_NAMES, ImageData
 from lenet.errors import BadInput
 from lenet.geometry import CLASSES
 from lenet.runs import RunDirectory
+from lenet.validation import validate
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,19 @@ def load_trained(path: str | Path, weights: str | None = None) -> Trained:
     if result is None or result.get("status") != "completed":
         status = "without a result" if result is None else result.get("status")
         raise BadInput(f"{path}: this run is {status}, not completed; finish it with scripts/train.py resume={path}")
+    try:
+        validate(config)
+    except BadInput as error:
+        raise BadInput(f"{run.path}/config.yaml: {error}") from error
+    if weights == "best" and config.data.val_fraction == 0:
+        raise BadInput(f"--weights best: {path} had no validation images to find them by; take --weights last")
     weights = weights or config.test_on
     checkpoint = run.best_checkpoint if weights == "best" else run.last_checkpoint
     state = load_checkpoint(checkpoint)["state_dict"]
     # What the run computed with, so that its numbers come out the same to the last bit.
-    torch.set_num_threads(int(result.get("threads") or torch.get_num_threads()))
+    threads = result.get("threads")
+    if isinstance(threads, int) and 0 < threads <= 1024:
+        torch.set_num_threads(threads)
     model = Classifier(replace(config, compile=False)).to(next(iter(state.values())).dtype)
     try:
         model.load_state_dict(state)
@@ -130,6 +139,8 @@ def evaluate(trained: Trained, part: str = "test", data: str | None = None, root
     confusion = torch.zeros(CLASSES, CLASSES, dtype=torch.long)
     loader = images.test_dataloader() if part == "test" else images.val_dataloader()
     half = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}.get(trained.config.trainer.precision)
+    if half is not None and model.device.type == "cpu":
+        half = torch.bfloat16  # which Lightning takes for 16-mixed there
     with torch.inference_mode(), torch.autocast(model.device.type, half, enabled=half is not None):
         for stored, true in loader:
             batch = stored.to(model.device), true.to(model.device)

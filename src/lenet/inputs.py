@@ -43,9 +43,10 @@ def chosen(
     names = CLASS_NAMES[data.name]
     if not (classes or numbers or files or noise):
         classes = SHOWN_CLASSES[data.name]
+    classes = [name.lower() for name in classes]
     for name in classes:
         if name not in names:
-            raise BadInput(f"--classes {name}: no class of {data.name}; choose {', '.join(names)}")
+            raise BadInput(f"--classes {name}: no class of {data.name}; choose {', '.join(map(repr, names))}")
     pixels: list[Tensor] = []
     titles: list[str] = []
     if classes or numbers:
@@ -75,7 +76,12 @@ def picture(file: Path) -> Tensor:
     """
     try:
         with Image.open(file) as opened:
-            grey: Tensor = pil_to_tensor(opened.convert("L").resize((IMAGE_SIDE, IMAGE_SIDE)))
+            if opened.has_transparency_data:
+                black = Image.new("RGBA", opened.size, "black")  # the background of both data sets
+                seen = Image.alpha_composite(black, opened.convert("RGBA"))
+            else:
+                seen = opened
+            grey: Tensor = pil_to_tensor(seen.convert("L").resize((IMAGE_SIDE, IMAGE_SIDE)))
             return grey
     except UnidentifiedImageError as error:
         raise BadInput(f"--image {file}: not a picture that Pillow can read; give a PNG or JPEG file") from error

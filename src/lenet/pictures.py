@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from torch import Tensor
 
 from lenet.classifier import Classifier
@@ -37,7 +38,7 @@ def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequ
         x = images.to(model.device).to(model.dtype)
         for name, layer in model.net.named_children():
             x = layer(x)
-            if name in wanted:
+            if name in wanted and x.dim() == 4:  # with one convolution layer act3 is behind a fully connected one
                 maps[wanted[name]] = x.float().cpu()
     return [
         Sight(
@@ -55,7 +56,8 @@ def activations_figure(sights: Sequence[Sight]) -> Figure:
     layers = list(sights[0].maps)
     pictures = [mosaic(sights[0].maps[name]) for name in layers]
     widths = [1.0] + [picture.shape[1] / picture.shape[0] for picture in pictures]
-    figure = Figure(figsize=(3.4 * sum(widths), 3.9 * len(sights)), layout="constrained")
+    layout = ConstrainedLayoutEngine(h_pad=0.1)  # inches; less clips the titles
+    figure = Figure(figsize=(3.4 * sum(widths), 3.9 * len(sights)), layout=layout)
     grid = figure.subplots(len(sights), 1 + len(layers), squeeze=False, width_ratios=widths)
     ranges = {
         name: (

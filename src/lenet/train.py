@@ -129,7 +129,8 @@ def _started(config: Config, run: RunDirectory, rows: list[Row], before: Result,
         "error": None,
     }
     try:
-        run.write_config(dataclasses.replace(config, resume=None))
+        data = dataclasses.replace(config.data, root=str(Path(config.data.root).resolve()))
+        run.write_config(dataclasses.replace(config, resume=None, data=data))
         run.write_result(result)
     except OSError as error:
         if not config.resume:
@@ -338,4 +339,6 @@ def report(result: Result, run: RunDirectory) -> str:
     shown = {"loss": "train/loss", "train acc": "train/acc", "val acc": "val/acc", "test acc": "test/acc"}
     metrics = result["metrics"]
     line = ", ".join(f"{label} {metrics[name]:.3f}" for label, name in shown.items() if name in metrics)
-    return f"{line}\n{result['examples_per_sec']:.1f} examples/sec on {result['device']}\n{run.path}"
+    speed = result["examples_per_sec"]
+    lines = [line, f"{speed:.1f} examples/sec on {result['device']}" if speed else "", str(run.path)]
+    return "\n".join(filter(None, lines))
