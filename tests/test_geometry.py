@@ -70,7 +70,11 @@ def test_a_net_is_refused_without_torch_or_built_as_predicted(model: Model, pad:
         assert layer.shape == tuple(x.shape[1:]), layer
         assert layer.parameters == sum(p.numel() for p in module.parameters()), layer
         assert layer.macs == macs_of(module, x), layer
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    before = net.output.bias.clone()
     nn.functional.cross_entropy(net.train()(torch.rand(2, 1, side, side)), torch.tensor([0, 1])).backward()
+    optimizer.step()
+    assert not torch.equal(net.output.bias, before)
     assert parameters_and_macs(model, side)[0] == sum(p.numel() for p in net.parameters())
 
 
