@@ -1,7 +1,8 @@
-"""Train one LeNet, or with -m several: scripts/train.py [key=value ...]; --cfg job shows every key."""
+"""Train a LeNet: scripts/train.py [key=value ...]; or many: sweep=NAME, or -m key=a,b. --cfg job shows every key."""
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lenet import cli
@@ -14,10 +15,14 @@ def main(composed: DictConfig) -> float:
         config = cli.config_from(composed)
 
         # Only now: a wrong key is answered before torch is imported.
-        from lenet.train import report, train
+        from lenet.train import report, train, train_job
 
-        result, run = train(config, cli.run_path(config), HydraConfig.get().overrides.task)
-        print(report(result, run), flush=True)
+        hydra_config = HydraConfig.get()
+        if hydra_config.mode == RunMode.MULTIRUN:
+            result = train_job(config, cli.run_path(config), hydra_config.overrides.task)
+        else:
+            result, run = train(config, cli.run_path(config), hydra_config.overrides.task)
+            print(report(result, run), flush=True)
         metrics: dict[str, float] = result["metrics"]
         return metrics.get("val/acc", metrics["train/acc"])
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -21,23 +21,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from lenet.config import Config
+from lenet.config import Config, schema
 from lenet.errors import BadInput, Diverged, Stopped
-from lenet.runs import RunDirectory, timestamp
+from lenet.runs import INCIDENTAL, RunDirectory, timestamp
 from lenet.validation import validate
 
 ConfigStore.instance().store("schema", Config)
 
 # What a resumed run may change without becoming another run.
-RESUMABLE = (
-    "trainer.max_epochs",
-    "trainer.enable_progress_bar",
-    "trainer.accelerator",
-    "trainer.devices",
-    "data.root",
-    "threads",
-    "tags",
-)
+RESUMABLE = ("trainer.max_epochs", *INCIDENTAL)
 
 
 def config_from(composed: DictConfig) -> Config:
@@ -49,10 +41,16 @@ def config_from(composed: DictConfig) -> Config:
     if composed.resume is not None:
         overrides = list(HydraConfig.get().overrides.task)
         return resumed_config(composed.resume, overrides)
+    config = typed(composed)
+    validate(config)
+    return config
+
+
+def typed(composed: DictConfig) -> Config:
+    """A composed config as the dataclass that it describes."""
     # Hydra's +key=value adds keys to a typed config; the schema refuses them.
     config = OmegaConf.to_object(OmegaConf.merge(Config, OmegaConf.to_container(composed)))
     assert isinstance(config, Config)
-    validate(config)
     return config
 
 
@@ -186,16 +184,6 @@ def describe(error: BaseException) -> str:
     if full_key:
         return f"{full_key[1]}: {lines[0]}"
     return "; ".join(dict.fromkeys(lines)) or type(error).__name__
-
-
-def schema(node: Any = Config, prefix: str = "") -> dict[str, Any]:
-    """Every key, such as data.augment.shift, with its type; a group of keys has a dataclass."""
-    found = {}
-    for name, kind in get_type_hints(node).items():
-        found[prefix + name] = kind
-        if is_dataclass(kind):
-            found |= schema(kind, f"{prefix}{name}.")
-    return found
 
 
 def _remedy(key: str) -> str:

@@ -6,8 +6,8 @@ are legal. Nothing here imports torch, and nothing names code: a config from a s
 """
 
 import os
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, get_type_hints
 
 
 @dataclass
@@ -109,3 +109,13 @@ class Config:
     compile: bool = False  # torch.compile of the net; worth it for runs of many minutes
     threads: int | None = None  # of one operation on the CPU; null: one per core
     resume: str | None = None  # a run directory to go on with, from its last checkpoint
+
+
+def schema(node: Any = Config, prefix: str = "") -> dict[str, Any]:
+    """Every key, such as data.augment.shift, with its type; a group of keys has a dataclass."""
+    found = {}
+    for name, kind in get_type_hints(node).items():
+        found[prefix + name] = kind
+        if is_dataclass(kind):
+            found |= schema(kind, f"{prefix}{name}.")
+    return found

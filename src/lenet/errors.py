@@ -1,6 +1,10 @@
-"""What can end a run, beside a mistake of ours."""
+"""What can end a run or a sweep, beside a mistake of ours."""
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 
 class BadInput(Exception):
@@ -17,3 +21,26 @@ class Stopped(BaseException):
 
 class Diverged(Exception):
     """The training loss is no longer a finite number."""
+
+
+class JobsFailed(Exception):
+    """A sweep is at its end, and not every job is completed. The message is one line."""
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """While this lasts, the first SIGINT or SIGTERM raises Stopped; a second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signum, signal.SIG_DFL)
+        raise Stopped(signum)
+
+    before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

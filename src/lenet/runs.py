@@ -16,18 +16,30 @@ import io
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from filelock import lock_descriptor
 from omegaconf import OmegaConf
 
 from lenet.config import Config
 from lenet.errors import BadInput
 
 Row = dict[str, float]
+
+# Keys of the config that may change when a run goes on: where and how it is computed, not what.
+INCIDENTAL = (
+    "trainer.enable_progress_bar",
+    "trainer.accelerator",
+    "trainer.devices",
+    "data.root",
+    "threads",
+    "tags",
+)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -52,37 +64,74 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 class RunDirectory:
-    """The files of one run."""
+    """The files of one run.
+
+    Whoever trains in it has a lock on its train.log, which the operating system takes back when the process ends,
+    however it ends: never two in one directory, and a run that says `running` without a lock was cut off.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._locked: IO[bytes] | None = None
 
     @classmethod
     def create(cls, path: str | Path) -> "RunDirectory":
-        """A directory for a new run at `path`, or at `path`_2, _3 ... where there is a run already.
+        """A directory for a new run at `path`, or at `path`_2, _3 ... where there is a run already; locked.
 
-        Whoever creates train.log has the directory, so two runs that start at once never share one; that it may exist
-        before is because Hydra makes the directory of a sweep's job.
+        That an empty one may exist before is because Hydra makes the directory that hydra.run.dir names.
 
         Raises:
             BadInput: it cannot be made.
         """
-        wanted = candidate = Path(path)
         number = 1
         while True:
-            try:
-                candidate.mkdir(parents=True, exist_ok=True)
-                (candidate / "train.log").touch(exist_ok=False)
-                return cls(candidate)
-            except FileExistsError:
-                pass  # another run's
-            except OSError as error:
-                raise BadInput(
-                    f"{candidate}: the run directory cannot be made ({error.strerror}); start where you can write, "
-                    "or set hydra.run.dir"
-                ) from error
+            run = cls(path if number == 1 else Path(path).with_name(f"{Path(path).name}_{number}"))
+            if run.lock():
+                if not run.begun:
+                    return run
+                run.unlock()
             number += 1
-            candidate = wanted.with_name(f"{wanted.name}_{number}")
+
+    @property
+    def begun(self) -> bool:
+        return any((self.path / name).exists() for name in ("config.yaml", "result.json"))
+
+    def lock(self, wait: bool = False) -> bool:
+        """Take the directory, which is made if absent, for this process; whether that worked.
+
+        Args:
+            wait: until whoever has it lets go of it.
+
+        Raises:
+            BadInput: it cannot be written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / "train.log").open("ab")
+        except OSError as error:
+            raise BadInput(
+                f"{self.path}: the run directory cannot be made ({error.strerror}); start where you can write, or set "
+                "hydra.run.dir"
+            ) from error
+        if not lock_descriptor(file.fileno(), blocking=wait):
+            file.close()
+            return False
+        self._locked = file
+        return True
+
+    def unlock(self) -> None:
+        if self._locked:
+            self._locked.close()  # which lets go of the lock
+            self._locked = None
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a process, this one included, trains in it."""
+        try:
+            with (self.path / "train.log").open("rb+") as file:
+                return not lock_descriptor(file.fileno(), blocking=False)
+        except OSError:
+            return False
 
     def remove(self) -> None:
         """Take back a run that has not begun: its own files, and the directory if nothing else is in it."""
@@ -90,6 +139,14 @@ class RunDirectory:
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()
+
+    def clear(self) -> None:
+        """Make room for a new start: leave nothing of a run but train.log, which holds the lock."""
+        for name in ("config.yaml", "result.json", "metrics.csv"):
+            (self.path / name).unlink(missing_ok=True)
+        for events in self.path.glob("events.out.tfevents.*"):
+            events.unlink()
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     @property
     def checkpoints(self) -> Path:

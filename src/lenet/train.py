@@ -5,16 +5,13 @@ import dataclasses
 import functools
 import logging
 import platform
-import signal
 import subprocess
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import lightning as L
@@ -28,7 +25,7 @@ from lenet.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, load_che
 from lenet.classifier import Classifier
 from lenet.config import Config
 from lenet.data import ImageData
-from lenet.errors import BadInput, Stopped
+from lenet.errors import BadInput, Stopped, stop_on_signals
 from lenet.geometry import IMAGE_SIDE, parameters_and_macs
 from lenet.runs import Row, RunDirectory
 
@@ -55,13 +52,16 @@ class RunLogger(TensorBoardLogger):
 
 
 def train(
-    config: Config, path: str | Path, overrides: Sequence[str] = (), callbacks: Sequence[L.Callback] = ()
+    config: Config,
+    place: str | Path | RunDirectory,
+    overrides: Sequence[str] = (),
+    callbacks: Sequence[L.Callback] = (),
 ) -> tuple[Result, RunDirectory]:
     """Fetch the data, train, test, and leave a run directory behind.
 
     Args:
         config: validated (`lenet.validation`).
-        path: the directory to make; with `config.resume`, the one that is there.
+        place: the directory to make, or one that is locked already; with `config.resume`, the one that is there.
         overrides: the words of the command line, for the record.
         callbacks: to watch the training, beside our own.
 
@@ -82,28 +82,85 @@ def train(
         data = ImageData(config.data, config.seed)
         data.prepare_data()
         data.setup("check")  # reads the files, so that a bad one is found before anything is written
-        run, rows, before = resumed(config) if config.resume else (RunDirectory.create(path), [], {})
-        result = _started(config, run, rows, before, overrides)
-        started = time.perf_counter()
-        error: BaseException | None = None
+        run = _directory(config, place)
         try:
-            with run.log_file():
-                _fit_and_test(config, run, rows, model, data, result, callbacks)
-            result["status"] = "completed"
-        except BaseException as caught:
-            error = caught
-            stopped = isinstance(error, Stopped | KeyboardInterrupt)
-            result["status"] = "interrupted" if stopped else "failed"
-            trace = None if stopped else "".join(traceback.format_exception(error))
-            result["error"] = {"message": f"{type(error).__name__}: {error}", "traceback": trace}
-            raise
+            return _recorded(config, run, model, data, overrides, callbacks), run
         finally:
-            result["epochs"] = len(rows)
-            result["seconds"] = round((before.get("seconds") or 0) + time.perf_counter() - started, 3)
-            # On a full disk the first error is the one to report.
-            with contextlib.suppress(*[OSError] if error else []):
-                run.write_result(result)
-        return result, run
+            run.unlock()
+
+
+def train_job(config: Config, path: str | Path, overrides: Sequence[str]) -> Result:
+    """Do what is left to do of one job of a sweep: all of it, the rest of a run that was cut off, or nothing.
+
+    What is on disk decides, at the time when the job's turn comes. Where an orphan of a killed sweep still trains
+    the job, it is waited for.
+
+    Args and Raises: those of `train`.
+    """
+    run = RunDirectory(path)
+    run.lock(wait=True)
+    result = run.read_result()
+    if result and result["status"] == "completed":
+        run.unlock()
+        return result
+    # A sweep shows its own progress.
+    config = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, enable_progress_bar=False))
+    if run.last_checkpoint.exists():
+        config = dataclasses.replace(config, resume=str(path))
+    else:
+        run.clear()
+    try:
+        return train(config, run, overrides)[0]
+    except BadInput:
+        if not config.resume:
+            run.remove()
+        raise
+    finally:
+        run.unlock()
+
+
+def _directory(config: Config, place: str | Path | RunDirectory) -> RunDirectory:
+    if isinstance(place, RunDirectory):
+        return place
+    if not config.resume:
+        return RunDirectory.create(place)
+    run = RunDirectory(config.resume)
+    if not run.lock():
+        raise BadInput(f"resume={config.resume}: another process trains in it; wait for it, or stop it")
+    return run
+
+
+def _recorded(
+    config: Config,
+    run: RunDirectory,
+    model: Classifier,
+    data: ImageData,
+    overrides: Sequence[str],
+    callbacks: Sequence[L.Callback],
+) -> Result:
+    """Train and test; however that ends, result.json says so."""
+    rows, before = resumed(config, run) if config.resume else ([], {})
+    result = _started(config, run, rows, before, overrides)
+    started = time.perf_counter()
+    error: BaseException | None = None
+    try:
+        with run.log_file():
+            _fit_and_test(config, run, rows, model, data, result, callbacks)
+        result["status"] = "completed"
+    except BaseException as caught:
+        error = caught
+        stopped = isinstance(error, Stopped | KeyboardInterrupt)
+        result["status"] = "interrupted" if stopped else "failed"
+        trace = None if stopped else "".join(traceback.format_exception(error))
+        result["error"] = {"message": f"{type(error).__name__}: {error}", "traceback": trace}
+        raise
+    finally:
+        result["epochs"] = len(rows)
+        result["seconds"] = round((before.get("seconds") or 0) + time.perf_counter() - started, 3)
+        # On a full disk the first error is the one to report.
+        with contextlib.suppress(*[OSError] if error else []):
+            run.write_result(result)
+    return result
 
 
 def _started(config: Config, run: RunDirectory, rows: list[Row], before: Result, overrides: Sequence[str]) -> Result:
@@ -233,13 +290,12 @@ def validates(config: Config) -> bool:
     return config.data.val_fraction > 0 and config.trainer.limit_val_batches != 0
 
 
-def resumed(config: Config) -> tuple[RunDirectory, list[Row], Result]:
-    """The run to go on with, its metrics up to the last checkpoint, and its result so far.
+def resumed(config: Config, run: RunDirectory) -> tuple[list[Row], Result]:
+    """The metrics of the run to go on with, up to its last checkpoint, and its result so far.
 
     Raises:
         BadInput: there is no checkpoint, or nothing is left to do.
     """
-    run = RunDirectory(config.resume or "")
     epochs = load_checkpoint(run.last_checkpoint)["epoch"] + 1
     result = run.read_result() or {}
     finished = epochs == config.trainer.max_epochs and result.get("status") == "completed"
@@ -248,26 +304,7 @@ def resumed(config: Config) -> tuple[RunDirectory, list[Row], Result]:
             f"resume={config.resume}: {epochs} epochs are done, and trainer.max_epochs={config.trainer.max_epochs}; "
             "give a later one to go on"
         )
-    return run, [row for row in run.read_metrics() if row["epoch"] <= epochs], result
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[None]:
-    """While this lasts, the first SIGINT or SIGTERM raises Stopped; a second one ends the process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        signal.signal(signum, signal.SIG_DFL)
-        raise Stopped(signum)
-
-    before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+    return [row for row in run.read_metrics() if row["epoch"] <= epochs], result
 
 
 @functools.cache

@@ -1,0 +1,308 @@
+"""The sweeper of `hydra/sweeper=lenet`: designs, seeds, a plan, resuming, and a report at the end.
+
+Hydra reads this file at every start, so it imports nothing that takes time.
+"""
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobStatus
+from hydra.types import HydraContext, RunMode, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+if TYPE_CHECKING:
+    from lenet.config import Config
+    from lenet.sweep import Job, Level, Parameter, Sweep
+
+
+@dataclass
+class LenetSweeperConf:
+    """hydra.sweeper.*; see docs/sweeps.md."""
+
+    _target_: str = "hydra_plugins.lenet_sweeper.lenet_sweeper.LenetSweeper"
+    # What to sweep over. Each key of the config has a list of values, or a text as on the command line; any other name
+    # has labelled values that set several keys at once.
+    params: dict[str, Any] = field(default_factory=dict)
+    design: str = "grid"  # grid | one_at_a_time | paired
+    seeds: int | None = None  # repeat every job with seeds 0 to seeds-1; a seed on the command line takes its place
+    plan: bool = False  # print the jobs, and train nothing
+    fail_fast: bool = False  # start no more jobs once one has failed
+    max_batch_size: int | None = None  # jobs handed to the launcher at a time; null: all
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="lenet", node=LenetSweeperConf, provider="lenet")
+
+
+class FrozenConfigs(ConfigLoaderImpl):
+    """Composes the configs of jobs from files as they were when the sweep started.
+
+    The files are read once for every choice of config groups; what else a job overrides is set in a copy. That is also
+    some ten times faster than composing. Launchers send this object to other processes.
+    """
+
+    def __init__(self, loader: ConfigLoader) -> None:
+        super().__init__(loader.get_search_path())
+        self.shared: list[str] = []  # overrides of all jobs
+        self.directory = ""
+        self.names: dict[tuple[str, ...], str] = {}  # the directory of the job with these overrides
+        self.composed: dict[tuple[str, ...], DictConfig] = {}
+        self.tasks: dict[tuple[str, ...], DictConfig] = {}
+        self.groups = set(loader.list_groups(""))
+
+    def compose(self, master: DictConfig, overrides: Sequence[str], hydra: bool = False) -> DictConfig:
+        """The config of a job with these overrides beside the shared ones, with the section `hydra` or without."""
+        parsed = [self.parse(text) for text in overrides]
+        groups = tuple(text for text, one in zip(overrides, parsed, strict=True) if one.key_or_group in self.groups)
+        if groups not in self.composed:
+            whole = super().load_sweep_config(master, [*self.shared, *groups])
+            self.composed[groups] = whole
+            self.tasks[groups] = copy.deepcopy(whole)
+            with open_dict(self.tasks[groups]):
+                del self.tasks[groups]["hydra"]
+        config = copy.deepcopy((self.composed if hydra else self.tasks)[groups])
+        # Hydra's own, so that a value means here what it means anywhere else.
+        self._apply_overrides_to_config([one for one in parsed if one.key_or_group not in self.groups], config)
+        return config
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """What a launcher asks for: the config of one job."""
+        varied = sweep_overrides[len(self.shared) :]
+        config = self.compose(master_config, varied, hydra=True)
+        with open_dict(config.hydra):
+            config.hydra.mode = RunMode.MULTIRUN
+            config.hydra.overrides.task = list(sweep_overrides)
+            config.hydra.sweep.dir = self.directory
+            config.hydra.sweep.subdir = self.names[tuple(varied)]
+        return config
+
+    def parse(self, text: str) -> Override:
+        return OverridesParser.create(config_loader=self).parse_overrides([text])[0]
+
+
+class LenetSweeper(BasicSweeper):
+    """Hydra's own sweeper, with what its users have asked for.
+
+    Every job is composed and checked before the first one starts; finished jobs are not run again; what is on disk
+    decides, so that it does not matter which launcher runs the jobs or how it ends.
+    """
+
+    def __init__(
+        self,
+        params: dict[str, Any] | None = None,
+        design: str = "grid",
+        seeds: int | None = None,
+        plan: bool = False,
+        fail_fast: bool = False,
+        max_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(max_batch_size, params)
+        self.design, self.seeds, self.plan, self.fail_fast = design, seeds, plan, fail_fast
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.frozen = FrozenConfigs(hydra_context.config_loader)
+        context = HydraContext(config_loader=self.frozen, callbacks=hydra_context.callbacks)
+        super().setup(hydra_context=context, task_function=task_function, config=config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run every job that is not done.
+
+        Raises:
+            BadInput: something is wrong with a job or with the directory; nothing has been started.
+            JobsFailed: at the end, not every job is completed.
+            Stopped: a signal came.
+        """
+        from lenet.sweep import check_directory, plan
+        from lenet.sweeping import run
+
+        assert self.config is not None
+        directory = Path(self.config.hydra.sweep.dir)
+        sweep, configs = self._compose(arguments)
+        self.frozen.directory = str(directory)
+        self.frozen.names = {tuple(job.overrides): job.name for job in sweep.jobs}
+        if self.plan:
+            check_directory(directory, configs)
+            print(plan(sweep, directory))
+            return
+        run(sweep, directory, configs, self._launch)
+
+    def _launch(self, jobs: Sequence["Job"]) -> dict[str, Exception]:
+        """Hand jobs to the launcher; the exception of each that raised one."""
+        assert self.launcher is not None
+        overrides = [[*self.frozen.shared, *job.overrides] for job in jobs]
+        failed = {}
+        for start in range(0, len(jobs), self.max_batch_size or len(jobs)):
+            batch = slice(start, start + (self.max_batch_size or len(jobs)))
+            returns = self.launcher.launch(overrides[batch], initial_job_idx=start)
+            for job, returned in zip(jobs[batch], returns, strict=True):
+                if returned.status == JobStatus.FAILED:
+                    failed[job.name] = returned._return_value
+        return failed
+
+    def _compose(self, arguments: list[str]) -> tuple["Sweep", dict[str, "Config"]]:
+        """The sweep, and the checked config of each of its jobs by name."""
+        from lenet.errors import BadInput
+        from lenet.geometry import IMAGE_SIDE, parameters_and_macs
+        from lenet.sweep import Job, Sweep, job_names, settings
+
+        parameters, seeds = self._parameters(arguments)
+        base = self._config({}, checked=False)
+        labels, baseline = {}, {}
+        varied = []
+        for setting in settings(self.design, parameters):
+            if setting and self.design == "one_at_a_time" and self._config(setting, checked=False) == base:
+                continue  # the baseline under another name
+            if setting not in varied:
+                varied.append(setting)
+        for parameter in parameters:
+            name, known = parameter.name, [level.label for level in parameter.levels]
+            same = [level.label for level in parameter.levels if self._config({name: level}, checked=False) == base]
+            if self.design == "one_at_a_time":
+                baseline[name] = same[0] if same else self._label(parameter)
+            else:
+                baseline[name] = same[0] if same else known[0]
+            labels[name] = list(dict.fromkeys([baseline[name], *known]))
+        configs = []
+        wrong = []
+        for setting in varied:
+            try:
+                configs.append(self._config(setting))
+            except BadInput as error:
+                wrong.append(f"{job_names([(setting, None)])[0]}: {error}")
+        if wrong:
+            more = f" (and {len(wrong) - 1} more of {len(varied)} settings)" if len(wrong) > 1 else ""
+            raise BadInput(f"{wrong[0]}{more}; nothing was started")
+        # Seed by seed, so that a sweep that is cut off has something to say about every setting.
+        each = [(setting, config, seed) for seed in seeds for setting, config in zip(varied, configs, strict=True)]
+        names = job_names([(setting, seed) for setting, _, seed in each], varied=bool(parameters))
+        jobs, checked = [], {}
+        for name, (setting, config, seed) in zip(names, each, strict=True):
+            overrides = [text for level in setting.values() for text in level.overrides]
+            if seed is not None:
+                overrides.append(f"seed={seed}")
+                config = replace(config, seed=seed)
+            parameter_count, macs = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+            jobs.append(
+                Job(
+                    name=name,
+                    levels={p: setting[p].label if p in setting else baseline[p] for p in labels},
+                    seed=config.seed,
+                    overrides=overrides,
+                    epochs=config.trainer.max_epochs,
+                    parameters=parameter_count,
+                    macs=macs,
+                )
+            )
+            checked[name] = config
+        return Sweep(self.design, labels, baseline, jobs), checked
+
+    def _parameters(self, arguments: list[str]) -> tuple[list["Parameter"], list[int | None]]:
+        """What is swept, and over which seeds; what is the same in all jobs goes to `self.frozen.shared`."""
+        from lenet.errors import BadInput
+        from lenet.sweep import Parameter, short
+
+        levels: dict[str, tuple[Level, ...]] = {}
+        shared: dict[str, str] = {}
+        for name, values in (OmegaConf.to_container(OmegaConf.create(self.params)) or {}).items():
+            if isinstance(values, Mapping):
+                levels[name] = _labelled(name, values)
+            elif isinstance(values, list):
+                levels[name] = tuple(self._level(name, _as_text(value)) for value in values)
+            else:
+                arguments = [f"{name}={_as_text(values) if not isinstance(values, str) else values}", *arguments]
+        for override in OverridesParser.create(config_loader=self.frozen).parse_overrides(arguments):
+            name = override.get_key_element()
+            levels.pop(name, None)  # what comes later counts
+            shared.pop(name, None)
+            if override.is_discrete_sweep():
+                levels[name] = tuple(self._level(name, text) for text in override.sweep_string_iterator())
+            elif override.is_sweep_override():
+                raise BadInput(f"{override.input_line}: no list of values; give them one by one, or as range(...)")
+            else:
+                shared[name] = f"{name}={override.get_value_element_as_str()}"
+        if "resume" in shared or "resume" in levels:
+            raise BadInput("resume: goes with one run; a sweep goes on by itself when it is started again")
+        self.frozen.shared = list(shared.values())
+        seeds: list[int | None] = [None]
+        if "seed" in levels:
+            seeds = [self.frozen.parse(level.overrides[0]).value() for level in levels.pop("seed")]  # type: ignore[misc]
+            if not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds) or not seeds:
+                raise BadInput(f"seed={seeds}: give one or more integers from 0 to 4294967295")
+        elif self.seeds is not None and "seed" not in shared:
+            if self.seeds < 1:
+                raise BadInput(f"hydra.sweeper.seeds={self.seeds}: give a number of seeds, at least 1")
+            seeds = list(range(self.seeds))
+        setters: dict[str, str] = dict.fromkeys(shared, "the command line")
+        for name, ones in levels.items():
+            for key in dict.fromkeys(text.split("=")[0] for level in ones for text in level.overrides):
+                other = setters.get(key)
+                if other and (other == "the command line" or self.design != "one_at_a_time"):
+                    raise BadInput(f"{key}: set by {other} and by the sweep's {name}; leave one of them out")
+                setters[key] = name
+        parameters = [Parameter(short(name.lstrip("+~")), ones) for name, ones in levels.items()]
+        return parameters, list(dict.fromkeys(seeds))
+
+    def _level(self, key: str, text: str) -> "Level":
+        from lenet.sweep import Level, label
+
+        override = f"{key}={text}"
+        return Level(label(self.frozen.parse(override).value()), (override,))
+
+    def _config(self, setting: Mapping[str, "Level"], checked: bool = True) -> "Config":
+        from lenet.cli import typed
+        from lenet.validation import validate
+
+        overrides = [text for level in setting.values() for text in level.overrides]
+        config = typed(self.frozen.compose(self.config, overrides))
+        if checked:
+            validate(config)
+        return config
+
+    def _label(self, parameter: "Parameter") -> str:
+        """What the baseline, which is none of its levels, is called."""
+        from lenet.sweep import label
+
+        keys = {text.split("=")[0] for level in parameter.levels for text in level.overrides}
+        key = keys.pop()
+        if keys:
+            return "baseline"
+        if key in self.frozen.groups:
+            return label(self.frozen.composed[()].hydra.runtime.choices[key])
+        value = OmegaConf.select(self.frozen.tasks[()], key)
+        return label(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+
+
+def _labelled(name: str, values: Mapping[Any, Any]) -> tuple["Level", ...]:
+    from lenet.errors import BadInput
+    from lenet.sweep import Level
+
+    for text, overrides in values.items():
+        if not isinstance(overrides, Mapping) or not overrides:
+            raise BadInput(
+                f"hydra.sweeper.params.{name}.{text}={overrides}: under a label stand the keys that it sets, such as "
+                "{model.pool: max}"
+            )
+    return tuple(
+        Level(str(text), tuple(f"{key}={_as_text(value)}" for key, value in overrides.items()))
+        for text, overrides in values.items()
+    )
+
+
+def _as_text(value: Any) -> str:
+    """A value of a YAML file in the grammar of the command line."""
+    if isinstance(value, list):
+        return "[" + ",".join(_as_text(part) for part in value) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str) and not re.fullmatch(r"[\w./+-]+", value):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return str(value)

@@ -1,0 +1,225 @@
+"""A sweep as data: its parameters, the jobs that a design makes of them, and what is on disk of each.
+
+`sweep.json` in the directory of a sweep lists the jobs, so that a report knows what is missing; each job is a run
+directory beside it. Nothing here imports torch or Hydra.
+"""
+
+import hashlib
+import itertools
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lenet.config import Config, schema
+from lenet.errors import BadInput
+from lenet.runs import INCIDENTAL, RunDirectory, write_atomically
+
+DESIGNS = ("grid", "one_at_a_time", "paired")
+# A finished sweep has thousands of config.yaml to read; the reader written in C takes a tenth of the time.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+LONGEST_NAME = 150  # characters of a job's directory; file systems take 255 bytes
+
+
+@dataclass(frozen=True)
+class Level:
+    """One value of a parameter: what it is called, and the overrides that set it."""
+
+    label: str
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Something that a sweep varies: a key of the config, or several together under a name."""
+
+    name: str
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep."""
+
+    name: str  # of its directory: what it varies
+    levels: dict[str, str]  # the label of every parameter of the sweep, varied by this job or not
+    seed: int
+    overrides: list[str]  # beside those that all jobs share
+    epochs: int
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All jobs in the order in which they run."""
+
+    design: str
+    parameters: dict[str, list[str]]  # the labels of each parameter, in the order given
+    baseline: dict[str, str]  # the label of each parameter that the others are held against
+    jobs: list[Job] = field(default_factory=list)
+
+    def write(self, directory: Path) -> None:
+        write_atomically(directory / "sweep.json", (json.dumps(asdict(self), indent=1) + "\n").encode())
+
+    @classmethod
+    def read(cls, directory: Path) -> "Sweep":
+        """The sweep that was last started in `directory`.
+
+        Raises:
+            BadInput: there is none.
+        """
+        try:
+            content = json.loads((directory / "sweep.json").read_bytes())
+            return cls(**content | {"jobs": [Job(**job) for job in content["jobs"]]})
+        except OSError as error:
+            raise BadInput(
+                f"{directory}: no sweep, sweep.json cannot be read ({error.strerror}); name the folder that holds the "
+                "jobs of one"
+            ) from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise BadInput(
+                f"{directory / 'sweep.json'}: not the list of a sweep's jobs; start the sweep again"
+            ) from error
+
+
+def settings(design: str, parameters: Sequence[Parameter]) -> Iterator[dict[str, Level]]:
+    """What each setting of a design varies, a setting being what is repeated for every seed.
+
+    grid: every combination. one_at_a_time: the baseline, which varies nothing, then every level by itself. paired: the
+    first levels of all parameters together, then the second ones, and so on.
+
+    Raises:
+        BadInput: there is no such design, a parameter has no level, or paired ones have different numbers of them.
+    """
+    if design not in DESIGNS:
+        raise BadInput(f"hydra.sweeper.design={design}: choose {', '.join(DESIGNS)}")
+    for parameter in parameters:
+        if not parameter.levels:
+            raise BadInput(f"{parameter.name}=[]: no value to sweep over; give at least one, or leave the key out")
+    names = [parameter.name for parameter in parameters]
+    if design == "one_at_a_time":
+        yield {}
+        for parameter in parameters:
+            for level in parameter.levels:
+                yield {parameter.name: level}
+    elif design == "paired":
+        counts = {parameter.name: len(parameter.levels) for parameter in parameters}
+        if len(set(counts.values())) > 1:
+            given = ", ".join(f"{name} has {count}" for name, count in counts.items())
+            raise BadInput(f"hydra.sweeper.design=paired: {given} values; give every parameter the same number")
+        for levels in zip(*(parameter.levels for parameter in parameters), strict=True):
+            yield dict(zip(names, levels, strict=True))
+    else:
+        for levels in itertools.product(*(parameter.levels for parameter in parameters)):
+            yield dict(zip(names, levels, strict=True))
+
+
+def label(value: Any) -> str:
+    """How a value is written in a name: 6x16 for [6, 16]."""
+    if isinstance(value, list | tuple):
+        return "x".join(label(part) for part in value) or "none"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def short(key: str) -> str:
+    """The last part of a key where that says enough: pool for model.pool, but optimizer.name."""
+    last = key.rsplit(".", 1)[-1]
+    alike = [name for name, kind in schema().items() if name.rsplit(".", 1)[-1] == last and not is_dataclass(kind)]
+    return last if alike == [key] else key
+
+
+def job_names(jobs: Sequence[tuple[Mapping[str, Level], int | None]], varied: bool = True) -> list[str]:
+    """A directory for each job, named after what it varies and its seed: pool=max,seed=3.
+
+    A job that varies nothing is called baseline, unless nothing but the seed is `varied` in the whole sweep. A name
+    depends on its job alone, so that a sweep that grows finds its jobs again; only where a name cannot be kept
+    as it is, or two jobs would have the same, has it a digest at the end.
+    """
+    plain = []
+    for levels, seed in jobs:
+        parts = [f"{name}={level.label}" for name, level in levels.items()]
+        if not parts and (varied or seed is None):
+            parts = ["baseline"]
+        parts += [f"seed={seed}"] if seed is not None else []
+        plain.append(",".join(parts))
+    safe = [re.sub(r"[^\w.=,+-]", "_", name) for name in plain]
+    count = Counter(safe)
+    names = []
+    for (levels, seed), name, written in zip(jobs, plain, safe, strict=True):
+        if name == written and len(name) <= LONGEST_NAME and count[written] == 1:
+            names.append(name)
+        else:
+            full = json.dumps([[level.overrides for level in levels.values()], seed])
+            names.append(f"{written[:LONGEST_NAME]}-{hashlib.sha256(full.encode()).hexdigest()[:8]}")
+    return names
+
+
+def state(run: RunDirectory) -> str:
+    """What became of a run: `completed`, `failed`, `running`, `cut off` or `not started`."""
+    result = run.read_result()
+    if result is None:
+        return "cut off" if run.begun else "not started"
+    status = str(result.get("status"))
+    if status in ("completed", "failed"):
+        return status
+    return "running" if run.is_locked else "cut off"
+
+
+def check_directory(directory: Path, configs: Mapping[str, Config]) -> None:
+    """Whether the runs that are there already are those of the jobs in `configs`, by name.
+
+    Raises:
+        BadInput: one has another config; it says where they differ, and the two ways out.
+    """
+    for name, config in configs.items():
+        run = RunDirectory(directory / name)
+        if not (run.path / "config.yaml").exists():
+            continue
+        wanted = _flat(asdict(config))
+        if _flat(yaml.load((run.path / "config.yaml").read_bytes(), YAML_LOADER)) == wanted:
+            continue
+        there = _flat(asdict(run.read_config()))  # slower, and knows keys that are newer than the run
+        for key, value in wanted.items():
+            if there[key] != value:
+                raise BadInput(
+                    f"{run.path}: holds a run with {key}={label(there[key])}, and this sweep has {key}={label(value)}; "
+                    f"give name=ANOTHER for a sweep of its own, or remove {directory}"
+                )
+
+
+def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Every key of a config but those that do not make it another run."""
+    found: dict[str, Any] = {}
+    for key, value in (config if isinstance(config, dict) else {}).items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        elif prefix + str(key) not in ("name", "resume", *INCIDENTAL):
+            found[prefix + str(key)] = value
+    return found
+
+
+def plan(sweep: Sweep, directory: Path) -> str:
+    """A table of the jobs: what each varies, how large its net is, and whether it is done."""
+    rows = [("", "job", "parameters", "MACs", "epochs", "")]
+    left = 0
+    for number, job in enumerate(sweep.jobs, 1):
+        is_state = state(RunDirectory(directory / job.name))
+        left += job.epochs if is_state != "completed" else 0
+        rows.append((str(number), job.name, f"{job.parameters:,}", f"{job.macs:,}", str(job.epochs), is_state))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    lines = []
+    for row in rows:
+        cells = [text.ljust(width) if column in (1, 5) else text.rjust(width)
+                 for column, (text, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
+        lines.append("  ".join(cells).rstrip())
+    lines.append(f"{len(sweep.jobs)} jobs, {left} epochs to do, in {directory}; nothing was started")
+    return "\n".join(lines)

@@ -1,0 +1,197 @@
+"""Runs a sweep: one process per directory, progress, and an end that says what became of every job."""
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from lenet.config import Config
+from lenet.errors import BadInput, JobsFailed, Stopped, stop_on_signals
+from lenet.runs import RunDirectory
+from lenet.sweep import Job, Sweep, check_directory, state
+
+log = logging.getLogger(__name__)
+
+Launch = Callable[[Sequence[Job]], dict[str, Exception]]
+
+
+def run(sweep: Sweep, directory: Path, configs: Mapping[str, Config], launch: Launch) -> None:
+    """Run the jobs that are not completed, and write the report, however it ends.
+
+    Args:
+        launch: runs the given jobs, and returns the exception of each that raised one; raises when the launcher itself
+            breaks, as when a worker is killed.
+
+    Raises:
+        BadInput: another sweep is at work in `directory`, or it holds other runs; nothing has been started.
+        JobsFailed: not every job is completed.
+        Stopped: a signal came.
+    """
+    check_directory(directory, configs)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(directory / ".lock", blocking=False)
+        lock.acquire()
+    except Timeout as error:
+        raise BadInput(
+            f"{directory}: another sweep is at work in it; wait for it, or give name=ANOTHER for a sweep of its own"
+        ) from error
+    except OSError as error:
+        raise BadInput(f"{directory}: cannot be written to ({error.strerror}); start where you can write") from error
+    with lock:
+        check_directory(directory, configs)  # once more, now that nobody else can start a job
+        sweep.write(directory)
+        progress = Progress(sweep, directory)
+        todo = [job for job in sweep.jobs if job.name in progress.open]
+        done = len(sweep.jobs) - len(todo)
+        print(f"{len(sweep.jobs)} jobs in {directory}: {done} completed before, {len(todo)} to do", flush=True)
+        errors: dict[str, Exception] = {}
+        stopped: BaseException | None = None
+        with stop_on_signals():
+            try:
+                with progress:
+                    errors = _launch_all(todo, directory, launch)
+            except (Stopped, KeyboardInterrupt) as error:
+                stopped = error
+            finally:
+                failed = _conclude(sweep, directory, errors)
+        if stopped:
+            raise stopped
+        if failed:
+            raise JobsFailed(
+                f"{len(failed)} of {len(sweep.jobs)} jobs are not completed; the same command tries them again"
+            )
+
+
+def _launch_all(todo: Sequence[Job], directory: Path, launch: Launch) -> dict[str, Exception]:
+    """Launch, and launch what is left again for as long as a broken launcher gets anywhere."""
+    while todo:
+        try:
+            return launch(todo)
+        except Exception as error:
+            log.warning("the launcher broke off: %s", str(error).split("\n")[0])
+            left = [job for job in todo if state(RunDirectory(directory / job.name)) not in ("completed", "failed")]
+            if len(left) == len(todo):
+                return {job.name: error for job in left}
+            todo = left
+    return {}
+
+
+def _conclude(sweep: Sweep, directory: Path, errors: Mapping[str, Exception]) -> list[str]:
+    """Say what became of the jobs; the names of those that are not completed."""
+    states = {job.name: state(RunDirectory(directory / job.name)) for job in sweep.jobs}
+    incomplete = [name for name, is_state in states.items() if is_state != "completed"]
+    counts = [f"{sum(s == word for s in states.values())} {word}" for word in dict.fromkeys(states.values())]
+    print(f"{len(states)} jobs: {', '.join(counts)}", flush=True)
+    for name in incomplete:
+        result = RunDirectory(directory / name).read_result() or {}
+        if result.get("error"):
+            print(f"  {directory / name}: {states[name]}: {one_line(result['error']['message'])}")
+        elif name in errors:
+            print(f"  {directory / name}: {one_line(str(errors[name]))}")
+    return incomplete
+
+
+def one_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else ""
+
+
+class Progress:
+    """While this lasts, a line for each job that ends and, on a terminal, a bar with the time left.
+
+    It looks at the run directories, so it works with any launcher.
+    """
+
+    def __init__(self, sweep: Sweep, directory: Path) -> None:
+        self.directory = directory
+        self.total = len(sweep.jobs)
+        self.open = {job.name: job for job in sweep.jobs if self._state(job) != "completed"}
+        self.old = {name: self._stamp(name) for name in self.open}  # results of earlier sessions
+        self.epochs_left = sum(job.epochs for job in self.open.values())
+        self.seen: dict[str, int] = {}  # epochs done in this session
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Progress":
+        self.started = time.monotonic()
+        self.before = {name: len(RunDirectory(self.directory / name).read_metrics()) for name in self.open}
+        self.epochs_left -= sum(self.before.values())
+        self.bar = tqdm(
+            total=self.epochs_left, unit="epoch", disable=not sys.stdout.isatty(), file=sys.stdout, leave=False
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._look()
+        self.bar.close()
+
+    def _watch(self) -> None:
+        pause = 0.5
+        while not self._stop.wait(pause):
+            began = time.monotonic()
+            self._look()
+            pause = max(0.5, 50 * (time.monotonic() - began))  # at most two per cent of the time, on slow disks too
+
+    def _look(self) -> None:
+        for name, job in list(self.open.items()):
+            run = RunDirectory(self.directory / name)
+            if self._stamp(name) in (self.old[name], None):
+                continue
+            self.seen[name] = max(0, len(run.read_metrics()) - self.before[name])
+            result = run.read_result()
+            if result and result.get("status") in ("completed", "failed"):
+                del self.open[name]
+                self.seen[name] = job.epochs - self.before[name]
+                self.bar.update(sum(self.seen.values()) - self.bar.n)
+                line = f"[{self.total - len(self.open)}/{self.total}] {name}: {_outcome(result)}{self._time_left()}"
+                tqdm.write(line, file=sys.stdout)
+                sys.stdout.flush()
+        self.bar.update(sum(self.seen.values()) - self.bar.n)
+
+    def _time_left(self) -> str:
+        done = sum(self.seen.values())
+        left = self.epochs_left - done
+        if not done or not self.open:
+            return ""
+        return f"; about {duration((time.monotonic() - self.started) / done * left)} left"
+
+    def _state(self, job: Job) -> str:
+        return state(RunDirectory(self.directory / job.name))
+
+    def _stamp(self, name: str) -> int | None:
+        try:
+            return (self.directory / name / "result.json").stat().st_mtime_ns
+        except OSError:
+            return None
+
+
+def _outcome(result: Mapping[str, object]) -> str:
+    if result["status"] == "failed":
+        error = result["error"]
+        assert isinstance(error, dict)
+        return f"failed: {one_line(error['message'])}"
+    metrics = result["metrics"]
+    assert isinstance(metrics, dict)
+    shown = {"val acc": "val/acc", "train acc": "train/acc", "test acc": "test/acc"}
+    if "val/acc" in metrics:
+        del shown["train acc"]
+    words = [f"{label} {metrics[name]:.3f}" for label, name in shown.items() if name in metrics]
+    return ", ".join([*words, f"{result['seconds']:.0f} s"])
+
+
+def duration(seconds: float) -> str:
+    """In the unit that a person would use."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 / 60:.0f} min"
