@@ -41,17 +41,21 @@ def config_from(composed: DictConfig) -> Config:
     if composed.resume is not None:
         overrides = list(HydraConfig.get().overrides.task)
         return resumed_config(composed.resume, overrides)
-    config = typed(composed)
+    config = OmegaConf.to_object(typed(composed))
+    assert isinstance(config, Config)
     validate(config)
     return config
 
 
-def typed(composed: DictConfig) -> Config:
-    """A composed config as the dataclass that it describes."""
-    # Hydra's +key=value adds keys to a typed config; the schema refuses them.
-    config = OmegaConf.to_object(OmegaConf.merge(Config, OmegaConf.to_container(composed)))
-    assert isinstance(config, Config)
-    return config
+def typed(composed: DictConfig) -> DictConfig:
+    """A composed config without keys that the schema does not have, which Hydra's +key=value adds to it.
+
+    Raises:
+        OmegaConfBaseException: it has some.
+    """
+    merged = OmegaConf.merge(Config, OmegaConf.to_container(composed))
+    assert isinstance(merged, DictConfig)
+    return merged
 
 
 def resumed_config(directory: str, overrides: Sequence[str]) -> Config:

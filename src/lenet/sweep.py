@@ -47,7 +47,8 @@ class Parameter:
 class Job:
     """One run of a sweep."""
 
-    name: str  # of its directory: what it varies
+    name: str  # of its directory: what it varies, and its seed
+    setting: str  # the same without the seed
     levels: dict[str, str]  # the label of every parameter of the sweep, varied by this job or not
     seed: int
     overrides: list[str]  # beside those that all jobs share
@@ -84,9 +85,8 @@ class Sweep:
                 "jobs of one"
             ) from error
         except (ValueError, TypeError, KeyError) as error:
-            raise BadInput(
-                f"{directory / 'sweep.json'}: not the list of a sweep's jobs; start the sweep again"
-            ) from error
+            path = directory / "sweep.json"
+            raise BadInput(f"{path}: not the list of a sweep's jobs; start the sweep again") from error
 
 
 def settings(design: str, parameters: Sequence[Parameter]) -> Iterator[dict[str, Level]]:
@@ -172,6 +172,18 @@ def state(run: RunDirectory) -> str:
     if status in ("completed", "failed"):
         return status
     return "running" if run.is_locked else "cut off"
+
+
+def has_failed(directory: Path) -> bool:
+    """Whether a job has failed since the sweep in `directory` was last started."""
+    started = (directory / "sweep.json").stat().st_mtime_ns
+    for job in Sweep.read(directory).jobs:
+        run = RunDirectory(directory / job.name)
+        result = run.read_result()
+        failed = result and result.get("status") == "failed"
+        if failed and (run.path / "result.json").stat().st_mtime_ns >= started:
+            return True
+    return False
 
 
 def check_directory(directory: Path, configs: Mapping[str, Config]) -> None:

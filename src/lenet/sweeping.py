@@ -83,7 +83,9 @@ def _launch_all(todo: Sequence[Job], directory: Path, launch: Launch) -> dict[st
 
 
 def _conclude(sweep: Sweep, directory: Path, errors: Mapping[str, Exception]) -> list[str]:
-    """Say what became of the jobs; the names of those that are not completed."""
+    """Say what became of the jobs and write the report; the names of those that are not completed."""
+    from lenet.report import report, summary  # pandas and matplotlib take a while to import
+
     states = {job.name: state(RunDirectory(directory / job.name)) for job in sweep.jobs}
     incomplete = [name for name, is_state in states.items() if is_state != "completed"]
     counts = [f"{sum(s == word for s in states.values())} {word}" for word in dict.fromkeys(states.values())]
@@ -94,6 +96,9 @@ def _conclude(sweep: Sweep, directory: Path, errors: Mapping[str, Exception]) ->
             print(f"  {directory / name}: {states[name]}: {one_line(result['error']['message'])}")
         elif name in errors:
             print(f"  {directory / name}: {one_line(str(errors[name]))}")
+    if "completed" in states.values():
+        report(directory)
+        print(summary(directory), flush=True)
     return incomplete
 
 

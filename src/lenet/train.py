@@ -18,6 +18,8 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE
+from tensorboard.plugins.hparams.summary import session_end_pb
 from torch.utils.tensorboard.summary import hparams
 
 from lenet.callbacks import EpochLog, SeedEpochs, Throughput
@@ -238,6 +240,11 @@ def _fit_and_test(
         result["epochs"] = len(rows)
         _log_result(logger, config, result, tested)
         _log_activations(logger, config, model, tested)
+    except Exception:
+        with contextlib.suppress(OSError):  # a full disk is a failure to report, not one to add to
+            result["metrics"] = {name: value for name, value in rows[-1].items() if "/" in name} if rows else {}
+            _log_result(logger, config, result, len(rows), failed=True)
+        raise
     finally:
         logger.experiment.close()
 
@@ -335,7 +342,7 @@ def _log_activations(logger: TensorBoardLogger, config: Config, model: Classifie
     logger.save()
 
 
-def _log_result(logger: TensorBoardLogger, config: Config, result: Result, epoch: int) -> None:
+def _log_result(logger: TensorBoardLogger, config: Config, result: Result, epoch: int, failed: bool = False) -> None:
     """The HPARAMS tab: the same keys with the same types in every run, or TensorBoard leaves runs out."""
     model = config.model
 
@@ -354,6 +361,7 @@ def _log_result(logger: TensorBoardLogger, config: Config, result: Result, epoch
         "init": model.init,
         "optimizer": config.optimizer.name,
         "lr": float(config.optimizer.lr),
+        "weight_decay": float(config.optimizer.weight_decay),
         "epochs": config.trainer.max_epochs,
     }
     values = {
@@ -362,11 +370,12 @@ def _log_result(logger: TensorBoardLogger, config: Config, result: Result, epoch
         "result/parameters": result["parameters"],
         "result/examples_per_sec": result["examples_per_sec"],
     }
-    values = {name: value for name, value in values.items() if value is not None}
-    logger.log_metrics(values, result["epochs"])
+    known = {name: value for name, value in values.items() if value is not None}
+    logger.log_metrics(known, epoch)
     logger.log_metrics({name: value for name, value in result["metrics"].items() if name.startswith("test/")}, epoch)
     writer = logger.experiment._get_file_writer()
-    for summary in hparams(parameters, values):  # type: ignore[no-untyped-call]
+    experiment, start, end = hparams(parameters, values)  # type: ignore[no-untyped-call]
+    for summary in (experiment, start, session_end_pb(STATUS_FAILURE) if failed else end):
         writer.add_summary(summary)
     logger.save()
 

@@ -6,6 +6,7 @@ Hydra reads this file at every start, so it imports nothing that takes time.
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobStatus
@@ -60,18 +62,20 @@ class FrozenConfigs(ConfigLoaderImpl):
         self.groups = set(loader.list_groups(""))
 
     def compose(self, master: DictConfig, overrides: Sequence[str], hydra: bool = False) -> DictConfig:
-        """The config of a job with these overrides beside the shared ones, with the section `hydra` or without."""
+        """The config of a job with these overrides beside the shared ones: all of it with `hydra`, or what is ours."""
+        from lenet.cli import typed
+
         parsed = [self.parse(text) for text in overrides]
         groups = tuple(text for text, one in zip(overrides, parsed, strict=True) if one.key_or_group in self.groups)
         if groups not in self.composed:
             whole = super().load_sweep_config(master, [*self.shared, *groups])
             self.composed[groups] = whole
-            self.tasks[groups] = copy.deepcopy(whole)
-            with open_dict(self.tasks[groups]):
-                del self.tasks[groups]["hydra"]
+            self.tasks[groups] = typed(OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"]))
         config = copy.deepcopy((self.composed if hydra else self.tasks)[groups])
         # Hydra's own, so that a value means here what it means anywhere else.
         self._apply_overrides_to_config([one for one in parsed if one.key_or_group not in self.groups], config)
+        if any(one.is_add() for one in parsed) and not hydra:
+            config = typed(config)  # refuses keys that +key=value has added
         return config
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
@@ -87,6 +91,22 @@ class FrozenConfigs(ConfigLoaderImpl):
 
     def parse(self, text: str) -> Override:
         return OverridesParser.create(config_loader=self).parse_overrides([text])[0]
+
+
+class UnlessFailed:
+    """A job that is not done once another one of its sweep has failed; what is on disk says so, in any process."""
+
+    def __init__(self, task: TaskFunction, directory: Path) -> None:
+        self.task, self.directory = task, directory
+
+    def __call__(self, config: DictConfig) -> Any:
+        from lenet.sweep import has_failed
+
+        if has_failed(self.directory):
+            with suppress(OSError):
+                Path(HydraConfig.get().runtime.output_dir).rmdir()  # Hydra has made it
+            return None
+        return self.task(config)
 
 
 class LenetSweeper(BasicSweeper):
@@ -107,10 +127,13 @@ class LenetSweeper(BasicSweeper):
     ) -> None:
         super().__init__(max_batch_size, params)
         self.design, self.seeds, self.plan, self.fail_fast = design, seeds, plan, fail_fast
+        self.configs: dict[tuple[str, ...], Config] = {}  # by overrides, since levels come back in many settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.frozen = FrozenConfigs(hydra_context.config_loader)
         context = HydraContext(config_loader=self.frozen, callbacks=hydra_context.callbacks)
+        if self.fail_fast:
+            task_function = UnlessFailed(task_function, Path(config.hydra.sweep.dir))
         super().setup(hydra_context=context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:
@@ -184,8 +207,9 @@ class LenetSweeper(BasicSweeper):
         # Seed by seed, so that a sweep that is cut off has something to say about every setting.
         each = [(setting, config, seed) for seed in seeds for setting, config in zip(varied, configs, strict=True)]
         names = job_names([(setting, seed) for setting, _, seed in each], varied=bool(parameters))
+        setting_names = job_names([(setting, None) for setting in varied]) * len(seeds)
         jobs, checked = [], {}
-        for name, (setting, config, seed) in zip(names, each, strict=True):
+        for name, setting_name, (setting, config, seed) in zip(names, setting_names, each, strict=True):
             overrides = [text for level in setting.values() for text in level.overrides]
             if seed is not None:
                 overrides.append(f"seed={seed}")
@@ -194,6 +218,7 @@ class LenetSweeper(BasicSweeper):
             jobs.append(
                 Job(
                     name=name,
+                    setting=setting_name,
                     levels={p: setting[p].label if p in setting else baseline[p] for p in labels},
                     seed=config.seed,
                     overrides=overrides,
@@ -212,7 +237,8 @@ class LenetSweeper(BasicSweeper):
 
         levels: dict[str, tuple[Level, ...]] = {}
         shared: dict[str, str] = {}
-        for name, values in (OmegaConf.to_container(OmegaConf.create(self.params)) or {}).items():
+        params: Any = OmegaConf.to_container(OmegaConf.create(self.params))
+        for name, values in params.items():
             if isinstance(values, Mapping):
                 levels[name] = _labelled(name, values)
             elif isinstance(values, list):
@@ -258,14 +284,15 @@ class LenetSweeper(BasicSweeper):
         return Level(label(self.frozen.parse(override).value()), (override,))
 
     def _config(self, setting: Mapping[str, "Level"], checked: bool = True) -> "Config":
-        from lenet.cli import typed
         from lenet.validation import validate
 
-        overrides = [text for level in setting.values() for text in level.overrides]
-        config = typed(self.frozen.compose(self.config, overrides))
+        overrides = tuple(text for level in setting.values() for text in level.overrides)
+        if overrides not in self.configs:
+            assert self.config is not None
+            self.configs[overrides] = OmegaConf.to_object(self.frozen.compose(self.config, overrides))  # type: ignore[assignment]
         if checked:
-            validate(config)
-        return config
+            validate(self.configs[overrides])
+        return self.configs[overrides]
 
     def _label(self, parameter: "Parameter") -> str:
         """What the baseline, which is none of its levels, is called."""
