@@ -19,7 +19,7 @@ import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE
-from tensorboard.plugins.hparams.summary import session_end_pb
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
 from lenet.callbacks import EpochLog, SeedEpochs, Throughput
@@ -375,7 +375,12 @@ def _log_result(logger: TensorBoardLogger, config: Config, result: Result, epoch
     logger.log_metrics({name: value for name, value in result["metrics"].items() if name.startswith("test/")}, epoch)
     writer = logger.experiment._get_file_writer()
     experiment, start, end = hparams(parameters, values)  # type: ignore[no-untyped-call]
-    for summary in (experiment, start, session_end_pb(STATUS_FAILURE) if failed else end):
+    if failed:
+        plugin_data = end.value[0].metadata.plugin_data
+        content = HParamsPluginData.FromString(plugin_data.content)
+        content.session_end_info.status = STATUS_FAILURE
+        plugin_data.content = content.SerializeToString()
+    for summary in (experiment, start, end):
         writer.add_summary(summary)
     logger.save()
 
