@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +143,78 @@ def answers(in_empty_folder: Path) -> Callable[[list[list[str]]], list[dict[str,
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     return ask
+
+
+# Runs scripts/train.py in forks of a process that has imported what takes time, each in a session of its own, so that
+# a test can kill it; says the process ID of each, then its exit status.
+KILLABLE_DRIVER = """
+import json, os, runpy, sys, traceback
+import lenet.cli, lenet.report, lenet.train
+for line in sys.stdin:
+    script, arguments, cwd, log = json.loads(line)
+    if not (child := os.fork()):
+        os.setsid()
+        os.chdir(cwd)
+        file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        sys.argv = [script, *arguments]
+        code = 0
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            code = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+            code = 99
+        sys.stdout.flush()
+        os._exit(code)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Started:
+    """A script that runs."""
+
+    def __init__(self, driver: "subprocess.Popen[str]", pid: int, log: Path) -> None:
+        self.driver, self.pid, self.log = driver, pid, log
+
+    def wait(self) -> tuple[int, str]:
+        """Its exit status, and what it said."""
+        assert self.driver.stdout
+        return int(self.driver.stdout.readline()), self.log.read_text()
+
+    def kill(self, signum: int, all_of_them: bool = True) -> tuple[int, str]:
+        (os.killpg if all_of_them else os.kill)(self.pid, signum)
+        return self.wait()
+
+
+@pytest.fixture(scope="session")
+def driver() -> Iterator["subprocess.Popen[str]"]:
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLABLE_DRIVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        yield process
+        assert process.stdin
+        process.stdin.close()
+
+
+@pytest.fixture
+def start(driver: "subprocess.Popen[str]", in_empty_folder: Path, tmp_path: Path) -> Callable[..., Started]:
+    """Start scripts/train.py, or another copy of it, in an empty folder; one at a time."""
+
+    def begin(*arguments: str, script: Path = PROJECT / "scripts/train.py") -> Started:
+        log = tmp_path / "said.txt"
+        assert driver.stdin
+        assert driver.stdout
+        driver.stdin.write(json.dumps([str(script), arguments, str(in_empty_folder), str(log)]) + "\n")
+        driver.stdin.flush()
+        return Started(driver, int(driver.stdout.readline()), log)
+
+    return begin

@@ -100,6 +100,8 @@ class JobFailed(BaseException):
 @contextmanager
 def job() -> Iterator[None]:
     """The body of a Hydra main function. In a sweep Hydra has to see a job's error; alone, `run` reports it."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        quiet(logging.WARNING)  # a sweep has a line per job; and a launcher's process has not been through `run`
     try:
         yield
     except Exception as error:
@@ -137,8 +139,8 @@ def run(main: Callable[[], Any]) -> None:
         sys.exit(130)
 
 
-def quiet() -> None:
-    """Log to the terminal without breaking a progress bar, and leave out warnings that ask for nothing."""
+def quiet(least: int = logging.INFO) -> None:
+    """Log to the terminal from this level on, without breaking a progress bar; silence warnings that ask for nothing."""
 
     class Terminal(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -146,7 +148,7 @@ def quiet() -> None:
 
     logger = logging.getLogger("lenet")
     logger.setLevel(logging.INFO)
-    logger.handlers = [Terminal()]
+    logger.handlers = [Terminal(least)]
     logger.propagate = False  # Hydra gives the root logger a handler of its own
     # Batches are single indexing expressions, so data loading needs no workers.
     warnings.filterwarnings("ignore", "The '.*dataloader' does not have many workers")

@@ -48,7 +48,7 @@ def report(directory: Path) -> Path:
         plots.append(("curves", draw_curves(sweep, done, directory, metric)))
     for name, figure in plots:
         content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+        figure.savefig(content, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
         write_atomically(directory / f"{name}.png", content.getvalue())
     text = as_markdown(directory.name, sweep, jobs, ranked, compared, metric, [name for name, _ in plots])
     write_atomically(directory / "report.md", text.encode())

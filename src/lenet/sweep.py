@@ -152,10 +152,10 @@ def job_names(jobs: Sequence[tuple[Mapping[str, Level], int | None]], varied: bo
         parts += [f"seed={seed}"] if seed is not None else []
         plain.append(",".join(parts))
     safe = [re.sub(r"[^\w.=,+-]", "_", name) for name in plain]
-    count = Counter(safe)
+    count = Counter(name.casefold() for name in safe)  # some file systems know no difference of case
     names = []
     for (levels, seed), name, written in zip(jobs, plain, safe, strict=True):
-        if name == written and len(name) <= LONGEST_NAME and count[written] == 1:
+        if name == written and len(name) <= LONGEST_NAME and count[written.casefold()] == 1:
             names.append(name)
         else:
             full = json.dumps([[level.overrides for level in levels.values()], seed])

@@ -1,0 +1,188 @@
+"""What a report says about made-up sweeps whose answers are known."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from scipy import stats
+
+from conftest import script
+from lenet.report import effects, interval, ranking, read_jobs, report, summary
+from lenet.runs import RunDirectory
+from lenet.sweep import Job, Level, Parameter, Sweep, job_names, settings
+
+
+def make(directory: Path, design: str, accuracy, seeds=range(3), metric="val/acc", **parameters: list[str]) -> Sweep:
+    """A sweep whose jobs have the accuracy that a function of their levels and seed gives: a number, a status that is
+    not `completed`, or None for a job that was not started. The first level of each parameter is the baseline."""
+    given = [Parameter(name, tuple(Level(text, ()) for text in levels)) for name, levels in parameters.items()]
+    baseline = {name: levels[0] for name, levels in parameters.items()}
+    if design == "one_at_a_time":
+        given = [Parameter(one.name, one.levels[1:]) for one in given]
+    varied = [(setting, seed) for seed in seeds for setting in settings(design, given)]
+    jobs = []
+    for (setting, seed), name in zip(varied, job_names(varied), strict=True):
+        levels = baseline | {key: level.label for key, level in setting.items()}
+        jobs.append(Job(name, name.rsplit(",seed=", 1)[0], levels, seed, [], 2, 61_706, 416_520))
+        value = accuracy(seed=seed, **levels)
+        if value is None:
+            continue
+        run = RunDirectory(directory / name)
+        run.path.mkdir(parents=True)
+        if isinstance(value, str):
+            error = {"message": "Diverged: the training loss became nan\nand more", "traceback": "..."}
+            run.write_result(
+                {"status": value, "metrics": {}, "epochs": 1, "error": error if value == "failed" else None}
+            )
+            continue
+        metrics = {metric: value, "test/acc": value - 0.01}
+        run.write_metrics([{"epoch": 1, metric: value / 2}, {"epoch": 2, metric: value}])
+        run.write_result({"status": "completed", "metrics": metrics, "epochs": 2, "best_epoch": 2, "seconds": 9.5,
+                          "examples_per_sec": 1e4, "error": None})  # fmt: skip
+    directory.mkdir(parents=True, exist_ok=True)
+    sweep = Sweep(design, parameters, baseline, jobs)
+    sweep.write(directory)
+    return sweep
+
+
+NOISE = {0: 0.01, 1: -0.01, 2: 0.0}
+
+
+def test_one_at_a_time_each_change_is_held_against_the_baseline(tmp_path: Path) -> None:
+    def accuracy(pool: str, lr: str, seed: int) -> float:
+        return 0.8 + NOISE[seed] + (0.05 if pool == "max" else 0) - (0.2 if lr == "0.1" else 0)
+
+    sweep = make(tmp_path, "one_at_a_time", accuracy, pool=["avg", "max"], lr=["0.9", "0.1", "0.5"])
+    jobs = read_jobs(sweep, tmp_path)
+    assert len(jobs) == 12
+    found = effects(sweep, jobs, "val/acc").set_index(["parameter", "level"])
+    assert list(found.index) == [("pool", "max"), ("lr", "0.1"), ("lr", "0.5")]
+    assert found.difference.tolist() == pytest.approx([0.05, -0.2, 0])
+    assert found.n.tolist() == [3, 3, 3]
+    half = stats.t.ppf(0.975, 4) * 0.01 * math.sqrt(2 / 3)
+    assert found.high.tolist() == pytest.approx([0.05 + half, -0.2 + half, half])
+    text = report(tmp_path).read_text()
+    assert "| pool | max | +5.00 |" in text
+    assert text.count("| better |") == 1
+    assert text.count("| worse |") == 1
+    assert text.count("| within the spread of seeds |") == 1
+    assert "(pool=avg, lr=0.9)" in text
+
+
+def test_in_a_grid_an_effect_is_over_all_settings_of_the_others(tmp_path: Path) -> None:
+    def accuracy(pool: str, lr: str, seed: int) -> float:
+        return 0.5 + NOISE[seed] + (0.1 if pool == "max" and lr == "0.1" else 0)
+
+    sweep = make(tmp_path, "grid", accuracy, pool=["avg", "max"], lr=["0.9", "0.1"])
+    found = effects(sweep, read_jobs(sweep, tmp_path), "val/acc").set_index(["parameter", "level"])
+    assert found.difference.tolist() == pytest.approx([0.05, 0.05])
+    assert found.n.tolist() == [3, 3]  # a seed is one observation, however many settings it was run at
+
+
+def test_paired_settings_are_held_against_the_first(tmp_path: Path) -> None:
+    sweep = make(tmp_path, "paired", lambda a, b, seed: 0.1 * int(a) + NOISE[seed], a=["1", "2"], b=["3", "4"])
+    found = effects(sweep, read_jobs(sweep, tmp_path), "val/acc")
+    assert found.level.tolist() == ["a=2,b=4"]
+    assert found.difference.tolist() == pytest.approx([0.1])
+    assert report(tmp_path).exists()
+
+
+def test_the_ranking_is_by_validation_and_shows_the_test_set(tmp_path: Path) -> None:
+    sweep = make(tmp_path, "grid", lambda pool, seed: {"a": 0.7, "b": 0.9, "c": 0.8}[pool] + NOISE[seed], pool=[*"abc"])
+    jobs = read_jobs(sweep, tmp_path)
+    jobs.loc[jobs.setting == "pool=a", "test/acc"] = 1.0
+    ranked = ranking(jobs, "val/acc")
+    assert list(ranked.index) == ["pool=b", "pool=c", "pool=a"]
+    assert ranked["mean"].tolist() == pytest.approx([0.9, 0.8, 0.7])
+    assert ranked["sd"].tolist() == pytest.approx([0.01] * 3)
+    assert ranked.n.tolist() == [3, 3, 3]
+
+
+def test_without_validation_images_the_training_accuracy_counts(tmp_path: Path) -> None:
+    make(tmp_path, "grid", lambda pool, seed: 0.5, pool=["a"], metric="train/acc")
+    assert "By training accuracy" in report(tmp_path).read_text()
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    answers = {("a", 0): 0.8, ("a", 1): "failed", ("b", 0): "running", ("b", 1): None}
+    make(tmp_path, "grid", lambda pool, seed: answers[pool, seed], seeds=[0, 1], pool=["a", "b"])
+    text = report(tmp_path).read_text()
+    assert "4 jobs: " in text
+    for words in ("1 completed", "1 failed", "1 cut off", "1 not started"):
+        assert words in text
+    assert "- failed: `pool=a,seed=1`: Diverged: the training loss became nan (" in text
+    assert "- cut off: `pool=b,seed=0`" in text
+    assert "- not started: `pool=b,seed=1`" in text
+    assert "| b |  |  | 0 | no run completed |" in text
+    table = pd.read_csv(tmp_path / "results.csv")
+    assert table.state.tolist() == ["completed", "failed", "cut off", "not started"]
+    assert "0.8000" in summary(tmp_path)
+    assert "±" not in summary(tmp_path)  # one seed has no spread
+
+
+def test_a_sweep_without_a_finished_job_has_a_report_too(tmp_path: Path) -> None:
+    make(tmp_path, "grid", lambda pool, seed: None, pool=["a"])
+    assert "3 jobs: 3 not started" in report(tmp_path).read_text()
+    assert not (tmp_path / "ranking.png").exists()
+
+
+@pytest.mark.parametrize("design", ["grid", "one_at_a_time", "paired"])
+@pytest.mark.parametrize("seeds", [[0], [0, 1], [0, 1, 2]])
+def test_the_plots_are_there_and_no_label_lies_outside(tmp_path: Path, design: str, seeds: list[int]) -> None:
+    levels = {"pool": ["avg", "max"], "a_parameter_with_a_long_name": ["with", "long_values_x_long_values"]}
+    make(tmp_path, design, lambda seed, **one: 0.1 if one["pool"] == "max" else 0.8 + NOISE[seed], seeds, **levels)
+    report(tmp_path)
+    for name in ("ranking", "effects", "cost", "curves"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            pixels = np.asarray(picture.convert("L"))
+        assert pixels.std() > 5  # something is drawn
+        for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+            assert (edge == 255).all()
+
+
+def test_a_parameter_may_be_called_like_a_column(tmp_path: Path) -> None:
+    make(tmp_path, "grid", lambda seconds, seed: 0.1 * int(seconds) + NOISE[seed], seconds=["1", "2"])
+    report(tmp_path)
+    table = pd.read_csv(tmp_path / "results.csv")
+    assert table["seconds (swept)"].tolist() == [1, 1, 1, 2, 2, 2]
+    assert table["seconds"].tolist() == [9.5] * 6
+
+
+def test_a_report_made_twice_is_the_same(tmp_path: Path) -> None:
+    make(tmp_path, "grid", lambda pool, seed: 0.5 + NOISE[seed], pool=["a", "b"])
+    first = {path.name: path.read_bytes() for path in report(tmp_path).parent.glob("*.*") if path.is_file()}
+    report(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.*") if path.is_file()} == first
+
+
+accuracies = st.lists(st.integers(0, 10_000).map(lambda hits: hits / 10_000), max_size=6).map(np.array)
+
+
+@given(accuracies, accuracies)
+def test_an_interval_contains_the_difference_and_turns_round_with_it(ours: np.ndarray, theirs: np.ndarray) -> None:
+    low, high = interval(ours, theirs)
+    if min(len(ours), len(theirs)) < 2:
+        assert math.isnan(low)
+        assert math.isnan(high)
+        return
+    difference = ours.mean() - theirs.mean()
+    assert low - 1e-9 <= difference <= high + 1e-9
+    assert interval(theirs, ours) == pytest.approx((-high, -low))
+
+
+def test_the_script_says_where_the_report_is_and_imports_no_torch(tmp_path: Path) -> None:
+    make(tmp_path / "x", "grid", lambda pool, seed: 0.5 + NOISE[seed], pool=["a", "b"])
+    (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')")
+    done = script("report.py", "x", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "x/report.md"
+    assert "pool=a" in done.stdout
+    done = script("report.py", "y", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: y: no sweep")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,214 @@
+"""A sweep as data: designs, names, and what is on disk."""
+
+import json
+import multiprocessing
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lenet.config import Config, Model
+from lenet.errors import BadInput
+from lenet.runs import RunDirectory
+from lenet.sweep import (
+    Job,
+    Level,
+    Parameter,
+    Sweep,
+    check_directory,
+    has_failed,
+    job_names,
+    label,
+    settings,
+    short,
+    state,
+)
+
+labels = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40)
+
+
+def parameter(name: str, *values: str) -> Parameter:
+    return Parameter(name, tuple(Level(value, (f"{name}={value}",)) for value in values))
+
+
+parameters = st.lists(
+    st.builds(
+        lambda name, values: parameter(name, *values),
+        st.text("abcdefgh_", min_size=1, max_size=8),
+        st.lists(labels, min_size=1, max_size=4, unique=True),
+    ),
+    max_size=3,
+    unique_by=lambda p: p.name,
+)
+
+
+def shown(design: str, *given: Parameter) -> list[str]:
+    return [" ".join(f"{name}={level.label}" for name, level in one.items()) for one in settings(design, given)]
+
+
+def test_a_grid_has_every_combination() -> None:
+    assert shown("grid", parameter("a", "1", "2"), parameter("b", "3", "4")) == [
+        "a=1 b=3",
+        "a=1 b=4",
+        "a=2 b=3",
+        "a=2 b=4",
+    ]
+
+
+def test_one_at_a_time_has_the_baseline_once_and_each_level_alone() -> None:
+    assert shown("one_at_a_time", parameter("a", "1", "2"), parameter("b", "3")) == ["", "a=1", "a=2", "b=3"]
+
+
+def test_paired_parameters_go_together() -> None:
+    assert shown("paired", parameter("a", "1", "2"), parameter("b", "3", "4")) == ["a=1 b=3", "a=2 b=4"]
+
+
+@pytest.mark.parametrize(
+    ("design", "given", "words"),
+    [
+        ("latin", [parameter("a", "1")], ["latin", "grid"]),
+        ("grid", [parameter("a")], ["a=[]", "at least one"]),
+        ("paired", [parameter("a", "1"), parameter("b", "1", "2")], ["a has 1", "b has 2"]),
+    ],
+)
+def test_a_design_that_cannot_be_is_refused(design: str, given: list[Parameter], words: list[str]) -> None:
+    with pytest.raises(BadInput) as caught:
+        list(settings(design, given))
+    assert all(word in str(caught.value) for word in words)
+
+
+@given(parameters, st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=3, unique=True))
+def test_every_job_has_a_directory_of_its_own_whatever_it_varies(given, seeds) -> None:
+    jobs = [(setting, seed) for setting in settings("grid", given) for seed in seeds]
+    names = job_names(jobs)
+    assert len({name.casefold() for name in names}) == len(jobs)
+    for name in names:
+        assert re.fullmatch(r"[\w.=,+-]+", name)
+        assert name not in (".", "..")
+        assert len(name) <= 180
+
+
+@given(parameters.filter(bool))
+def test_a_job_keeps_its_name_when_the_sweep_grows(given) -> None:
+    grown = [*given[:-1], Parameter(given[-1].name, (*given[-1].levels, Level("new", ("new=1",))))]
+    before = {str(setting): name for setting, name in _named(given)}
+    after = {str(setting): name for setting, name in _named(grown)}
+    # a digest comes in only where two names would be the same
+    assert all(after[setting] == name or after[setting].startswith(f"{name}-") for setting, name in before.items())
+
+
+def _named(given):
+    jobs = [(setting, 0) for setting in settings("grid", given)]
+    return [(setting, name) for (setting, _), name in zip(jobs, job_names(jobs), strict=True)]
+
+
+def test_names_read_like_what_they_vary() -> None:
+    pool = parameter("pool", "max").levels[0]
+    assert job_names([({"pool": pool}, 3), ({"pool": pool}, None), ({}, 3)]) == [
+        "pool=max,seed=3",
+        "pool=max",
+        "baseline,seed=3",
+    ]
+    assert job_names([({}, 3)], varied=False) == ["seed=3"]
+    assert [label(value) for value in ([6, 16], [], 0.1, None, True, "max")] == [
+        "6x16",
+        "none",
+        "0.1",
+        "null",
+        "true",
+        "max",
+    ]
+    assert [short(key) for key in ("model.pool", "optimizer.name", "model", "conv_layers")] == [
+        "pool",
+        "optimizer.name",
+        "model",
+        "conv_layers",
+    ]
+
+
+def a_sweep(*names: str) -> Sweep:
+    jobs = [Job(name, name, {}, 0, [], 10, 61_706, 416_520) for name in names]
+    return Sweep("grid", {}, {}, jobs)
+
+
+def test_a_sweep_is_read_back_as_it_was(tmp_path: Path) -> None:
+    sweep = Sweep("grid", {"pool": ["avg"]}, {"pool": "avg"}, [Job("a", "a", {"pool": "avg"}, 1, ["x=1"], 10, 1, 2)])
+    sweep.write(tmp_path)
+    assert Sweep.read(tmp_path) == sweep
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"jobs": 3}', '{"jobs": [{}]}'])
+def test_a_folder_without_a_sweep_is_named(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(BadInput, match=re.escape(str(tmp_path))):
+        Sweep.read(tmp_path)
+
+
+def hold(path: Path, held, go_on) -> None:
+    run = RunDirectory(path)
+    assert run.lock()
+    held.set()
+    go_on.wait(60)
+
+
+def test_a_run_without_a_process_was_cut_off(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    assert state(run) == "not started"
+    for status in ("completed", "failed"):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        run.write_result({"status": status})
+        assert state(run) == status
+    run.write_result({"status": "running"})
+    assert state(run) == "cut off"
+    (tmp_path / "run/result.json").write_text("{")
+    assert state(run) == "cut off"
+    run.write_result({"status": "running"})
+    context = multiprocessing.get_context("spawn")
+    held, go_on = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(run.path, held, go_on))
+    other.start()
+    assert held.wait(60)
+    assert state(run) == "running"
+    assert not run.lock()
+    other.kill()
+    other.join()
+    assert state(run) == "cut off"
+    assert run.lock()
+
+
+def test_a_directory_with_runs_of_another_config_is_refused_with_the_two_ways_out(tmp_path: Path) -> None:
+    config = Config(seed=3)
+    run = RunDirectory(tmp_path / "sweep/job")
+    run.path.mkdir(parents=True)
+    run.write_config(config)
+    check_directory(tmp_path / "sweep", {"job": config, "another": Config(seed=4)})
+    incidental = replace(config, name="else", threads=7, tags=["x"], data=replace(config.data, root="/elsewhere"))
+    check_directory(tmp_path / "sweep", {"job": incidental})
+    other = replace(config, model=Model(conv_channels=[12, 32]))
+    with pytest.raises(BadInput) as caught:
+        check_directory(tmp_path / "sweep", {"job": other})
+    words = ("sweep/job", "model.conv_channels=6x16", "model.conv_channels=12x32", "name=", "remove")
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_a_run_of_an_older_version_without_a_newer_key_is_the_same_run(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "job")
+    run.path.mkdir()
+    saved = asdict(Config())
+    del saved["model"]["dropout"]
+    (run.path / "config.yaml").write_text(json.dumps(saved))
+    check_directory(tmp_path, {"job": Config()})
+
+
+def test_only_failures_since_the_start_count(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    RunDirectory(tmp_path / "a").write_result({"status": "failed"})
+    a_sweep("a", "b").write(tmp_path)
+    assert not has_failed(tmp_path)
+    RunDirectory(tmp_path / "b").write_result({"status": "failed"})
+    assert has_failed(tmp_path)

@@ -1,0 +1,365 @@
+"""Sweeps as a user runs them: scripts/train.py -m, and sweep=NAME."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from conftest import PROJECT
+
+SWEEPS = sorted(file.stem for file in (PROJECT / "conf/sweep").glob("*.yaml"))
+# A job of a second or two: real images, few of them.
+SHORT = ["trainer.limit_train_batches=8", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "threads=1",
+         "optimizer.momentum=0.5"]  # fmt: skip
+
+DESIGNS = {
+    "grid": ["model.pool=avg,max", "seed=0,1"],
+    "one_at_a_time": ["model.pool=max", "optimizer.lr=0.5", "seed=0,1"],
+    "paired": ["model.pool=avg,max,conv", "optimizer.lr=0.9,0.5,0.3"],
+}
+TIMES = ["seconds", "examples_per_sec"]
+
+
+def results(directory: Path) -> pd.DataFrame:
+    return pd.read_csv(directory / "results.csv").drop(columns=TIMES)
+
+
+def result(directory: Path) -> dict:
+    return json.loads((directory / "result.json").read_text())
+
+
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def epochs(run: Path) -> int:
+    try:
+        return len((run / "metrics.csv").read_text().splitlines()) - 1
+    except OSError:
+        return 0
+
+
+def status(run: Path) -> str | None:
+    try:
+        return result(run)["status"]
+    except (OSError, ValueError):
+        return None
+
+
+# what is given, and what the answer has to name
+BAD = [
+    ("-m model.pol=avg,max", ["model.pol", "model.pool"]),
+    ("-m +new=1,2", ["new", "no such key"]),
+    ("-m seed=range(0)", ["seed=[]", "give one or more"]),
+    ("-m optimizer.lr=range(0)", ["lr=[]", "at least one"]),
+    ("-m model.pool=choice()", ["model.pool=choice()", "key=value"]),
+    ("-m hydra.sweeper.design=paired model.pool=avg,max optimizer.lr=0.1,0.2,0.3", ["pool has 2", "lr has 3"]),
+    ("-m hydra.sweeper.design=latin seed=1,2", ["latin", "one_at_a_time"]),
+    ("-m model.kernel_size=3,33,34", ["kernel_size=33", "32x32", "1 more of 3", "nothing was started"]),
+    ("-m optimizer.lr=interval(0,1)", ["optimizer.lr=interval(0,1)", "range"]),
+    ("-m optimizer.lr=0.1,abc", ["optimizer.lr=abc", "number"]),
+    ("-m model=classic,foo", ["model=foo", "modern"]),
+    ("-m seed=1.5,2", ["seed=[1.5, 2]", "integers"]),
+    ("-m seed=0,1 data.val_fraction=0", ["test_on=best", "test_on=last"]),
+    ("sweep=nothing", ["sweep=nothing", "pooling"]),
+    ("sweep=pooling hydra.sweeper.seeds=0", ["hydra.sweeper.seeds=0", "at least 1"]),
+    ("sweep=pooling hydra.sweeper.seeds=x", ["hydra.sweeper.seeds", "x"]),
+    ("sweep=pooling resume=runs/x", ["resume", "by itself"]),
+    ("sweep=pooling hydra/launcher=nix", ["hydra/launcher=nix", "joblib"]),
+    ("sweep=conv_layers model.padding=1", ["model.padding", "conv_layers", "command line"]),
+    ("-m +hydra.sweeper.params.pool.one=max seed=1,2", ["hydra.sweeper.params.pool.one", "model.pool"]),
+    ("-m +hydra.sweeper.params.x={a:{optimizer.lr:1}} optimizer.lr=0.1,0.2", ["optimizer.lr", "x"]),
+]
+
+
+def test_a_sweep_that_cannot_be_meant_gets_one_line_and_nothing_is_started(answers, in_empty_folder) -> None:
+    for (given, words), answer in zip(BAD, answers([given.split() for given, _ in BAD]), strict=True):
+        assert answer["code"] == 2, (given, answer)
+        assert answer["said"].count("\n") == 1, (given, answer)
+        assert answer["said"].startswith("error: "), (given, answer)
+        assert all(word in answer["said"] for word in words), (given, answer)
+        assert not answer["torch"], given
+    assert list(in_empty_folder.iterdir()) == []
+
+
+def test_every_sweep_of_the_project_can_be_planned(answers, in_empty_folder) -> None:
+    plans = answers([[f"sweep={name}", "hydra.sweeper.plan=true"] for name in SWEEPS])
+    for name, plan in zip(SWEEPS, plans, strict=True):
+        assert plan["code"] == 0, plan
+        assert not plan["torch"]
+        assert f"in runs/{name}; nothing was started" in plan["said"]
+        assert "not started" in plan["said"]
+    assert list(in_empty_folder.iterdir()) == []
+
+
+def test_the_exercises_are_all_there_and_share_one_baseline(answers) -> None:
+    plans = answers([[f"sweep={name}", "hydra.sweeper.plan=true"] for name in ["exercises", *SWEEPS]])
+    jobs = [{line.split()[1] for line in plan["said"].splitlines()[1:-1]} for plan in plans]
+    single = dict(zip(SWEEPS, jobs[1:], strict=True))
+    parts = [single[name] for name in SWEEPS if name not in ("exercises", "notebook", "mnist")]
+    assert len(parts) == 9
+    assert jobs[0] == set.union(*parts)
+    assert set.intersection(*parts) == {f"baseline,seed={seed}" for seed in range(3)}
+
+
+def test_a_plan_says_what_each_job_varies_and_how_large_its_net_is(answers) -> None:
+    given = ["-m", "hydra.sweeper.plan=true", "hydra.sweeper.seeds=2", "model.conv_channels=[6,16],[12,32]"]
+    (plan,) = answers([given])
+    lines = [line.split() for line in plan["said"].splitlines()]
+    assert [line[1] for line in lines[1:-1]] == [
+        "conv_channels=6x16,seed=0",
+        "conv_channels=12x32,seed=0",
+        "conv_channels=6x16,seed=1",
+        "conv_channels=12x32,seed=1",
+    ]
+    assert [line[2] for line in lines[1:3]] == ["61,706", "117,078"]
+    assert plan["said"].splitlines()[-1] == "4 jobs, 40 epochs to do, in runs/lenet; nothing was started"
+
+
+def test_a_seed_on_the_command_line_takes_the_place_of_the_sweeps_seeds(answers) -> None:
+    given = ["sweep=pooling", "hydra.sweeper.plan=true"]
+    one, two, swept = answers([[*given, "seed=7"], [*given, "seed=7,8"], [*given, "model.pool=max"]])
+    assert [line.split()[1] for line in one["said"].splitlines()[1:-1]] == ["baseline", "pool=max", "pool=conv"]
+    assert {line.split()[1][-1] for line in two["said"].splitlines()[1:-1]} == {"7", "8"}
+    # and a value takes the place of the sweep's values
+    assert [line.split()[1] for line in swept["said"].splitlines()[1:-1]] == ["seed=0", "seed=1", "seed=2"]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_killed_sweep_that_is_started_again_ends_as_one_that_never_stopped(
+    start, in_empty_folder, real_root, design
+) -> None:
+    given = ["-m", *DESIGNS[design], *SHORT, f"hydra.sweeper.design={design}", f"data.root={real_root}",
+             "trainer.max_epochs=6"]  # fmt: skip
+    code, said = start(*given, "name=whole").wait()
+    assert code == 0, said
+    whole = results(in_empty_folder / "runs/whole")
+    assert set(whole.state) == {"completed"}
+
+    for launcher in ("basic", "joblib"):
+        directory = in_empty_folder / "runs" / launcher
+        begun = start(*given, f"name={launcher}", f"hydra/launcher={launcher}")
+        jobs = [directory / job for job in whole.job]
+
+        def in_the_middle(jobs: list[Path] = jobs) -> bool:
+            done = [job for job in jobs if status(job) == "completed"]
+            return bool(done) and any(2 <= epochs(job) < 6 for job in jobs if status(job) == "running")
+
+        until(in_the_middle)
+        begun.kill(signal.SIGKILL)
+        before = {job: (job / "result.json").read_bytes() for job in jobs if status(job) == "completed"}
+        written = {job: (job / "result.json").stat().st_mtime_ns for job in before}
+        cut_off = [job for job in jobs if epochs(job) >= 2 and job not in before]
+        assert before
+        assert cut_off
+
+        code, said = start(*given, f"name={launcher}", f"hydra/launcher={launcher}").wait()
+        assert code == 0, said
+        assert f"{len(before)} completed before, {len(jobs) - len(before)} to do" in said
+        for job, content in before.items():
+            assert (job / "result.json").read_bytes() == content
+            assert (job / "result.json").stat().st_mtime_ns == written[job]
+        for job in cut_off:  # what was trained was not trained again
+            assert (job / "train.log").read_text().count("epoch 1/6") == 1
+        pd.testing.assert_frame_equal(results(directory), whole)
+
+
+@pytest.mark.real_data
+def test_an_orphan_of_a_killed_sweep_is_waited_for(start, in_empty_folder, real_root) -> None:
+    given = ["-m", "seed=0,1,2", *SHORT, f"data.root={real_root}", "trainer.max_epochs=30", "hydra/launcher=joblib"]
+    runs = in_empty_folder / "runs/lenet"
+    begun = start(*given)
+    until(lambda: epochs(runs / "seed=0") > 2)
+    begun.kill(signal.SIGKILL, all_of_them=False)
+    code, said = start(*given).wait()
+    assert code == 0, said
+    for seed in range(3):  # nothing was trained twice
+        assert (runs / f"seed={seed}/train.log").read_text().count("epoch 1/30") == 1
+        assert epochs(runs / f"seed={seed}") == 30
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_a_sweep_with_a_report_and_it_goes_on_later(
+    start, in_empty_folder, real_root, signum, code
+) -> None:
+    given = ["-m", "model.pool=avg,max,conv", *SHORT, f"data.root={real_root}", "trainer.max_epochs=6"]
+    runs = in_empty_folder / "runs/lenet"
+    begun = start(*given)
+    until(lambda: epochs(runs / "pool=max") >= 2)
+    ended, said = begun.kill(signum)
+    assert ended == code
+    assert "Traceback" not in said
+    assert f"interrupted by {signal.Signals(signum).name}" in said
+    assert "3 jobs: 1 completed, 1 cut off, 1 not started" in said
+    assert status(runs / "pool=max") == "interrupted"
+    assert list(results(runs).state) == ["completed", "cut off", "not started"]
+    assert "cut off: `pool=max`" in (runs / "report.md").read_text()
+    code, said = start(*given).wait()
+    assert code == 0, said
+    assert list(results(runs).state) == ["completed"] * 3
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_failed_job_is_reported_and_the_others_finish(start, in_empty_folder, real_root, launcher) -> None:
+    # momentum makes such a rate overflow in the first epoch
+    given = ["-m", "optimizer.lr=1e30,0.5,0.3", *SHORT, f"data.root={real_root}", "trainer.max_epochs=1",
+             "model.activation=relu", f"hydra/launcher={launcher}"]  # fmt: skip
+    code, said = start(*given).wait()
+    runs = in_empty_folder / "runs/lenet"
+    assert code == 1
+    assert said.splitlines()[-1] == "error: 1 of 3 jobs are not completed; the same command tries them again"
+    assert "runs/lenet/lr=1e+30: failed: Diverged" in said
+    assert "Traceback" not in said
+    failed = result(runs / "lr=1e+30")
+    assert failed["status"] == "failed"
+    assert "Traceback" in failed["error"]["traceback"]
+    assert list(results(runs).state) == ["failed", "completed", "completed"]
+    assert "failed: `lr=1e+30`: Diverged" in (runs / "report.md").read_text()
+    assert (runs / "ranking.png").exists()
+    # each has its row in HPARAMS
+    for job, ended in (("lr=1e+30", STATUS_FAILURE), ("lr=0.5", STATUS_SUCCESS)):
+        events = EventAccumulator(str(runs / job)).Reload()
+        data = events.summary_metadata["_hparams_/session_end_info"].plugin_data
+        assert HParamsPluginData.FromString(data.content).session_end_info.status == ended
+        data = events.summary_metadata["_hparams_/session_start_info"].plugin_data
+        values = HParamsPluginData.FromString(data.content).session_start_info.hparams
+        assert values["lr"].number_value == float(job[3:])
+
+
+@pytest.mark.real_data
+def test_fail_fast_starts_nothing_after_a_failure(start, in_empty_folder, real_root) -> None:
+    given = ["-m", "optimizer.lr=0.5,1e30,0.3", *SHORT, f"data.root={real_root}", "trainer.max_epochs=1",
+             "model.activation=relu", "hydra.sweeper.fail_fast=true"]  # fmt: skip
+    code, said = start(*given).wait()
+    runs = in_empty_folder / "runs/lenet"
+    assert code == 1
+    assert "3 jobs: 1 completed, 1 failed, 1 not started" in said
+    assert not (runs / "lr=0.3").exists()
+    code, said = start(*given[:-1]).wait()  # without it the rest is done, and the failed one tried again
+    assert code == 1
+    assert list(results(runs).state) == ["completed", "failed", "completed"]
+
+
+@pytest.mark.real_data
+def test_a_job_gives_the_very_numbers_of_the_same_single_run(start, in_empty_folder, real_root) -> None:
+    given = [*SHORT, f"data.root={real_root}", "trainer.max_epochs=2"]
+    code, said = start("-m", "model.pool=avg,max", "seed=0,1", "model.dropout=0.2", *given).wait()
+    assert code == 0, said
+    code, said = start("model.pool=max", "seed=1", "model.dropout=0.2", "hydra.run.dir=single", *given).wait()
+    assert code == 0, said
+    single, job = in_empty_folder / "single", in_empty_folder / "runs/lenet/pool=max,seed=1"
+    assert (single / "metrics.csv").read_bytes() == (job / "metrics.csv").read_bytes()
+    assert result(single)["metrics"] == result(job)["metrics"]
+    ours, theirs = (
+        torch.load(path / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for path in (single, job)
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.real_data
+def test_a_config_edited_while_a_sweep_runs_does_not_reach_later_jobs(
+    start, tmp_path, in_empty_folder, real_root
+) -> None:
+    project = tmp_path / "project"
+    for part in ("conf", "scripts"):
+        shutil.copytree(PROJECT / part, project / part)
+    runs = in_empty_folder / "runs/pooling"
+    for launcher in ("basic", "joblib"):
+        begun = start(
+            "sweep=pooling", *SHORT, f"data.root={real_root}", "trainer.max_epochs=4", f"hydra/launcher={launcher}",
+            script=project / "scripts/train.py",
+        )  # fmt: skip
+        until(lambda: epochs(runs / "baseline,seed=0") >= 1)
+        (project / "conf/optimizer/sgd.yaml").write_text("name: sgd\nlr: 0.001\n")
+        (project / "conf/sweep/pooling.yaml").write_text("not: [yaml")
+        code, said = begun.wait()
+        assert code == 0, said
+        configs = [yaml.safe_load((run / "config.yaml").read_text()) for run in runs.iterdir() if run.is_dir()]
+        assert len(configs) == 9
+        assert {config["optimizer"]["lr"] for config in configs} == {0.9}
+        shutil.rmtree(runs)
+        for name in ("optimizer/sgd.yaml", "sweep/pooling.yaml"):
+            shutil.copy(PROJECT / "conf" / name, project / "conf" / name)
+
+
+@pytest.mark.real_data
+def test_a_second_sweep_in_the_same_directory_says_so_and_stops(start, in_empty_folder, real_root) -> None:
+    given = ["-m", "seed=0,1", *SHORT, f"data.root={real_root}", "trainer.max_epochs=20"]
+    begun = start(*given)
+    until(lambda: epochs(in_empty_folder / "runs/lenet/seed=0") >= 1)
+    command = [sys.executable, str(PROJECT / "scripts/train.py"), *given]
+    second = subprocess.run(command, cwd=in_empty_folder, capture_output=True, text=True, timeout=120)
+    assert second.returncode == 2
+    assert second.stderr.count("\n") == 1
+    assert "runs/lenet: another sweep is at work in it" in second.stderr
+    assert "name=" in second.stderr
+    code, said = begun.wait()
+    assert code == 0, said
+
+
+@pytest.mark.real_data
+def test_a_sweep_of_another_config_in_the_same_directory_is_refused(start, in_empty_folder, real_root) -> None:
+    given = ["-m", "seed=0", *SHORT, f"data.root={real_root}"]
+    assert start(*given, "trainer.max_epochs=1").wait()[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in in_empty_folder.rglob("*")}
+    code, said = start(*given, "trainer.max_epochs=2").wait()
+    assert code == 2
+    assert said.count("\n") == 1
+    assert "trainer.max_epochs=1" in said
+    assert "trainer.max_epochs=2" in said
+    assert "name=" in said
+    assert "remove" in said
+    assert {path: path.stat().st_mtime_ns for path in in_empty_folder.rglob("*")} == before
+
+
+# Runs a sweep of fifty jobs in this process, and says how many files were open and how much memory was in use after
+# each job.
+WATCHED = """
+import json, os, runpy, sys
+import lenet.train
+train_job = lenet.train.train_job
+seen = []
+def watched(*arguments):
+    result = train_job(*arguments)
+    pages = int(open("/proc/self/statm").read().split()[1])
+    seen.append((len(os.listdir("/proc/self/fd")), pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
+    return result
+lenet.train.train_job = watched
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+json.dump(seen, open("seen.json", "w"))
+"""
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="reads /proc")  # noqa: PTH112
+def test_fifty_jobs_leave_open_files_and_memory_where_they_were(in_empty_folder, real_root) -> None:
+    command = [sys.executable, "-c", WATCHED, str(PROJECT / "scripts/train.py"), "-m", "seed=range(50)",
+               "model.conv_channels=[1]", "model.padding=0", "model.fc_sizes=[]", f"data.root={real_root}", *SHORT[1:],
+               "trainer.limit_train_batches=1", "trainer.max_epochs=1"]  # fmt: skip
+    subprocess.run(command, cwd=in_empty_folder, check=True, capture_output=True, timeout=600)
+    seen = json.loads((in_empty_folder / "seen.json").read_text())
+    assert len(seen) == 50
+    files, memory = zip(*seen, strict=True)
+    assert max(files[10:]) <= files[10]
+    # MiB; the first jobs fill caches, and a leak of the images alone would be 40 a job
+    assert memory[-1] - memory[10] < 40
