@@ -140,7 +140,7 @@ def run(main: Callable[[], Any]) -> None:
 
 
 def quiet(least: int = logging.INFO) -> None:
-    """Log to the terminal from this level on, without breaking a progress bar; silence warnings that ask for nothing."""
+    """Log to the terminal from this level on, without breaking a progress bar; silence warnings without a remedy."""
 
     class Terminal(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
