@@ -1,15 +1,20 @@
 """How fast is training here? One process runs the book's loop, a bare loop and ours in turn, epoch by epoch.
 
 scripts/benchmark.py [--epochs N] [--only ROW ...] [--json FILE]
+scripts/benchmark.py --jobs 12 [--json FILE]
 
-Every row trains the book's net on the 60,000 images of Fashion-MNIST with batches of 256. The machine's speed drifts,
-so only the ratios between rows of one run mean something; the first epoch of each row warms up and is not counted.
+Every row trains the book's net on the 60,000 images of Fashion-MNIST with batches of 256. With --jobs, jobs of one
+epoch in a sweep take turns with a bare loop that trains on the same 48,000 images, evaluates on the same 12,000 and
+10,000, and writes nothing: what is between the two is what a job costs beside its arithmetic. The machine's speed
+drifts, so only the ratios between rows of one run mean something; the first of each row warms up and is not counted.
 """
 
 import argparse
+import contextlib
 import json
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,11 +27,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
+import lenet.train
 from lenet import cli, fetch
 from lenet.config import Config, Data, Trainer
-from lenet.data import load
-from lenet.train import train
-from lenet.validation import validate
+from lenet.data import load, split
+from lenet.validation import EVALUATION_BATCH, validate
 
 BATCH, LR = 256, 0.9
 
@@ -131,8 +136,65 @@ def measure(rows: list[str], epochs: int, threads: int | None) -> dict[str, list
     }
     alternate = Alternate({name: make() for name, make in makers.items() if name in rows})
     with tempfile.TemporaryDirectory() as folder:
-        train(config, Path(folder) / "run", callbacks=[alternate])
+        lenet.train.train(config, Path(folder) / "run", callbacks=[alternate])
     return {name: seconds[1:] for name, seconds in alternate.seconds.items()}
+
+
+def bare_job(root: Path) -> Epoch:
+    """What a job of one epoch computes, by hand: train, then validate, then test. A new net every time."""
+    images, labels = load("fashion_mnist", str(root), "train")
+    test = load("fashion_mnist", str(root), "test")
+    training, validation = split(len(labels), 0.2, 0)
+
+    def accuracy(net: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        total, hits = torch.zeros(()), torch.zeros((), dtype=torch.long)
+        with torch.no_grad():
+            for batch in torch.arange(len(labels)).split(EVALUATION_BATCH):  # type: ignore[no-untyped-call]
+                logits = net(images[batch].float().div_(255))
+                total += nn.functional.cross_entropy(logits, labels[batch]) * len(batch)
+                hits += (logits.argmax(1) == labels[batch]).sum()
+        return hits
+
+    def epoch() -> None:
+        net = book_net().to(memory_format=torch.channels_last)
+        optimizer = torch.optim.SGD(net.parameters(), lr=LR)
+        total, hits = torch.zeros(()), torch.zeros((), dtype=torch.long)
+        for batch in training[torch.randperm(len(training))].split(BATCH):  # type: ignore[no-untyped-call]
+            loss, correct = step(net, optimizer, images[batch].float().div_(255), labels[batch])
+            total += loss
+            hits += correct
+        accuracy(net, images[validation], labels[validation])
+        accuracy(net, *test)
+
+    return epoch
+
+
+def measure_jobs(count: int, threads: int | None) -> dict[str, list[float]]:
+    """Seconds of every counted job of a sweep, from the end of its bare twin to the start of the next one's."""
+    import train as script  # scripts/train.py, as a user starts it
+
+    root = Path(Data().root).resolve()
+    fetch.fetch("fashion_mnist", root)
+    twin = bare_job(root)
+    train_job = lenet.train.train_job
+    began, ended, twin_seconds = [], [], []
+
+    def with_twin(*arguments: Any) -> dict[str, Any]:
+        began.append(time.perf_counter())
+        twin()
+        twin_seconds.append(time.perf_counter() - began[-1])
+        result = train_job(*arguments)
+        ended.append(time.perf_counter())
+        return result
+
+    lenet.train.train_job = with_twin  # type: ignore[assignment]
+    sys.argv = ["train.py", "-m", f"seed=range({count + 1})", "trainer.max_epochs=1", "trainer.accelerator=cpu",
+                f"threads={threads or 'null'}", f"data.root={root}"]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        script.main()
+    seconds = [later - earlier - own for earlier, later, own in zip(began, began[1:], twin_seconds, strict=False)]
+    seconds.append(ended[-1] - began[-1] - twin_seconds[-1])
+    return {"bare": twin_seconds[1:], "ours": seconds[1:]}
 
 
 def table(seconds: dict[str, list[float]]) -> list[dict[str, Any]]:
@@ -158,18 +220,26 @@ def main() -> None:
     names = ["book", "bare", "bare channels_last"]
     parser.add_argument("--epochs", type=int, default=5, help="counted epochs of each row (default 5)")
     parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="ROW", help=", ".join(names))
+    parser.add_argument("--jobs", type=int, metavar="N", help="time N jobs of a sweep instead")
     parser.add_argument("--threads", type=int, help="of one operation (default: one per core)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
-    seconds = measure(arguments.only, arguments.epochs, arguments.threads)
+    if arguments.jobs:
+        seconds = measure_jobs(arguments.jobs, arguments.threads)
+        what = f"seconds per job of one epoch, {arguments.jobs} alternating jobs"
+    else:
+        seconds = measure(arguments.only, arguments.epochs, arguments.threads)
+        what = f"seconds per epoch of 60,000 images, {arguments.epochs} alternating epochs"
     rows = table(seconds)
     machine = (
         f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
-    print(f"\nseconds per epoch of 60,000 images, {arguments.epochs} alternating epochs; {machine}")
+    print(f"\n{what}; {machine}")
     print(f"{'row':<20}{'median':>8}{'min':>8}{'max':>8}   ours is ... times as fast")
     for row in rows:
         print("{row:<20}{median_s:8.2f}{min_s:8.2f}{max_s:8.2f}{ours_times_as_fast:10.2f}".format(**row))
+    if arguments.jobs:
+        print(f"together ours take {sum(seconds['ours']) / sum(seconds['bare']):.2f} times as long")
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine, "rows": rows, "seconds": seconds}, indent=2) + "\n")
 

@@ -39,7 +39,8 @@ def report(directory: Path) -> Path:
     write_atomically(directory / "results.csv", jobs.to_csv(index=False, lineterminator="\n").encode())
     done = jobs[jobs.state == "completed"]
     metric = chosen_metric(jobs)
-    ranked, compared = ranking(done, metric), effects(sweep, jobs, metric)
+    ranked = ranking(done, metric)
+    compared = effects(sweep, jobs, metric, _floor(ranked))
     plots = []
     if len(done):
         plots = [("ranking", draw_ranking(done, ranked, metric)), ("cost", draw_cost(ranked))]
@@ -114,16 +115,16 @@ def ranking(done: pd.DataFrame, metric: str) -> pd.DataFrame:
     return table.sort_values("mean", ascending=False, kind="stable")
 
 
-def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str) -> pd.DataFrame:
+def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str, floor: float = 0) -> pd.DataFrame:
     """What each level of each parameter changes against the baseline, all else equal.
 
     A seed is one observation: its jobs at the level, averaged over the settings of the other parameters that were run
     at the baseline's level too. The interval is Welch's, of the difference of two means over seeds. Paired parameters
-    change together, so there the settings themselves are compared, with the first.
+    change together, so there the settings themselves are compared, with the first. A seed below `floor` did not train.
 
     Returns:
         parameter, level, mean, difference, low and high of the confidence interval (nan with one seed), n (seeds),
-        jobs, failed (jobs).
+        trained (seeds), jobs, failed (jobs).
     """
     if sweep.design == "paired":
         first = jobs.setting.iloc[0]
@@ -156,11 +157,12 @@ def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str) -> pd.DataFrame:
                 "low": low,
                 "high": high,
                 "n": len(complete[0]),
+                "trained": int((complete[0] >= floor).sum()),
                 "jobs": len(ours),
                 "failed": failed,
             }
         )
-    columns = ["parameter", "level", "mean", "difference", "low", "high", "n", "jobs", "failed"]
+    columns = ["parameter", "level", "mean", "difference", "low", "high", "n", "trained", "jobs", "failed"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -183,9 +185,9 @@ def draw_ranking(done: pd.DataFrame, ranked: pd.DataFrame, metric: str) -> Figur
     axes = figure.subplots()
     floor = _floor(ranked)
     places = dict(zip(shown.index, range(len(shown)), strict=True))
-    single = done[done.setting.isin(places) & (done[metric] >= floor)]
-    axes.plot(single[metric], single.setting.map(places), ".", color=GREY, markersize=5, label="one seed")
     inside = shown["mean"] >= floor
+    single = done[done.setting.isin(shown.index[inside]) & (done[metric] >= floor)]
+    axes.plot(single[metric], single.setting.map(places), ".", color=GREY, markersize=5, label="one seed")
     axes.errorbar(
         shown["mean"][inside],
         [places[name] for name in shown.index[inside]],
@@ -243,10 +245,16 @@ def draw_cost(ranked: pd.DataFrame) -> Figure:
         ordered = inside.sort_values([column, "mean"], ascending=[True, False])
         front = ordered[ordered["mean"] > ordered["mean"].cummax().shift(fill_value=-np.inf)]
         axes.plot(front[column], front["mean"], color=GREY, linewidth=0.8, zorder=0)
-        for name, row in front.iterrows():
-            at = (row[column], row["mean"])
-            axes.annotate(str(name), at, (0, 9), textcoords="offset points", ha="center", fontsize="small")
-        if inside[column].max() > 8 * inside[column].min():
+        is_wide = inside[column].max() > 12 * inside[column].min()
+        x = np.log(inside[column]) if is_wide else inside[column]
+        named: list[str] = []
+        for name in front.index[::-1]:  # the best first; then those with room for a name
+            right, up = (abs(values[name] - values[named]) / np.ptp(values) for values in (x, inside["mean"]))
+            if ((right > 0.4) | (up > 0.08)).all():
+                at = (inside[column][name], inside["mean"][name])
+                axes.annotate(name, at, (0, 9), textcoords="offset points", ha="center", fontsize="small")
+                named.append(name)
+        if is_wide:
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(EngFormatter())
@@ -322,6 +330,8 @@ def verdict(row: pd.Series) -> str:
     """What the confidence interval of a difference says."""
     if row["n"] == 0:
         return "no run completed"
+    if row["trained"] < row["n"]:
+        return f"{row['trained']} of {row['n']} seeds train" if row["trained"] else "does not train"
     if np.isnan(row["low"]):
         return "one seed: cannot be told"
     if row["low"] > 0:

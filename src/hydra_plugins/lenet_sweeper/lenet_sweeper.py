@@ -4,7 +4,10 @@ Hydra reads this file at every start, so it imports nothing that takes time.
 """
 
 import copy
+import os
 import re
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class LenetSweeperConf:
-    """hydra.sweeper.*; see docs/sweeps.md."""
+    """hydra.sweeper.*"""
 
     _target_: str = "hydra_plugins.lenet_sweeper.lenet_sweeper.LenetSweeper"
     # What to sweep over. Each key of the config has a list of values, or a text as on the command line; any other name
@@ -109,6 +112,27 @@ class UnlessFailed:
         return self.task(config)
 
 
+class EndsWithSweep:
+    """A job in a process of joblib's, which would train on and then wait forever once its sweep was killed."""
+
+    watched = False  # whether this process is
+
+    def __init__(self, task: TaskFunction) -> None:
+        self.task = task
+
+    def __call__(self, config: DictConfig) -> Any:
+        if not EndsWithSweep.watched:
+            EndsWithSweep.watched = True
+            threading.Thread(target=self._watch, args=(os.getppid(),), daemon=True).start()
+        return self.task(config)
+
+    @staticmethod
+    def _watch(sweep: int) -> None:
+        while os.getppid() == sweep:
+            time.sleep(0.5)
+        os._exit(1)  # at once: the next job waits already, and checkpoints are written whole or not at all
+
+
 class LenetSweeper(BasicSweeper):
     """Hydra's own sweeper, with what its users have asked for.
 
@@ -134,6 +158,8 @@ class LenetSweeper(BasicSweeper):
         context = HydraContext(config_loader=self.frozen, callbacks=hydra_context.callbacks)
         if self.fail_fast:
             task_function = UnlessFailed(task_function, Path(config.hydra.sweep.dir))
+        if "joblib" in config.hydra.launcher._target_:
+            task_function = EndsWithSweep(task_function)
         super().setup(hydra_context=context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:
