@@ -94,13 +94,15 @@ def train(
 def train_job(config: Config, path: str | Path, overrides: Sequence[str]) -> Result:
     """Do what is left to do of one job of a sweep: all of it, the rest of a run that was cut off, or nothing.
 
-    What is on disk decides, at the time when the job's turn comes. Where an orphan of a killed sweep still trains
-    the job, it is waited for.
+    What is on disk decides, at the time when the job's turn comes. A process that still trains the job, left over
+    from a sweep that was killed, is waited for.
 
     Args and Raises: those of `train`.
     """
     run = RunDirectory(path)
-    run.lock(wait=True)
+    if not run.lock():
+        log.warning("%s: waiting for another process that trains in it", path)
+        run.lock(wait=True)
     result = run.read_result()
     if result and result["status"] == "completed":
         run.unlock()

@@ -59,7 +59,6 @@ class FrozenConfigs(ConfigLoaderImpl):
         super().__init__(loader.get_search_path())
         self.shared: list[str] = []  # overrides of all jobs
         self.directory = ""
-        self.names: dict[tuple[str, ...], str] = {}  # the directory of the job with these overrides
         self.composed: dict[tuple[str, ...], DictConfig] = {}
         self.tasks: dict[tuple[str, ...], DictConfig] = {}
         self.groups = set(loader.list_groups(""))
@@ -82,14 +81,14 @@ class FrozenConfigs(ConfigLoaderImpl):
         return config
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        """What a launcher asks for: the config of one job."""
-        varied = sweep_overrides[len(self.shared) :]
-        config = self.compose(master_config, varied, hydra=True)
+        """What a launcher asks for: the config of one job, whose last override names its directory."""
+        *overrides, subdir = sweep_overrides
+        config = self.compose(master_config, overrides[len(self.shared) :], hydra=True)
         with open_dict(config.hydra):
             config.hydra.mode = RunMode.MULTIRUN
-            config.hydra.overrides.task = list(sweep_overrides)
+            config.hydra.overrides.task = overrides
             config.hydra.sweep.dir = self.directory
-            config.hydra.sweep.subdir = self.names[tuple(varied)]
+            config.hydra.sweep.subdir = subdir.partition("=")[2]
         return config
 
     def parse(self, text: str) -> Override:
@@ -118,17 +117,16 @@ class EndsWithSweep:
     watched = False  # whether this process is
 
     def __init__(self, task: TaskFunction) -> None:
-        self.task = task
+        self.task, self.sweep = task, os.getpid()
 
     def __call__(self, config: DictConfig) -> Any:
-        if not EndsWithSweep.watched:
+        if not EndsWithSweep.watched and os.getpid() != self.sweep:  # with one job at a time it is the same process
             EndsWithSweep.watched = True
-            threading.Thread(target=self._watch, args=(os.getppid(),), daemon=True).start()
+            threading.Thread(target=self._watch, daemon=True).start()
         return self.task(config)
 
-    @staticmethod
-    def _watch(sweep: int) -> None:
-        while os.getppid() == sweep:
+    def _watch(self) -> None:
+        while os.getppid() == self.sweep:
             time.sleep(0.5)
         os._exit(1)  # at once: the next job waits already, and checkpoints are written whole or not at all
 
@@ -157,7 +155,7 @@ class LenetSweeper(BasicSweeper):
         self.frozen = FrozenConfigs(hydra_context.config_loader)
         context = HydraContext(config_loader=self.frozen, callbacks=hydra_context.callbacks)
         if self.fail_fast:
-            task_function = UnlessFailed(task_function, Path(config.hydra.sweep.dir))
+            task_function = UnlessFailed(task_function, Path(config.hydra.sweep.dir).absolute())
         if "joblib" in config.hydra.launcher._target_:
             task_function = EndsWithSweep(task_function)
         super().setup(hydra_context=context, task_function=task_function, config=config)
@@ -177,7 +175,6 @@ class LenetSweeper(BasicSweeper):
         directory = Path(self.config.hydra.sweep.dir)
         sweep, configs = self._compose(arguments)
         self.frozen.directory = str(directory)
-        self.frozen.names = {tuple(job.overrides): job.name for job in sweep.jobs}
         if self.plan:
             check_directory(directory, configs)
             print(plan(sweep, directory))
@@ -187,7 +184,7 @@ class LenetSweeper(BasicSweeper):
     def _launch(self, jobs: Sequence["Job"]) -> dict[str, Exception]:
         """Hand jobs to the launcher; the exception of each that raised one."""
         assert self.launcher is not None
-        overrides = [[*self.frozen.shared, *job.overrides] for job in jobs]
+        overrides = [[*self.frozen.shared, *job.overrides, f"hydra.sweep.subdir={job.name}"] for job in jobs]
         failed = {}
         for start in range(0, len(jobs), self.max_batch_size or len(jobs)):
             batch = slice(start, start + (self.max_batch_size or len(jobs)))
@@ -206,12 +203,12 @@ class LenetSweeper(BasicSweeper):
         parameters, seeds = self._parameters(arguments)
         base = self._config({}, checked=False)
         labels, baseline = {}, {}
-        varied = []
+        distinct = {}
         for setting in settings(self.design, parameters):
             if setting and self.design == "one_at_a_time" and self._config(setting, checked=False) == base:
                 continue  # the baseline under another name
-            if setting not in varied:
-                varied.append(setting)
+            distinct[tuple(setting.items())] = setting
+        varied = list(distinct.values())
         for parameter in parameters:
             name, known = parameter.name, [level.label for level in parameter.levels]
             same = [level.label for level in parameter.levels if self._config({name: level}, checked=False) == base]
