@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import platform
+import runpy
 import statistics
 import sys
 import tempfile
@@ -143,7 +144,7 @@ def measure(rows: list[str], epochs: int, threads: int | None) -> dict[str, list
 def bare_job(root: Path) -> Epoch:
     """What a job of one epoch computes, by hand: train, then validate, then test. A new net every time."""
     images, labels = load("fashion_mnist", str(root), "train")
-    test = load("fashion_mnist", str(root), "test")
+    test = load("fashion_mnist", str(root), "t10k")
     training, validation = split(len(labels), 0.2, 0)
 
     def accuracy(net: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -171,8 +172,6 @@ def bare_job(root: Path) -> Epoch:
 
 def measure_jobs(count: int, threads: int | None) -> dict[str, list[float]]:
     """Seconds of every counted job of a sweep, from the end of its bare twin to the start of the next one's."""
-    import train as script  # scripts/train.py, as a user starts it
-
     root = Path(Data().root).resolve()
     fetch.fetch("fashion_mnist", root)
     twin = bare_job(root)
@@ -191,7 +190,7 @@ def measure_jobs(count: int, threads: int | None) -> dict[str, list[float]]:
     sys.argv = ["train.py", "-m", f"seed=range({count + 1})", "trainer.max_epochs=1", "trainer.accelerator=cpu",
                 f"threads={threads or 'null'}", f"data.root={root}"]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        script.main()
+        runpy.run_path(str(Path(__file__).with_name("train.py")), run_name="__main__")  # as a user starts it
     seconds = [later - earlier - own for earlier, later, own in zip(began, began[1:], twin_seconds, strict=False)]
     seconds.append(ended[-1] - began[-1] - twin_seconds[-1])
     return {"bare": twin_seconds[1:], "ours": seconds[1:]}

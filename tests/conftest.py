@@ -61,7 +61,8 @@ def know(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> None:
         monkeypatch.setitem(fetch.SHA256, data_set, sums)
     monkeypatch.setattr(validation, "TRAINING_IMAGES", TINY_TRAIN)
     monkeypatch.setattr(validation, "TEST_IMAGES", TINY_TEST)
-    data.load.cache_clear()
+    for cached in (data.load, data.fetched, data.parts):
+        cached.cache_clear()
 
 
 @pytest.fixture

@@ -287,7 +287,7 @@ def test_a_config_edited_while_a_sweep_runs_does_not_reach_later_jobs(
     runs = in_empty_folder / "runs/pooling"
     for launcher in ("basic", "joblib"):
         begun = start(
-            "sweep=pooling", *SHORT, f"data.root={real_root}", "trainer.max_epochs=4", f"hydra/launcher={launcher}",
+            "sweep=pooling", *SHORT, f"data.root={real_root}", "trainer.max_epochs=4", f"hydra/launcher={launcher}", "hydra.sweeper.seeds=1",
             script=project / "scripts/train.py",
         )  # fmt: skip
         until(lambda: epochs(runs / "baseline,seed=0") >= 1)
@@ -296,7 +296,7 @@ def test_a_config_edited_while_a_sweep_runs_does_not_reach_later_jobs(
         code, said = begun.wait()
         assert code == 0, said
         configs = [yaml.safe_load((run / "config.yaml").read_text()) for run in runs.iterdir() if run.is_dir()]
-        assert len(configs) == 9
+        assert len(configs) == 3
         assert {config["optimizer"]["lr"] for config in configs} == {0.9}
         shutil.rmtree(runs)
         for name in ("optimizer/sgd.yaml", "sweep/pooling.yaml"):

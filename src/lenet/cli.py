@@ -53,9 +53,19 @@ def typed(composed: DictConfig) -> DictConfig:
     Raises:
         OmegaConfBaseException: it has some.
     """
+    known = schema()
+    if OmegaConf.get_type(composed) is Config and all(key in known for key in _keys(OmegaConf.to_container(composed))):
+        return composed  # as nearly always, and merging takes longer than all else here
     merged = OmegaConf.merge(Config, OmegaConf.to_container(composed))
     assert isinstance(merged, DictConfig)
     return merged
+
+
+def _keys(container: Any, prefix: str = "") -> Iterator[str]:
+    for key, value in container.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{key}.")
 
 
 def resumed_config(directory: str, overrides: Sequence[str]) -> Config:

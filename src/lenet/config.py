@@ -7,6 +7,7 @@ are legal. Nothing here imports torch, and nothing names code: a config from a s
 
 import os
 from dataclasses import dataclass, field, is_dataclass
+from functools import cache
 from typing import Any, get_type_hints
 
 
@@ -111,11 +112,12 @@ class Config:
     resume: str | None = None  # a run directory to go on with, from its last checkpoint
 
 
+@cache
 def schema(node: Any = Config, prefix: str = "") -> dict[str, Any]:
     """Every key, such as data.augment.shift, with its type; a group of keys has a dataclass."""
     found = {}
     for name, kind in get_type_hints(node).items():
         found[prefix + name] = kind
-        if is_dataclass(kind):
+        if isinstance(kind, type) and is_dataclass(kind):
             found |= schema(kind, f"{prefix}{name}.")
     return found

@@ -144,6 +144,28 @@ def _whole_batch(batch: Any) -> Any:
     return batch  # __getitems__ has already made a batch of it
 
 
+@functools.cache
+def fetched(name: str, root: str) -> None:
+    """`fetch.fetch`, once per process: what is in memory then does not change with the files."""
+    fetch.fetch(name, root)
+
+
+@functools.lru_cache(maxsize=1)
+def parts(
+    name: str, root: str, val_fraction: float, split_seed: int, device: torch.device
+) -> tuple[Images, Images, Images]:
+    """Training, validation and test images on the device, the same ones for every job of a sweep in this process."""
+    # Half a hundred megabytes: on a GPU there is no need to copy them batch by batch.
+    images, labels = (t.to(device) for t in load(name, root, "train"))
+    training, validation = split(len(labels), val_fraction, split_seed)
+    return (
+        # Without validation the files' own order stands.
+        Images(images[training], labels[training]) if len(validation) else Images(images, labels),
+        Images(images[validation], labels[validation]),
+        Images(*(t.to(device) for t in load(name, root, "t10k"))),
+    )
+
+
 class ImageData(L.LightningDataModule):
     """The official training set, split into training and validation, and the official test set.
 
@@ -155,17 +177,14 @@ class ImageData(L.LightningDataModule):
         self.data, self.seed = data, seed
 
     def prepare_data(self) -> None:
-        fetch.fetch(self.data.name, self.data.root)
+        fetched(self.data.name, self.data.root)
 
     def setup(self, stage: str) -> None:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        # Half a hundred megabytes: on a GPU there is no need to copy them batch by batch.
-        images, labels = (t.to(device) for t in load(self.data.name, self.data.root, "train"))
-        training, validation = split(len(labels), self.data.val_fraction, self.data.split_seed)
-        # Without validation the files' own order stands.
-        self.training = Images(images[training], labels[training]) if len(validation) else Images(images, labels)
-        self.validation = Images(images[validation], labels[validation])
-        self.test = Images(*(t.to(device) for t in load(self.data.name, self.data.root, "t10k")))
+        data = self.data
+        self.training, self.validation, self.test = parts(
+            data.name, data.root, data.val_fraction, data.split_seed, device
+        )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         sampler = EpochOrder(len(self.training), self.seed) if self.data.shuffle else None

@@ -8,9 +8,8 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from lenet import fetch
 from lenet.config import Data
-from lenet.data import CLASS_NAMES, load, normalise
+from lenet.data import CLASS_NAMES, fetched, load, normalise
 from lenet.errors import BadInput
 from lenet.geometry import IMAGE_SIDE
 
@@ -50,7 +49,7 @@ def chosen(
     pixels: list[Tensor] = []
     titles: list[str] = []
     if classes or numbers:
-        fetch.fetch(data.name, data.root)
+        fetched(data.name, data.root)
         images, labels = load(data.name, data.root, "t10k")
         firsts = [int((labels == names.index(name)).nonzero()[0]) for name in classes]
         for number in [*firsts, *numbers]:

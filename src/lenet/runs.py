@@ -20,6 +20,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -161,7 +162,7 @@ class RunDirectory:
         return self.checkpoints / "best.ckpt"
 
     def write_config(self, config: Config) -> None:
-        text = OmegaConf.to_yaml(OmegaConf.structured(config))
+        text = OmegaConf.to_yaml(OmegaConf.create(asdict(config)))
         write_atomically(self.path / "config.yaml", text.encode())
 
     def read_config(self) -> Config:

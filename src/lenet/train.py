@@ -185,7 +185,7 @@ def _started(config: Config, run: RunDirectory, rows: list[Row], before: Result,
         "examples_per_sec": before.get("examples_per_sec"),
         "device": None,
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": versions(),
         "git_commit": git_commit(),
         "error": None,
     }
@@ -317,6 +317,11 @@ def resumed(config: Config, run: RunDirectory) -> tuple[list[Row], Result]:
 
 
 @functools.cache
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+@functools.cache
 def git_commit() -> str | None:
     """The commit of this source tree, with -dirty behind it where files differ; None outside a git checkout.
 
@@ -338,9 +343,9 @@ def _log_activations(logger: TensorBoardLogger, config: Config, model: Classifie
     from lenet.pictures import activations_figure, look  # matplotlib takes a while to import
 
     pixels, titles, answers = chosen(config.data)
-    logger.experiment.add_figure(
-        "activations", activations_figure(look(model.eval(), pixels, titles, answers, pooled=False)), epoch
-    )
+    figure = activations_figure(look(model.eval(), pixels, titles, answers, pooled=False))
+    figure.set_dpi(60)  # about as wide as TensorBoard shows it
+    logger.experiment.add_figure("activations", figure, epoch)
     logger.save()
 
 

@@ -71,6 +71,9 @@ class FrozenConfigs(ConfigLoaderImpl):
         groups = tuple(text for text, one in zip(overrides, parsed, strict=True) if one.key_or_group in self.groups)
         if groups not in self.composed:
             whole = super().load_sweep_config(master, [*self.shared, *groups])
+            with open_dict(whole.hydra):  # what no job asks for, and Hydra copies several times for each job
+                whole.hydra.sweeper.params = {}
+                whole.hydra.runtime.config_sources = []
             self.composed[groups] = whole
             self.tasks[groups] = typed(OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"]))
         config = copy.deepcopy((self.composed if hydra else self.tasks)[groups])
