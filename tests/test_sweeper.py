@@ -287,7 +287,8 @@ def test_a_config_edited_while_a_sweep_runs_does_not_reach_later_jobs(
     runs = in_empty_folder / "runs/pooling"
     for launcher in ("basic", "joblib"):
         begun = start(
-            "sweep=pooling", *SHORT, f"data.root={real_root}", "trainer.max_epochs=4", f"hydra/launcher={launcher}", "hydra.sweeper.seeds=1",
+            "sweep=pooling", *SHORT, f"data.root={real_root}", "trainer.max_epochs=4", f"hydra/launcher={launcher}",
+            "hydra.sweeper.seeds=1",
             script=project / "scripts/train.py",
         )  # fmt: skip
         until(lambda: epochs(runs / "baseline,seed=0") >= 1)
