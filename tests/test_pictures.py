@@ -53,7 +53,7 @@ def test_the_figure_names_image_answer_and_layers(tmp_path: Path) -> None:
     model = Classifier(Config()).eval()
     sights = look(model, torch.rand(3, 1, 28, 28), ["coat", "bag", "noise"], [str(i) for i in range(10)], pooled=False)
     figure = activations_figure(sights)
-    titles = [axes.get_title() for axes in figure.axes]
+    titles = [text.get_text() for text in figure.texts]
     assert len(titles) == 9
     assert titles[0].startswith("coat\ntaken for: ")
     assert titles[4].startswith("C1: 6 maps of 28×28")
@@ -68,7 +68,7 @@ def test_a_net_with_one_convolution_layer_has_one_column_of_maps(pooled: bool) -
     model = Classifier(Config(model=Model(conv_channels=[4], padding=0))).eval()
     (sight,) = look(model, torch.rand(1, 1, 28, 28), ["x"], [str(i) for i in range(10)], pooled)
     assert list(sight.maps) == (["S2"] if pooled else ["C1"])
-    assert len(activations_figure([sight]).axes) == 2
+    assert len(activations_figure([sight]).texts) == 2
 
 
 def test_images_are_chosen_by_class_number_and_file(tiny: Path, tmp_path: Path) -> None:
