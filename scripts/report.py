@@ -11,10 +11,9 @@ def main() -> None:
     parser.add_argument("directory", type=Path, help="of a sweep, such as runs/exercises")
     directory = parser.parse_args().directory
 
-    from lenet.report import report, summary
+    from lenet.report import report  # pandas and matplotlib take a while to import
 
-    report(directory)
-    print(summary(directory))
+    print(report(directory))
 
 
 if __name__ == "__main__":

@@ -84,6 +84,14 @@ BAD = [
     ("sweep=pooling resume=runs/x", ["resume", "by itself"]),
     ("sweep=pooling hydra/launcher=nix", ["hydra/launcher=nix", "joblib"]),
     ("sweep=conv_layers model.padding=1", ["model.padding", "conv_layers", "command line"]),
+    ("-m sweep=pooling,channels", ["sweep", "cannot be swept"]),
+    ("-m name=a,b", ["name", "cannot be swept"]),
+    ("-m seed=1,2 hydra.sweeper.max_batch_size=-1", ["hydra.sweeper.max_batch_size=-1", "at least 1"]),
+    ("-m seed=1,2 trainer.devices=2", ["trainer.devices=2", "one device"]),
+    ("-m seed=1,2 trainer.strategy=ddp", ["trainer.strategy=ddp", "one device"]),
+    ("sweep=activation model.activation=tanh,relu", ["activation", "two parameters"]),
+    ("-m +hydra.sweeper.params.x={a:{seed:1}} hydra.sweeper.seeds=2", ["seed", "x"]),
+    ("-m model.kernel_size=5,[5] model.conv_channels=[6] model.padding=2", ["kernel_size=5", "2 jobs"]),
     ("-m +hydra.sweeper.params.pool.one=max seed=1,2", ["hydra.sweeper.params.pool.one", "model.pool"]),
     ("-m +hydra.sweeper.params.x={a:{optimizer.lr:1}} optimizer.lr=0.1,0.2", ["optimizer.lr", "x"]),
 ]
@@ -131,6 +139,14 @@ def test_a_plan_says_what_each_job_varies_and_how_large_its_net_is(answers) -> N
     ]
     assert [line[2] for line in lines[1:3]] == ["61,706", "117,078"]
     assert plan["said"].splitlines()[-1] == "4 jobs, 40 epochs to do, in runs/lenet; nothing was started"
+
+
+def test_seeds_alone_can_be_planned_in_every_design(answers) -> None:
+    plans = answers(
+        [["-m", f"hydra.sweeper.design={design}", "seed=4,5", "hydra.sweeper.plan=true"] for design in DESIGNS]
+    )
+    for plan in plans:
+        assert [line.split()[1] for line in plan["said"].splitlines()[1:-1]] == ["seed=4", "seed=5"]
 
 
 def test_a_seed_on_the_command_line_takes_the_place_of_the_sweeps_seeds(answers) -> None:

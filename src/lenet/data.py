@@ -150,7 +150,7 @@ def fetched(name: str, root: str) -> None:
     fetch.fetch(name, root)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)  # on a GPU and, where they are looked at first, in memory
 def parts(
     name: str, root: str, val_fraction: float, split_seed: int, device: torch.device
 ) -> tuple[Images, Images, Images]:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,17 +20,34 @@ from scipy import stats
 from lenet.runs import RunDirectory, write_atomically
 from lenet.sweep import Job, Sweep, state
 
+matplotlib.rcParams["text.parse_math"] = False  # a $ in a label is a $
+
 METRICS = ["train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/acc"]
 CONFIDENCE = 0.95
+EFFECTS = [
+    "parameter",
+    "level",
+    "mean",
+    "difference",
+    "low",
+    "high",
+    "n",
+    "n_baseline",
+    "completed",
+    "trained",
+    "failed",
+]
+RESERVED = {"job", "setting", "seed", "state", *METRICS, "epochs", "best_epoch", "parameters", "macs", "seconds",
+            "examples_per_sec", "error"}  # fmt: skip
 MOST_BARS = 40  # settings in a plot; the tables have all
 GREY, BLUE, RED, GREEN = "0.6", "tab:blue", "tab:red", "tab:green"
 
 
-def report(directory: Path) -> Path:
+def report(directory: Path) -> str:
     """Write results.csv, report.md and its plots into the directory of a sweep.
 
     Returns:
-        The path of report.md.
+        What a person wants to see first: the best settings, and where the rest is.
 
     Raises:
         BadInput: there is no sweep.
@@ -53,7 +71,7 @@ def report(directory: Path) -> Path:
         write_atomically(directory / f"{name}.png", content.getvalue())
     text = as_markdown(directory.name, sweep, jobs, ranked, compared, metric, [name for name, _ in plots])
     write_atomically(directory / "report.md", text.encode())
-    return directory / "report.md"
+    return _summary(ranked, metric, directory / "report.md")
 
 
 def read_jobs(sweep: Sweep, directory: Path) -> pd.DataFrame:
@@ -68,7 +86,7 @@ def read_jobs(sweep: Sweep, directory: Path) -> pd.DataFrame:
             {
                 "job": job.name,
                 "setting": job.setting,
-                **{f"{name} (swept)" if name in RESERVED else name: text for name, text in job.levels.items()},
+                **{column(name): text for name, text in job.levels.items()},
                 "seed": job.seed,
                 "state": state(run),
                 **{name: metrics.get(name, np.nan) for name in METRICS},
@@ -84,10 +102,6 @@ def read_jobs(sweep: Sweep, directory: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-RESERVED = {"job", "setting", "seed", "state", *METRICS, "epochs", "best_epoch", "parameters", "macs", "seconds",
-            "examples_per_sec", "error"}  # fmt: skip
-
-
 def _order(sweep: Sweep) -> Callable[[Job], tuple[int, int]]:
     first: dict[str, int] = {}
     for place, job in enumerate(sweep.jobs):
@@ -95,9 +109,17 @@ def _order(sweep: Sweep) -> Callable[[Job], tuple[int, int]]:
     return lambda job: (first[job.setting], job.seed)
 
 
+def column(parameter: str) -> str:
+    """The column of a parameter, which may be called like one that is there already."""
+    return f"{parameter} (swept)" if parameter in RESERVED else parameter
+
+
 def chosen_metric(jobs: pd.DataFrame) -> str:
     """What settings are compared by: never the test set."""
-    return "val/acc" if jobs["val/acc"].notna().any() else "train/acc"
+    done = jobs[jobs.state == "completed"]
+    return (
+        "val/acc" if done["val/acc"].notna().all() else "train/acc"
+    )  # where one has no validation images, none counts
 
 
 def ranking(done: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -120,50 +142,53 @@ def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str, floor: float = 0) -> 
 
     A seed is one observation: its jobs at the level, averaged over the settings of the other parameters that were run
     at the baseline's level too. The interval is Welch's, of the difference of two means over seeds. Paired parameters
-    change together, so there the settings themselves are compared, with the first. A seed below `floor` did not train.
+    change together, so there the settings themselves are compared, with the first. A job below `floor` did not train.
 
     Returns:
-        parameter, level, mean, difference, low and high of the confidence interval (nan with one seed), n (seeds),
-        trained (seeds), jobs, failed (jobs).
+        parameter, level, mean, difference, low and high of the confidence interval (nan with one seed), n and
+        n_baseline (seeds), completed, trained and failed (jobs).
     """
     if sweep.design == "paired":
         first = jobs.setting.iloc[0]
         comparisons = [("setting", name, first) for name in jobs.setting.unique() if name != first]
-        others: dict[str, list[str]] = {"setting": []}
     else:
-        column = {name: f"{name} (swept)" if name in RESERVED else name for name in sweep.parameters}
         comparisons = [
-            (column[name], level, sweep.baseline[name])
+            (column(name), level, sweep.baseline[name])
             for name, levels in sweep.parameters.items()
             for level in levels
             if level != sweep.baseline[name]
         ]
-        others = {column[name]: [column[other] for other in column if other != name] for name in column}
+    done = jobs[jobs.state == "completed"]
     rows = []
     for name, level, base in comparisons:
-        ours, theirs = jobs[jobs[name] == level], jobs[jobs[name] == base]
-        if others[name]:  # only settings of the others that both were to be run at
-            shared = ours[others[name]].drop_duplicates().merge(theirs[others[name]].drop_duplicates())
-            ours, theirs = ours.merge(shared), theirs.merge(shared)
-        failed = int((ours.state == "failed").sum())
-        complete = [part[part.state == "completed"].groupby("seed")[metric].mean() for part in (ours, theirs)]
-        low, high = interval(complete[0].to_numpy(), complete[1].to_numpy())
+        planned, ours, theirs = jobs[jobs[name] == level], done[done[name] == level], done[done[name] == base]
+        others = [column(other) for other in sweep.parameters if column(other) != name and name != "setting"]
+        if others:  # all else equal: only settings of the others that both were run at, and in a grid seed by seed
+            same = [*others, "seed"] if sweep.design == "grid" else others
+            shared = ours[same].drop_duplicates().merge(theirs[same].drop_duplicates())
+            planned, ours, theirs = (
+                planned.merge(theirs[others].drop_duplicates()),
+                ours.merge(shared),
+                theirs.merge(shared),
+            )
+        means = [part.groupby("seed")[metric].mean() for part in (ours, theirs)]
+        low, high = interval(means[0].to_numpy(), means[1].to_numpy())
         rows.append(
             {
                 "parameter": name,
                 "level": level,
-                "mean": complete[0].mean(),
-                "difference": complete[0].mean() - complete[1].mean(),
+                "mean": means[0].mean(),
+                "difference": means[0].mean() - means[1].mean(),
                 "low": low,
                 "high": high,
-                "n": len(complete[0]),
-                "trained": int((complete[0] >= floor).sum()),
-                "jobs": len(ours),
-                "failed": failed,
+                "n": len(means[0]),
+                "n_baseline": len(means[1]),
+                "completed": len(ours),
+                "trained": int((ours[metric] >= floor).sum()),
+                "failed": int((planned.state == "failed").sum()),
             }
         )
-    columns = ["parameter", "level", "mean", "difference", "low", "high", "n", "trained", "jobs", "failed"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=EFFECTS)
 
 
 def interval(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
@@ -272,7 +297,8 @@ def draw_cost(ranked: pd.DataFrame) -> Figure:
 def draw_curves(sweep: Sweep, done: pd.DataFrame, directory: Path, metric: str) -> Figure:
     """Accuracy against the epoch for each level of each parameter: mean and standard deviation over seeds."""
     curves = {job: _curve(directory / job, metric) for job in done.job}
-    panels = {f"{name} (swept)" if name in RESERVED else name: levels for name, levels in sweep.parameters.items()}
+    panels = {column(name): levels for name, levels in sweep.parameters.items()}
+    baseline = {column(name): level for name, level in sweep.baseline.items()}
     if sweep.design == "paired" or not panels:
         panels = {"setting": list(done.setting.unique())}
     columns = min(3, len(panels))
@@ -284,7 +310,7 @@ def draw_curves(sweep: Sweep, done: pd.DataFrame, directory: Path, metric: str) 
             jobs = done[done[name] == level]
             if sweep.design == "one_at_a_time":  # not those that vary another parameter
                 alone = [other for other in panels if other != name]
-                jobs = jobs[(jobs[alone] == pd.Series({o: _base(sweep, o) for o in alone})).all(axis=1)]
+                jobs = jobs[(jobs[alone] == pd.Series({other: baseline[other] for other in alone})).all(axis=1)]
             if jobs.empty:
                 continue
             table = pd.DataFrame({job: curves[job] for job in jobs.job})
@@ -301,10 +327,6 @@ def draw_curves(sweep: Sweep, done: pd.DataFrame, directory: Path, metric: str) 
     figure.supxlabel("epoch")
     figure.supylabel(NAMES[metric])
     return figure
-
-
-def _base(sweep: Sweep, column: str) -> str:
-    return sweep.baseline[column.removesuffix(" (swept)")]
 
 
 def _curve(path: Path, metric: str) -> pd.Series:
@@ -330,8 +352,12 @@ def verdict(row: pd.Series) -> str:
     """What the confidence interval of a difference says."""
     if row["n"] == 0:
         return "no run completed"
-    if row["trained"] < row["n"]:
-        return f"{row['trained']} of {row['n']} seeds train" if row["trained"] else "does not train"
+    if row["trained"] == 0:
+        return "does not train"
+    if row["trained"] < row["completed"]:
+        return f"{row['trained']} of {row['completed']} runs train"
+    if row["n_baseline"] == 0:
+        return "no run of the baseline completed"
     if np.isnan(row["low"]):
         return "one seed: cannot be told"
     if row["low"] > 0:
@@ -366,7 +392,7 @@ def effect_rows(compared: pd.DataFrame) -> list[list[str]]:
     for _, row in compared.iterrows():
         between = "" if np.isnan(row["low"]) else f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}"
         change = "" if np.isnan(row["difference"]) else f"{100 * row['difference']:+.2f}"
-        failed = f"; {row['failed']} of {row['jobs']} jobs failed" if row["failed"] else ""
+        failed = f"; {row['failed']} failed" if row["failed"] else ""
         rows.append([row["parameter"], row["level"], change, between, str(row["n"]), verdict(row) + failed])
     return rows
 
@@ -443,18 +469,14 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *rows]]
 
 
-def summary(directory: Path, most: int = 12) -> str:
-    """What a person wants to see first: the best settings, and where the rest is."""
-    jobs = read_jobs(Sweep.read(directory), directory)
-    metric = chosen_metric(jobs)
-    ranked = ranking(jobs[jobs.state == "completed"], metric)
+def _summary(ranked: pd.DataFrame, metric: str, path: Path, most: int = 12) -> str:
     rows = [["setting", "n", NAMES[metric], "test accuracy"], *(row[:4] for row in ranking_rows(ranked))]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
              for row in rows[: most + 1]]  # fmt: skip
     if len(rows) > most + 1:
         lines.append(f"... and {len(rows) - most - 1} more")
-    return "\n".join([*lines, str(directory / "report.md")])
+    return "\n".join([*(lines if len(ranked) else []), str(path)])
 
 
 def _first_line(text: str) -> str:

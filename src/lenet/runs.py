@@ -114,9 +114,12 @@ class RunDirectory:
                 f"{self.path}: the run directory cannot be made ({error.strerror}); start where you can write, or set "
                 "hydra.run.dir"
             ) from error
+        # Twice, since whoever looks whether it is locked has it for a moment.
         if not lock_descriptor(file.fileno(), blocking=wait):
-            file.close()
-            return False
+            time.sleep(0.05)
+            if not lock_descriptor(file.fileno(), blocking=False):
+                file.close()
+                return False
         self._locked = file
         return True
 

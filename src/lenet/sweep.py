@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from lenet.runs import INCIDENTAL, RunDirectory, write_atomically
 DESIGNS = ("grid", "one_at_a_time", "paired")
 # A finished sweep has thousands of config.yaml to read; the reader written in C takes a tenth of the time.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+FAILED = ".failed"  # is in the directory of a sweep once a job has failed since it was started
 
 LONGEST_NAME = 150  # characters of a job's directory; file systems take 255 bytes
 
@@ -104,7 +107,9 @@ def settings(design: str, parameters: Sequence[Parameter]) -> Iterator[dict[str,
         if not parameter.levels:
             raise BadInput(f"{parameter.name}=[]: no value to sweep over; give at least one, or leave the key out")
     names = [parameter.name for parameter in parameters]
-    if design == "one_at_a_time":
+    if not parameters:
+        yield {}
+    elif design == "one_at_a_time":
         yield {}
         for parameter in parameters:
             for level in parameter.levels:
@@ -141,8 +146,11 @@ def job_names(jobs: Sequence[tuple[Mapping[str, Level], int | None]], varied: bo
     """A directory for each job, named after what it varies and its seed: pool=max,seed=3.
 
     A job that varies nothing is called baseline, unless nothing but the seed is `varied` in the whole sweep. A name
-    depends on its job alone, so that a sweep that grows finds its jobs again; only where a name cannot be kept
-    as it is, or two jobs would have the same, has it a digest at the end.
+    depends on its job alone, so that a sweep that grows finds its jobs again; where it cannot be kept as it is, it has
+    a digest at the end.
+
+    Raises:
+        BadInput: two jobs would have the same name.
     """
     plain = []
     for levels, seed in jobs:
@@ -152,14 +160,16 @@ def job_names(jobs: Sequence[tuple[Mapping[str, Level], int | None]], varied: bo
         parts += [f"seed={seed}"] if seed is not None else []
         plain.append(",".join(parts))
     safe = [re.sub(r"[^\w.=,+-]", "_", name) for name in plain]
-    count = Counter(name.casefold() for name in safe)  # some file systems know no difference of case
     names = []
     for (levels, seed), name, written in zip(jobs, plain, safe, strict=True):
-        if name == written and len(name) <= LONGEST_NAME and count[written.casefold()] == 1:
-            names.append(name)
-        else:
+        if name != written or len(name) > LONGEST_NAME:
             full = json.dumps([[level.overrides for level in levels.values()], seed])
-            names.append(f"{written[:LONGEST_NAME]}-{hashlib.sha256(full.encode()).hexdigest()[:8]}")
+            written = f"{written[:LONGEST_NAME]}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"
+        names.append(written)
+    # Some file systems know no difference of case.
+    (name, times), *_ = Counter(name.casefold() for name in names).most_common(1) or [("", 0)]
+    if times > 1:
+        raise BadInput(f"{name}: {times} jobs of the sweep would have this name; give their values labels of their own")
     return names
 
 
@@ -168,43 +178,42 @@ def state(run: RunDirectory) -> str:
     result = run.read_result()
     if result is None:
         return "cut off" if run.begun else "not started"
-    status = str(result.get("status"))
-    if status in ("completed", "failed"):
-        return status
-    return "running" if run.is_locked else "cut off"
+    if result.get("status") in ("completed", "failed"):
+        return str(result["status"])
+    if run.is_locked:
+        return "running"
+    result = run.read_result() or {}  # it may have ended since it was read
+    return str(result["status"]) if result.get("status") in ("completed", "failed") else "cut off"
 
 
-def has_failed(directory: Path) -> bool:
-    """Whether a job has failed since the sweep in `directory` was last started."""
-    started = (directory / "sweep.json").stat().st_mtime_ns
-    for job in Sweep.read(directory).jobs:
-        run = RunDirectory(directory / job.name)
-        result = run.read_result()
-        failed = result and result.get("status") == "failed"
-        if failed and (run.path / "result.json").stat().st_mtime_ns >= started:
-            return True
-    return False
-
-
-def check_directory(directory: Path, configs: Mapping[str, Config]) -> None:
-    """Whether the runs that are there already are those of the jobs in `configs`, by name.
+def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep) -> None:
+    """Whether what is there already belongs to this sweep, the config of whose jobs are `configs`, by name.
 
     Raises:
-        BadInput: one has another config; it says where they differ, and the two ways out.
+        BadInput: it is a sweep over something else, or a run has another config; it says what, and the two ways out.
     """
+    if (directory / "sweep.json").exists():
+        before = Sweep.read(directory)
+        if before.parameters.keys() != sweep.parameters.keys() and before.jobs:
+            old, new = (", ".join(one.parameters) or "seeds alone" for one in (before, sweep))
+            raise BadInput(
+                f"{directory}: holds a sweep over {old}, and this one is over {new}; give name=ANOTHER for a "
+                f"directory of its own, or remove {directory / 'sweep.json'} to put this one in its place"
+            )
     for name, config in configs.items():
         run = RunDirectory(directory / name)
         if not (run.path / "config.yaml").exists():
             continue
         wanted = _flat(asdict(config))
-        if _flat(yaml.load((run.path / "config.yaml").read_bytes(), YAML_LOADER)) == wanted:
-            continue
+        with suppress(yaml.YAMLError):
+            if _flat(yaml.load((run.path / "config.yaml").read_bytes(), YAML_LOADER)) == wanted:
+                continue
         there = _flat(asdict(run.read_config()))  # slower, and knows keys that are newer than the run
         for key, value in wanted.items():
             if there[key] != value:
                 raise BadInput(
                     f"{run.path}: holds a run with {key}={label(there[key])}, and this sweep has {key}={label(value)}; "
-                    f"give name=ANOTHER for a sweep of its own, or remove {directory}"
+                    f"give name=ANOTHER for a sweep of its own, or remove {run.path}"
                 )
 
 

@@ -13,29 +13,30 @@ from tqdm import tqdm
 from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed, Stopped, stop_on_signals
 from lenet.runs import RunDirectory
-from lenet.sweep import Job, Sweep, check_directory, state
+from lenet.sweep import FAILED, Job, Sweep, check_directory, state
 
 log = logging.getLogger(__name__)
 
 Launch = Callable[[Sequence[Job]], dict[str, Exception]]
 
 
-def run(sweep: Sweep, directory: Path, configs: Mapping[str, Config], launch: Launch) -> None:
+def run(sweep: Sweep, directory: Path, configs: Mapping[str, Config], launch: Launch, fail_fast: bool = False) -> None:
     """Run the jobs that are not completed, and write the report, however it ends.
 
     Args:
         launch: runs the given jobs, and returns the exception of each that raised one; raises when the launcher itself
             breaks, as when a worker is killed.
+        fail_fast: launch nothing again when the launcher breaks.
 
     Raises:
         BadInput: another sweep is at work in `directory`, or it holds other runs; nothing has been started.
         JobsFailed: not every job is completed.
         Stopped: a signal came.
     """
-    check_directory(directory, configs)
+    check_directory(directory, configs, sweep)
+    lock = FileLock(directory / ".lock", blocking=False)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(directory / ".lock", blocking=False)
         lock.acquire()
     except Timeout as error:
         raise BadInput(
@@ -43,48 +44,73 @@ def run(sweep: Sweep, directory: Path, configs: Mapping[str, Config], launch: La
         ) from error
     except OSError as error:
         raise BadInput(f"{directory}: cannot be written to ({error.strerror}); start where you can write") from error
-    with lock:
-        check_directory(directory, configs)  # once more, now that nobody else can start a job
+    try:
+        check_directory(directory, configs, sweep)  # once more, now that nobody else can start a job
         sweep.write(directory)
+        (directory / FAILED).unlink(missing_ok=True)
         progress = Progress(sweep, directory)
         todo = [job for job in sweep.jobs if job.name in progress.open]
         done = len(sweep.jobs) - len(todo)
         print(f"{len(sweep.jobs)} jobs in {directory}: {done} completed before, {len(todo)} to do", flush=True)
-        errors: dict[str, Exception] = {}
-        stopped: BaseException | None = None
         with stop_on_signals():
             try:
                 with progress:
-                    errors = _launch_all(todo, directory, launch)
-            except (Stopped, KeyboardInterrupt) as error:
-                stopped = error
-            finally:
-                failed = _conclude(sweep, directory, errors)
-        if stopped:
-            raise stopped
-        if failed:
+                    errors = _launch_all(todo, directory, launch, fail_fast)
+            except (Stopped, KeyboardInterrupt):
+                _conclude(sweep, directory, {})
+                raise
+            _conclude(sweep, directory, errors)
+        incomplete = [job for job in sweep.jobs if state(RunDirectory(directory / job.name)) != "completed"]
+        if incomplete:
             raise JobsFailed(
-                f"{len(failed)} of {len(sweep.jobs)} jobs are not completed; the same command tries them again"
+                f"{len(incomplete)} of {len(sweep.jobs)} jobs are not completed; the same command tries them again"
             )
+    finally:
+        lock.release()
 
 
-def _launch_all(todo: Sequence[Job], directory: Path, launch: Launch) -> dict[str, Exception]:
-    """Launch, and launch what is left again for as long as a broken launcher gets anywhere."""
-    while todo:
+def _launch_all(todo: Sequence[Job], directory: Path, launch: Launch, fail_fast: bool) -> dict[str, Exception]:
+    """Launch, and where the launcher itself breaks, as when one of its workers is killed, launch what is left again.
+
+    Where that gets nowhere, each job is launched by itself, so that one that kills its worker stops no other.
+    """
+    errors: dict[str, Exception] = {}
+    before = {job.name: _stamp(directory, job) for job in todo}
+
+    def ended(job: Job) -> bool:
+        is_state = state(RunDirectory(directory / job.name))
+        return is_state == "completed" or (is_state == "failed" and _stamp(directory, job) != before[job.name])
+
+    batches = [list(todo)] if todo else []
+    while batches:
+        batch = batches.pop(0)
         try:
-            return launch(todo)
+            errors |= launch(batch)
         except Exception as error:
-            log.warning("the launcher broke off: %s", str(error).split("\n")[0])
-            left = [job for job in todo if state(RunDirectory(directory / job.name)) not in ("completed", "failed")]
-            if len(left) == len(todo):
-                return {job.name: error for job in left}
-            todo = left
-    return {}
+            log.warning("the launcher broke off: %s", one_line(str(error)))
+            if fail_fast:
+                return errors | {job.name: error for job in batch if not ended(job)}
+            left = [job for job in batch if not ended(job)]
+            if len(batch) == 1:
+                errors |= {job.name: error for job in left}
+            elif len(left) < len(batch):
+                batches.insert(0, left)
+            else:
+                batches[:0] = [[job] for job in left]
+    return errors
 
 
-def _conclude(sweep: Sweep, directory: Path, errors: Mapping[str, Exception]) -> list[str]:
-    """Say what became of the jobs and write the report; the names of those that are not completed."""
-    from lenet.report import report, summary  # pandas and matplotlib take a while to import
+def _stamp(directory: Path, job: Job) -> int | None:
+    """When a job's result was last written."""
+    try:
+        return (directory / job.name / "result.json").stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _conclude(sweep: Sweep, directory: Path, errors: Mapping[str, Exception]) -> None:
+    """Say what became of the jobs, and write the report."""
+    from lenet.report import report  # pandas and matplotlib take a while to import
 
     states = {job.name: state(RunDirectory(directory / job.name)) for job in sweep.jobs}
     incomplete = [name for name, is_state in states.items() if is_state != "completed"]
@@ -96,10 +122,10 @@ def _conclude(sweep: Sweep, directory: Path, errors: Mapping[str, Exception]) ->
             print(f"  {directory / name}: {states[name]}: {one_line(result['error']['message'])}")
         elif name in errors:
             print(f"  {directory / name}: {one_line(str(errors[name]))}")
-    if "completed" in states.values():
-        report(directory)
-        print(summary(directory), flush=True)
-    return incomplete
+    try:
+        print(report(directory), flush=True)
+    except Exception as error:  # the results are what counts, and scripts/report.py can be run again
+        log.warning("%s: the report could not be written: %s", directory, one_line(str(error)))
 
 
 def one_line(text: str) -> str:
@@ -117,7 +143,7 @@ class Progress:
         self.directory = directory
         self.total = len(sweep.jobs)
         self.open = {job.name: job for job in sweep.jobs if self._state(job) != "completed"}
-        self.old = {name: self._stamp(name) for name in self.open}  # results of earlier sessions
+        self.old = {name: _stamp(directory, job) for name, job in self.open.items()}  # results of earlier sessions
         self.epochs_left = sum(job.epochs for job in self.open.values())
         self.seen: dict[str, int] = {}  # epochs done in this session
         self._stop = threading.Event()
@@ -149,7 +175,7 @@ class Progress:
     def _look(self) -> None:
         for name, job in list(self.open.items()):
             run = RunDirectory(self.directory / name)
-            if self._stamp(name) in (self.old[name], None):
+            if _stamp(self.directory, job) in (self.old[name], None):
                 continue
             self.seen[name] = max(0, len(run.read_metrics()) - self.before[name])
             result = run.read_result()
@@ -171,12 +197,6 @@ class Progress:
 
     def _state(self, job: Job) -> str:
         return state(RunDirectory(self.directory / job.name))
-
-    def _stamp(self, name: str) -> int | None:
-        try:
-            return (self.directory / name / "result.json").stat().st_mtime_ns
-        except OSError:
-            return None
 
 
 def _outcome(result: Mapping[str, object]) -> str:

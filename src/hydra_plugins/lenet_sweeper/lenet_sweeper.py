@@ -8,6 +8,7 @@ import os
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -99,19 +100,23 @@ class FrozenConfigs(ConfigLoaderImpl):
 
 
 class UnlessFailed:
-    """A job that is not done once another one of its sweep has failed; what is on disk says so, in any process."""
+    """A job that is not done once another one of its sweep has failed; a file says so, to any process."""
 
     def __init__(self, task: TaskFunction, directory: Path) -> None:
         self.task, self.directory = task, directory
 
     def __call__(self, config: DictConfig) -> Any:
-        from lenet.sweep import has_failed
+        from lenet.sweep import FAILED
 
-        if has_failed(self.directory):
+        if (self.directory / FAILED).exists():
             with suppress(OSError):
                 Path(HydraConfig.get().runtime.output_dir).rmdir()  # Hydra has made it
             return None
-        return self.task(config)
+        try:
+            return self.task(config)
+        except Exception:
+            (self.directory / FAILED).touch()
+            raise
 
 
 class EndsWithSweep:
@@ -179,10 +184,10 @@ class LenetSweeper(BasicSweeper):
         sweep, configs = self._compose(arguments)
         self.frozen.directory = str(directory)
         if self.plan:
-            check_directory(directory, configs)
+            check_directory(directory, configs, sweep)
             print(plan(sweep, directory))
             return
-        run(sweep, directory, configs, self._launch)
+        run(sweep, directory, configs, self._launch, self.fail_fast)
 
     def _launch(self, jobs: Sequence["Job"]) -> dict[str, Exception]:
         """Hand jobs to the launcher; the exception of each that raised one."""
@@ -219,7 +224,8 @@ class LenetSweeper(BasicSweeper):
                 baseline[name] = same[0] if same else self._label(parameter)
             else:
                 baseline[name] = same[0] if same else known[0]
-            labels[name] = list(dict.fromkeys([baseline[name], *known]))
+            others = [text for text in known if text not in same] if self.design == "one_at_a_time" else known
+            labels[name] = list(dict.fromkeys([baseline[name], *others]))
         configs = []
         wrong = []
         for setting in varied:
@@ -264,14 +270,15 @@ class LenetSweeper(BasicSweeper):
         levels: dict[str, tuple[Level, ...]] = {}
         shared: dict[str, str] = {}
         params: Any = OmegaConf.to_container(OmegaConf.create(self.params))
+        texts = []
         for name, values in params.items():
             if isinstance(values, Mapping):
                 levels[name] = _labelled(name, values)
             elif isinstance(values, list):
                 levels[name] = tuple(self._level(name, _as_text(value)) for value in values)
             else:
-                arguments = [f"{name}={_as_text(values) if not isinstance(values, str) else values}", *arguments]
-        for override in OverridesParser.create(config_loader=self.frozen).parse_overrides(arguments):
+                texts.append(f"{name}={values if isinstance(values, str) else _as_text(values)}")
+        for override in OverridesParser.create(config_loader=self.frozen).parse_overrides([*texts, *arguments]):
             name = override.get_key_element()
             levels.pop(name, None)  # what comes later counts
             shared.pop(name, None)
@@ -283,6 +290,11 @@ class LenetSweeper(BasicSweeper):
                 shared[name] = f"{name}={override.get_value_element_as_str()}"
         if "resume" in shared or "resume" in levels:
             raise BadInput("resume: goes with one run; a sweep goes on by itself when it is started again")
+        for name in ("name", "tags", "sweep"):
+            if name in levels:
+                raise BadInput(f"{name}: makes no run different, so it cannot be swept; give one value")
+        if self.max_batch_size is not None and self.max_batch_size < 1:
+            raise BadInput(f"hydra.sweeper.max_batch_size={self.max_batch_size}: give a number of jobs, at least 1")
         self.frozen.shared = list(shared.values())
         seeds: list[int | None] = [None]
         if "seed" in levels:
@@ -293,10 +305,15 @@ class LenetSweeper(BasicSweeper):
             if self.seeds < 1:
                 raise BadInput(f"hydra.sweeper.seeds={self.seeds}: give a number of seeds, at least 1")
             seeds = list(range(self.seeds))
+        names = Counter(short(name.lstrip("+~")) for name in levels)
+        if repeated := [name for name, times in names.items() if times > 1]:
+            raise BadInput(f"{repeated[0]}: two parameters of the sweep have this name; leave one of them out")
         setters: dict[str, str] = dict.fromkeys(shared, "the command line")
         for name, ones in levels.items():
             for key in dict.fromkeys(text.split("=")[0] for level in ones for text in level.overrides):
                 other = setters.get(key)
+                if key == "seed" and seeds != [None]:
+                    raise BadInput(f"seed: set by the sweep's {name}, and swept; leave one of them out")
                 if other and (other == "the command line" or self.design != "one_at_a_time"):
                     raise BadInput(f"{key}: set by {other} and by the sweep's {name}; leave one of them out")
                 setters[key] = name
@@ -318,6 +335,7 @@ class LenetSweeper(BasicSweeper):
             self.configs[overrides] = OmegaConf.to_object(self.frozen.compose(self.config, overrides))  # type: ignore[assignment]
         if checked:
             validate(self.configs[overrides])
+            _one_device(self.configs[overrides])
         return self.configs[overrides]
 
     def _label(self, parameter: "Parameter") -> str:
@@ -332,6 +350,19 @@ class LenetSweeper(BasicSweeper):
             return label(self.frozen.composed[()].hydra.runtime.choices[key])
         value = OmegaConf.select(self.frozen.tasks[()], key)
         return label(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+
+
+def _one_device(config: "Config") -> None:
+    """Several devices start the command line again in other processes, which would be sweeps themselves."""
+    from lenet.errors import BadInput
+
+    trainer = config.trainer
+    several = isinstance(trainer.devices, int) and trainer.devices != 1
+    if several or trainer.num_nodes > 1 or trainer.strategy.startswith(("ddp", "fsdp", "deepspeed")):
+        raise BadInput(
+            f"trainer.devices={trainer.devices} trainer.num_nodes={trainer.num_nodes} "
+            f"trainer.strategy={trainer.strategy}: a job of a sweep uses one device; leave these at their defaults"
+        )
 
 
 def _labelled(name: str, values: Mapping[Any, Any]) -> tuple["Level", ...]:
