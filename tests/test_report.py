@@ -12,7 +12,8 @@ from PIL import Image
 from scipy import stats
 
 from conftest import script
-from lenet.report import effects, interval, ranking, read_jobs, report, verdict
+from lenet.report import report
+from lenet.results import effects, interval, ranking, read_jobs, verdict
 from lenet.runs import RunDirectory
 from lenet.sweep import Job, Level, Parameter, Sweep, job_names, settings
 
