@@ -122,6 +122,11 @@ def test_the_verdict_says_what_is_known(tmp_path: Path) -> None:
     assert verdict(row) == "one seed: cannot be told"
 
 
+def test_where_nothing_learns_it_says_so(tmp_path: Path) -> None:
+    make(tmp_path, "grid", lambda pool, seed: 0.1, pool=["avg", "max"])
+    assert "| does not train |" in written(tmp_path)
+
+
 def test_a_label_may_look_like_mathematics(tmp_path: Path) -> None:
     make(tmp_path, "grid", lambda pool, seed: 0.8 + NOISE[seed], pool=["$_$", "$x"])
     assert "$_$" in written(tmp_path)

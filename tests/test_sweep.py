@@ -220,9 +220,11 @@ def test_a_directory_with_a_sweep_over_something_else_is_refused(tmp_path: Path)
     replace(a_sweep("a"), parameters={"pool": ["avg", "max"]}).write(tmp_path)
     more = replace(a_sweep("a", "b"), parameters={"pool": ["avg", "max", "conv"]})
     check_directory(tmp_path, {}, more)
+    with pytest.raises(BadInput, match="one_at_a_time"):
+        check_directory(tmp_path, {}, replace(more, design="one_at_a_time"))
     with pytest.raises(BadInput) as caught:
         check_directory(tmp_path, {}, replace(a_sweep("c"), parameters={"lr": ["0.1"]}))
-    words = ("over pool", "over lr", "name=", f"remove {tmp_path}/sweep.json")
+    words = ("over pool (grid)", "over lr (grid)", "name=", f"remove {tmp_path}/sweep.json")
     assert all(word in str(caught.value) for word in words)
 
 

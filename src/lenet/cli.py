@@ -13,6 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -139,7 +140,9 @@ def run(main: Callable[[], Any]) -> None:
             raise
         cause = error.error if isinstance(error, JobFailed) else error
         print(f"error: {describe(cause)}", file=sys.stderr)
-        by_hydra = isinstance(cause, HydraException | OmegaConfBaseException) or type(error) is ValueError
+        by_hydra = (
+            isinstance(cause, HydraException | OmegaConfBaseException | yaml.YAMLError) or type(error) is ValueError
+        )
         sys.exit(2 if isinstance(cause, BadInput) or by_hydra else 1)
     except Stopped as error:
         print(f"interrupted by {error}", file=sys.stderr)
@@ -174,6 +177,8 @@ def describe(error: BaseException) -> str:
     """One line that names the key, the value and the remedy."""
     if isinstance(error, BadInput | Diverged):
         return str(error)
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}: not YAML ({error.problem})"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, MissingConfigException):
@@ -224,7 +229,9 @@ def _remedy(key: str) -> str:
 
 
 def _unknown_key(key: str) -> str:
-    known = [name for name, kind in schema().items() if not is_dataclass(kind)]
+    if key in ("sweep", "experiment"):
+        return f"{key}: no such key; the first line of a file in conf/{key}/ has to be: # @package _global_"
+    known = [name for name, kind in schema().items() if "." not in key or not is_dataclass(kind)]
     # Compared by the last part first: people know the word and mistake its group or its spelling.
     words = {name.rsplit(".", 1)[-1]: name for name in reversed(known)}
     close = [words[word] for word in difflib.get_close_matches(key.rsplit(".", 1)[-1], list(words), 2)]

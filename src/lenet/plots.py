@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
-from lenet.results import NAMES, column, trained_from, verdict
+from lenet.results import NAMES, column, verdict
 from lenet.runs import RunDirectory
 from lenet.sweep import Sweep
 
@@ -18,6 +18,7 @@ matplotlib.rcParams["text.parse_math"] = False  # a $ in a label is a $
 
 MOST_BARS = 40  # settings in a plot; the tables have all
 GREY, BLUE, RED, GREEN = "0.6", "tab:blue", "tab:red", "tab:green"
+OFF_SCALE = "   ◂: off the scale, since not every run trains"
 COSTS = {"parameters": "parameters", "macs": "multiply-accumulates of one image", "seconds": "seconds of a run"}
 
 
@@ -26,11 +27,11 @@ def draw_ranking(done: pd.DataFrame, ranked: pd.DataFrame, metric: str) -> Figur
     shown = ranked.head(MOST_BARS)[::-1]
     figure = Figure(figsize=(9, 1.2 + 0.28 * len(shown)), layout="constrained")
     axes = figure.subplots()
-    floor = trained_from(ranked)
+    floor = _half_the_best(ranked)
     places = dict(zip(shown.index, range(len(shown)), strict=True))
     inside = shown["mean"] >= floor
     single = done[done.setting.isin(shown.index[inside]) & (done[metric] >= floor)]
-    axes.plot(single[metric], single.setting.map(places), ".", color=GREY, markersize=5, label="one seed")
+    axes.plot(single[metric], single.setting.map(places) - 0.25, ".", color="0.4", markersize=5, label="one seed")
     axes.errorbar(
         shown["mean"][inside],
         [places[name] for name in shown.index[inside]],
@@ -42,12 +43,12 @@ def draw_ranking(done: pd.DataFrame, ranked: pd.DataFrame, metric: str) -> Figur
     )
     _beyond(axes, [(places[str(name)], f"{row['mean']:.3f}") for name, row in shown[~inside].iterrows()])
     if "baseline" in places and inside["baseline"]:
-        axes.axvline(shown["mean"]["baseline"], color=BLUE, linewidth=0.8, linestyle=":")
+        axes.axvline(shown["mean"]["baseline"], color=BLUE, linewidth=0.8, linestyle=":", label="baseline")
     axes.set_yticks(list(places.values()), list(places))
     axes.set_ylim(-0.6, len(shown) - 0.4)
-    axes.set_xlabel(NAMES[metric])
+    axes.set_xlabel(NAMES[metric] + (OFF_SCALE if len(shown[~inside]) else ""))
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     return figure
 
 
@@ -66,24 +67,28 @@ def draw_effects(compared: pd.DataFrame, floor: float, metric: str) -> Figure:
             axes.plot([100 * row["low"], 100 * row["high"]], [place, place], color=colour)
         axes.plot(100 * row["difference"], place, "o", color=colour)
     axes.axvline(0, color="black", linewidth=0.8)
-    centre = shown["difference"][shown["mean"] >= floor]
-    if len(centre):  # an interval of two seeds may be wider than all else together
-        margin = 0.5 * (max(centre.max(), 0) - min(centre.min(), 0)) or 0.01
-        axes.set_xlim(100 * (min(centre.min(), 0) - margin), 100 * (max(centre.max(), 0) + margin))
+    inside = shown[shown["mean"] >= floor]
+    ends = 100 * inside[["low", "high", "difference"]].to_numpy()
+    if np.isfinite(ends).any():
+        low, high = min(np.nanmin(ends), 0), max(np.nanmax(ends), 0)
+        margin = 0.1 * (high - low) or 1
+        axes.set_xlim(low - margin - (0.12 * (high - low) if beyond else 0), high + margin)
     _beyond(axes, beyond)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_yticks(list(shown.index), [f"{row['parameter']}={row['level']}" for _, row in shown.iterrows()])
     axes.set_xlabel(f"change of {NAMES[metric]} against the baseline, percentage points, 95 % confidence interval")
-    axes.set_title("green: better, red: worse, grey: cannot be told from the spread of seeds", fontsize="medium")
+    title = "green: better, red: worse, grey: cannot be told from the spread of seeds"
+    axes.set_title(title + (f"\n{OFF_SCALE.strip()}" if beyond else ""), fontsize="medium")
     axes.grid(axis="x", alpha=0.3)
     return figure
 
 
-def draw_cost(ranked: pd.DataFrame) -> Figure:
-    """Accuracy against what it costs; the settings that nothing cheaper beats have their names."""
+def draw_cost(ranked: pd.DataFrame, metric: str) -> Figure:
+    """Accuracy against what it costs; a line joins the settings that nothing cheaper beats."""
     figure = Figure(figsize=(12, 4.2), layout="constrained")
+    figure.suptitle("bars: standard deviation over seeds; line: settings that nothing cheaper beats", fontsize="medium")
     for axes, (cost, title) in zip(figure.subplots(1, 3, sharey=True), COSTS.items(), strict=True):
-        inside = ranked[ranked["mean"] >= trained_from(ranked)]
+        inside = ranked[ranked["mean"] >= _half_the_best(ranked)]
         axes.errorbar(inside[cost], inside["mean"], yerr=inside["sd"].fillna(0), fmt="o", color=BLUE, alpha=0.6)
         ordered = inside.sort_values([cost, "mean"], ascending=[True, False])
         front = ordered[ordered["mean"] > ordered["mean"].cummax().shift(fill_value=-np.inf)]
@@ -100,15 +105,17 @@ def draw_cost(ranked: pd.DataFrame) -> Figure:
         if is_wide:
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_formatter(EngFormatter())
         axes.set_xlabel(title)
-        axes.margins(x=0.2, y=0.1)
+        axes.margins(x=0.3, y=0.12)
         axes.grid(alpha=0.3)
         if len(inside) < len(ranked):
             axes.text(
                 0.02, 0.02, f"{len(ranked) - len(inside)} settings below", transform=axes.transAxes, fontsize="small"
             )
-    figure.axes[0].set_ylabel("accuracy")
+    figure.axes[0].set_ylabel(NAMES[metric])
     return figure
 
 
@@ -134,8 +141,16 @@ def draw_curves(sweep: Sweep, done: pd.DataFrame, directory: Path, metric: str) 
             table = pd.DataFrame({job: curves[job] for job in jobs.job})
             over_seeds = table.T.groupby(jobs.set_index("job").seed).mean().T
             mean, sd = over_seeds.mean(axis=1), over_seeds.std(axis=1).fillna(0)
-            (line,) = axes.plot(mean.index, mean, label=level)
-            axes.fill_between(mean.index, mean - sd, mean + sd, color=line.get_color(), alpha=0.2, linewidth=0)
+            is_base = level == baseline.get(name)  # dashed and on top, since another may have the very same curve
+            (line,) = axes.plot(
+                mean.index,
+                mean,
+                linestyle="--" if is_base else "-",
+                zorder=3 if is_base else 2,
+                label=f"{level} (baseline)" if is_base else level,
+            )
+            low, high = (mean - sd).clip(0, 1), (mean + sd).clip(0, 1)
+            axes.fill_between(mean.index, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
         axes.set_title(name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize="small")
@@ -152,6 +167,11 @@ def _curve(path: Path, metric: str) -> pd.Series:
     return pd.Series({row["epoch"]: row.get(metric, np.nan) for row in rows}, dtype=float)
 
 
+def _half_the_best(ranked: pd.DataFrame) -> float:
+    """Settings with a lower mean would squeeze the others into a corner."""
+    return 0.5 * float(ranked["mean"].max())
+
+
 def _beyond(axes: Axes, points: Sequence[tuple[int, str]]) -> None:
     for place, text in points:
-        axes.annotate(f"◂ {text}", (0.005, place), xycoords=("axes fraction", "data"), va="center", color=RED)
+        axes.annotate(f"◂ {text}", (0.005, place), xycoords=("axes fraction", "data"), va="center", color="0.3")

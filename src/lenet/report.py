@@ -14,7 +14,7 @@ import pandas as pd
 from lenet.plots import draw_cost, draw_curves, draw_effects, draw_ranking
 from lenet.results import NAMES, chosen_metric, effects, ranking, read_jobs, trained_from, verdict
 from lenet.runs import write_atomically
-from lenet.sweep import Sweep
+from lenet.sweep import Sweep, is_at_work
 
 
 def report(directory: Path) -> str:
@@ -35,15 +35,16 @@ def report(directory: Path) -> str:
     compared = effects(sweep, jobs, metric, trained_from(ranked))
     plots = []
     if len(done):
-        plots = [("ranking", draw_ranking(done, ranked, metric)), ("cost", draw_cost(ranked))]
+        plots = [("ranking", draw_ranking(done, ranked, metric)), ("cost", draw_cost(ranked, metric))]
         if len(compared):
-            plots.insert(1, ("effects", draw_effects(compared, trained_from(ranked), metric)))
+            plots.insert(1, ("effects", draw_effects(compared, 0.5 * ranked["mean"].max(), metric)))
         plots.append(("curves", draw_curves(sweep, done, directory, metric)))
     for name, figure in plots:
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
         write_atomically(directory / f"{name}.png", content.getvalue())
-    text = as_markdown(directory.name, sweep, jobs, ranked, compared, metric, [name for name, _ in plots])
+    at_work = is_at_work(directory)
+    text = as_markdown(directory.name, sweep, jobs, ranked, compared, metric, [name for name, _ in plots], at_work)
     write_atomically(directory / "report.md", text.encode())
     return _summary(ranked, metric, directory / "report.md")
 
@@ -56,10 +57,12 @@ def as_markdown(
     compared: pd.DataFrame,
     metric: str,
     plots: Sequence[str],
+    at_work: bool,
 ) -> str:
     """report.md."""
     metric_name = NAMES[metric]
-    lines = [f"# {name}", "", f"{_counts(jobs)}. Design: {sweep.design}; results.csv has a row per job.", ""]
+    running = " (the sweep is at work)" if at_work else ""
+    lines = [f"# {name}", "", f"{_counts(jobs)}{running}. Design: {sweep.design}; results.csv has a row per job.", ""]
     lines += _missing(jobs)
     if len(ranked):
         lines += [
@@ -75,13 +78,18 @@ def as_markdown(
             "",
         ]
     if "effects" in plots:
+        averaged = (
+            " For each seed it is the average over the settings of the other parameters that were run at both values."
+            if sweep.design == "grid" and len(sweep.parameters) > 1
+            else ""
+        )
         base = ", ".join(f"{key}={text}" for key, text in sweep.baseline.items())
         lines += [
             "## What each change does",
             "",
             f"Difference of {metric_name} to the baseline ({base}), in percentage points, with Welch's 95 % confidence "
-            "interval over n seeds. An interval that has 0 in it cannot be told from the spread of seeds; of "
-            f"{len(compared)} intervals about {0.05 * len(compared):.1f} will leave 0 out by chance alone.",
+            f"interval over n seeds.{averaged} An interval that has 0 in it cannot be told from the spread of seeds; "
+            f"of {len(compared)} intervals about {0.05 * len(compared):.1f} will leave 0 out by chance alone.",
             "",
             *_table(["parameter", "value", "difference", "95 % interval", "n", ""], effect_rows(compared)),
             "",

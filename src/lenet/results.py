@@ -98,8 +98,8 @@ def ranking(done: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def trained_from(ranked: pd.DataFrame) -> float:
-    """Half the best mean: settings below it did not train, and would squeeze the others into a corner."""
-    return 0.5 * float(ranked["mean"].max())
+    """The accuracy from which a run counts as trained: half the best setting's mean, and well above chance, 0.1."""
+    return max(0.5 * float(ranked["mean"].max()), 0.15)
 
 
 def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str, floor: float = 0) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import lock_descriptor
 
 from lenet.config import Config, schema
 from lenet.errors import BadInput
@@ -26,6 +27,8 @@ DESIGNS = ("grid", "one_at_a_time", "paired")
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 FAILED = ".failed"  # is in the directory of a sweep once a job has failed since it was started
+
+LOCK = ".lock"  # is locked while a process runs the sweep
 
 LONGEST_NAME = 150  # characters of a job's directory; file systems take 255 bytes
 
@@ -194,8 +197,9 @@ def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep
     """
     if (directory / "sweep.json").exists():
         before = Sweep.read(directory)
-        if before.parameters.keys() != sweep.parameters.keys() and before.jobs:
-            old, new = (", ".join(one.parameters) or "seeds alone" for one in (before, sweep))
+        names = [(one.design if one.parameters else "", list(one.parameters)) for one in (before, sweep)]
+        if names[0] != names[1] and before.jobs:
+            old, new = (f"{', '.join(one.parameters) or 'seeds alone'} ({one.design})" for one in (before, sweep))
             raise BadInput(
                 f"{directory}: holds a sweep over {old}, and this one is over {new}; give name=ANOTHER for a "
                 f"directory of its own, or remove {directory / 'sweep.json'} to put this one in its place"
@@ -228,13 +232,23 @@ def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def is_at_work(directory: Path) -> bool:
+    """Whether a process runs the sweep in `directory`."""
+    try:
+        with (directory / LOCK).open("rb+") as file:
+            return not lock_descriptor(file.fileno(), blocking=False)
+    except OSError:
+        return False
+
+
 def plan(sweep: Sweep, directory: Path) -> str:
     """A table of the jobs: what each varies, how large its net is, and whether it is done."""
     rows = [("", "job", "parameters", "MACs", "epochs", "")]
     left = 0
     for number, job in enumerate(sweep.jobs, 1):
         is_state = state(RunDirectory(directory / job.name))
-        left += job.epochs if is_state != "completed" else 0
+        done = len(RunDirectory(directory / job.name).read_metrics()) if is_state in ("cut off", "running") else 0
+        left += job.epochs - done if is_state != "completed" else 0
         rows.append((str(number), job.name, f"{job.parameters:,}", f"{job.macs:,}", str(job.epochs), is_state))
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     lines = []

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed, Stopped, stop_on_signals
 from lenet.runs import RunDirectory
-from lenet.sweep import FAILED, Job, Sweep, check_directory, state
+from lenet.sweep import FAILED, LOCK, Job, Sweep, check_directory, state
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def run(sweep: Sweep, directory: Path, configs: Mapping[str, Config], launch: La
         Stopped: a signal came.
     """
     check_directory(directory, configs, sweep)
-    lock = FileLock(directory / ".lock", blocking=False)
+    lock = FileLock(directory / LOCK, blocking=False)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -51,13 +51,16 @@ def run(sweep: Sweep, directory: Path, configs: Mapping[str, Config], launch: La
         progress = Progress(sweep, directory)
         todo = [job for job in sweep.jobs if job.name in progress.open]
         done = len(sweep.jobs) - len(todo)
-        print(f"{len(sweep.jobs)} jobs in {directory}: {done} completed before, {len(todo)} to do", flush=True)
+        going_on = sum(RunDirectory(directory / job.name).last_checkpoint.exists() for job in todo)
+        words = f"{done} completed before, {len(todo)} to do" + (f", {going_on} of them go on" if going_on else "")
+        print(f"{len(sweep.jobs)} jobs in {directory}: {words}", flush=True)
         with stop_on_signals():
             try:
                 with progress:
                     errors = _launch_all(todo, directory, launch, fail_fast)
             except (Stopped, KeyboardInterrupt):
                 _conclude(sweep, directory, {})
+                print("stopped; the same command goes on from here", flush=True)
                 raise
             _conclude(sweep, directory, errors)
         incomplete = [job for job in sweep.jobs if state(RunDirectory(directory / job.name)) != "completed"]
@@ -118,7 +121,7 @@ def _conclude(sweep: Sweep, directory: Path, errors: Mapping[str, Exception]) ->
     print(f"{len(states)} jobs: {', '.join(counts)}", flush=True)
     for name in incomplete:
         result = RunDirectory(directory / name).read_result() or {}
-        if result.get("error"):
+        if states[name] == "failed":
             print(f"  {directory / name}: {states[name]}: {one_line(result['error']['message'])}")
         elif name in errors:
             print(f"  {directory / name}: {one_line(str(errors[name]))}")
