@@ -12,8 +12,9 @@ def main() -> None:
     directory = parser.parse_args().directory
 
     from lenet.report import report  # pandas and matplotlib take a while to import
+    from lenet.sweep import is_at_work
 
-    print(report(directory))
+    print(report(directory, is_at_work(directory)))
 
 
 if __name__ == "__main__":

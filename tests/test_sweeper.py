@@ -20,6 +20,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from conftest import PROJECT
 from lenet.runs import RunDirectory
+from lenet.sweep import is_at_work
 
 SWEEPS = sorted(file.stem for file in (PROJECT / "conf/sweep").glob("*.yaml"))
 # A job of a second or two: real images, few of them.
@@ -231,6 +232,7 @@ def test_a_signal_stops_a_sweep_with_a_report_and_it_goes_on_later(
     assert status(runs / "pool=max") == "interrupted"
     assert list(results(runs).state) == ["completed", "cut off", "not started"]
     assert "cut off: `pool=max`" in (runs / "report.md").read_text()
+    assert "at work" not in (runs / "report.md").read_text()  # it writes this itself, while it holds the lock
     code, said = start(*given).wait()
     assert code == 0, said
     assert list(results(runs).state) == ["completed"] * 3
@@ -328,12 +330,14 @@ def test_a_second_sweep_in_the_same_directory_says_so_and_stops(start, in_empty_
     until(lambda: epochs(in_empty_folder / "runs/lenet/seed=0") >= 1)
     command = [sys.executable, str(PROJECT / "scripts/train.py"), *given]
     second = subprocess.run(command, cwd=in_empty_folder, capture_output=True, text=True, timeout=120)
+    assert is_at_work(in_empty_folder / "runs/lenet")
     assert second.returncode == 2
     assert second.stderr.count("\n") == 1
     assert "runs/lenet: another sweep is at work in it" in second.stderr
     assert "name=" in second.stderr
     code, said = begun.wait()
     assert code == 0, said
+    assert not is_at_work(in_empty_folder / "runs/lenet")
 
 
 @pytest.mark.real_data

@@ -14,11 +14,14 @@ import pandas as pd
 from lenet.plots import draw_cost, draw_curves, draw_effects, draw_ranking
 from lenet.results import NAMES, chosen_metric, effects, ranking, read_jobs, trained_from, verdict
 from lenet.runs import write_atomically
-from lenet.sweep import Sweep, is_at_work
+from lenet.sweep import Sweep
 
 
-def report(directory: Path) -> str:
+def report(directory: Path, at_work: bool = False) -> str:
     """Write results.csv, report.md and its plots into the directory of a sweep.
+
+    Args:
+        at_work: whether the sweep goes on (`lenet.sweep.is_at_work`); said in the report, nothing else.
 
     Returns:
         What a person wants to see first: the best settings, and where the rest is.
@@ -43,7 +46,6 @@ def report(directory: Path) -> str:
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
         write_atomically(directory / f"{name}.png", content.getvalue())
-    at_work = is_at_work(directory)
     text = as_markdown(directory.name, sweep, jobs, ranked, compared, metric, [name for name, _ in plots], at_work)
     write_atomically(directory / "report.md", text.encode())
     return _summary(ranked, metric, directory / "report.md")
