@@ -9,10 +9,12 @@ import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from lenet.classifier import Classifier
-from lenet.data import Batch, epoch_seed
+from lenet.classifier import Classifier, Totals
+from lenet.data import Batch, ImageData, epoch_seed, normalise
 from lenet.errors import Diverged
 from lenet.runs import Row, RunDirectory
+from lenet.sdlm import SDLM, diagonal_hessian
+from lenet.validation import updates_per_step
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,30 @@ class SeedEpochs(L.Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         torch.manual_seed(epoch_seed(self.seed, trainer.current_epoch, "noise"))
+
+
+class ObserveCurvature(L.Callback):
+    """Before each epoch tells SDLM the second derivatives on some training images, chosen by (seed, epoch)."""
+
+    def __init__(self, data: ImageData, samples: int, logger: TensorBoardLogger) -> None:
+        self.data, self.samples, self.logger = data, samples, logger
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        optimizer = trainer.optimizers[0]
+        assert isinstance(optimizer, SDLM)
+        images = self.data.training.images
+        generator = torch.Generator().manual_seed(epoch_seed(self.data.seed, trainer.current_epoch, "curvature"))
+        chosen = torch.randperm(len(images), generator=generator)[: self.samples].to(images.device)
+        data = self.data.data
+        pixels = normalise(images[chosen], data.mean, data.std, data.pad).to(pl_module.dtype)
+        net = pl_module.net.eval()
+        optimizer.observe(diagonal_hessian(net, pl_module.loss, pixels))
+        net.train()
+        names = {parameter: name for name, parameter in net.named_parameters()}
+        for parameter, rates in optimizer.rates().items():
+            tag = f"log10_learning_rate/{names[parameter]}"
+            self.logger.experiment.add_histogram(tag, rates.log10(), trainer.current_epoch + 1)
 
 
 class Throughput(L.Callback):
@@ -61,6 +87,24 @@ class Throughput(L.Callback):
             self.seconds += time.perf_counter() - self._started
 
 
+class TestEachEpoch(L.Callback):
+    """Counts test/loss and test/acc after every epoch, for a learning curve. Nothing is chosen by them."""
+
+    def __init__(self, data: ImageData) -> None:
+        self.data = data
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        totals, settings = Totals().to(pl_module.device), self.data.data
+        pl_module.eval()
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            for stored, labels in self.data.test_dataloader():
+                logits = pl_module(normalise(stored, settings.mean, settings.std, settings.pad))
+                totals.update(logits, labels, pl_module.loss(logits, labels))
+        pl_module.train()
+        pl_module.metrics |= {f"test/{name}": value for name, value in totals.compute().items()}
+
+
 class EpochLog(L.Callback):
     """A row of metrics.csv, a point of each curve in TensorBoard and a line of text for every epoch.
 
@@ -82,30 +126,35 @@ class EpochLog(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
         if batch_idx + 1 == trainer.num_training_batches:  # after the step the schedule has moved on
-            self.lr = trainer.optimizers[0].param_groups[0]["lr"]
+            optimizer = trainer.optimizers[0]
+            self.lr = {"lr": optimizer.param_groups[0]["lr"]}
+            if isinstance(optimizer, SDLM):  # the smallest and the largest of all weights
+                rates = torch.cat([rates.flatten() for rates in optimizer.rates().values()])
+                self.lr |= {"lr_min": rates.min().item(), "lr_max": rates.max().item()}
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        batches = int(trainer.num_training_batches)
-        if (batch_idx + 1) % (self.every or max(1, batches // POINTS_PER_EPOCH)):
-            return
         assert isinstance(pl_module, Classifier)
+        steps, updates = int(trainer.num_training_batches), updates_per_step(pl_module.config)
+        every = self.every // updates if self.every else max(1, steps // POINTS_PER_EPOCH)
+        if (batch_idx + 1) % every:
+            return
         loss = pl_module.train_totals.compute()["loss"]
         self._check(loss, trainer)
-        seen = (trainer.current_epoch * batches + batch_idx + 1) * pl_module.config.data.batch_size
+        seen = (trainer.current_epoch * steps + batch_idx + 1) * updates * pl_module.config.data.batch_size
         self.logger.log_metrics({"train/loss_within_epoch": loss}, seen)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         # Lightning asks the callbacks before the module, so the module has not published these yet.
         metrics = {f"train/{name}": value for name, value in pl_module.train_totals.compute().items()}
-        metrics |= {name: value for name, value in pl_module.metrics.items() if name.startswith("val/")}
+        metrics |= {name: value for name, value in pl_module.metrics.items() if name.startswith(("val/", "test/"))}
         self._check(metrics["train/loss"], trainer)
         epoch = trainer.current_epoch + 1
-        self.rows.append({"epoch": epoch, "lr": self.lr, **metrics})
+        self.rows.append({"epoch": epoch, **self.lr, **metrics})
         self.run.write_metrics(self.rows)
-        self.logger.log_metrics({**metrics, "train/lr": self.lr}, epoch)
+        self.logger.log_metrics(metrics | {f"train/{name}": value for name, value in self.lr.items()}, epoch)
         shown = "  ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in metrics.items())
         seconds = time.perf_counter() - self.started
         log.info("epoch %d/%s  %s  %.1f s", epoch, trainer.max_epochs, shown, seconds)

@@ -13,10 +13,13 @@ from typing import Any, get_type_hints
 
 @dataclass
 class Augment:
-    """Random changes to each training image, drawn anew every epoch."""
+    """Random changes to each training image, drawn anew every epoch, each of them uniform in its range."""
 
     shift: int = 0  # pixels; each image moves by up to this many, up or down and left or right
     flip: bool = False  # mirror each image left to right with probability 1/2
+    scale: float = 0.0  # 0.1: the size changes by up to a tenth, up or down
+    squeeze: float = 0.0  # 0.1: up to a tenth narrower and as much taller, or the reverse
+    shear: float = 0.0  # 0.1: the top moves against the bottom by up to a tenth of the height
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Data:
     split_seed: int = 0  # which images are held out; nothing else depends on it, and it on nothing else
     shuffle: bool = True  # a new order every epoch, a function of seed and epoch alone
     drop_last: bool = False  # leave out the last, smaller batch of an epoch
+    train_size: int | None = None  # images to train on, the first of a random order that split_seed sets; null: all
     mean: float = 0.0  # in units of 0..1 pixels; Fashion-MNIST 0.2860, MNIST 0.1307
     std: float = 1.0  # likewise; Fashion-MNIST 0.3530, MNIST 0.3081
     pad: int = 0  # pixels of background added on every side; 2 gives the paper's 32x32
@@ -39,38 +43,55 @@ class Data:
 
 @dataclass
 class Model:
-    """The parametric LeNet: convolution, activation, pooling, repeated; then fully connected layers."""
+    """The parametric LeNet: convolution, activation, pooling, repeated; then fully connected layers.
 
-    kind: str = "lenet"  # lenet
+    Or, with kind=lenet5, the net of 1998: all but `init` is then fixed, and model=lenet5 sets it so.
+    """
+
+    kind: str = "lenet"  # lenet | lenet5
     conv_channels: list[int] = field(default_factory=lambda: [6, 16])  # output maps of each convolution layer
     # Any, since OmegaConf knows no union of an integer and a list; lenet.validation looks closer.
     kernel_size: Any = 5  # pixels; one integer for all convolution layers, or a list with one for each
     padding: Any = field(default_factory=lambda: [2, 0])  # pixels; likewise
     activation: str = "sigmoid"  # sigmoid | tanh | scaled_tanh | relu | leaky_relu | gelu | silu
-    pool: str = "avg"  # avg | max | conv (a learned 2x2 convolution of stride 2)
+    pool: str = "avg"  # avg | max | conv (a learned 2x2 convolution of stride 2) | subsample (1998: a·sum + b)
     norm: str = "none"  # none | batch (after every hidden layer's weights, whose bias it replaces)
     fc_sizes: list[int] = field(default_factory=lambda: [120, 84])  # units of each hidden fully connected layer
     dropout: float = 0.0  # probability, after every hidden fully connected layer
-    init: str = "xavier_uniform"  # xavier_uniform | default (the framework's) | kaiming | lecun | normal
+    init: str = "xavier_uniform"  # xavier_uniform | default (the framework's) | kaiming | lecun | normal;
+    #                               lenet5: fan_in (as in the paper: does not train) | sqrt_fan_in
     init_std: float = 0.01  # standard deviation of the weights under init=normal
 
 
 @dataclass
+class Loss:
+    name: str = "cross_entropy"  # cross_entropy | mse (eq. 8 of the paper) | map (eq. 9); the latter for lenet5
+    # map: the penalty at which an image counts as no digit at all. The paper gives no value. 12 is the penalty of a
+    # picture half-way between the two bitmaps that are most alike: beyond it a digit is nearer to another one.
+    j: float = 12.0
+
+
+@dataclass
 class Optimizer:
-    name: str = "sgd"  # sgd | adam | adamw; optimizer=adam also brings the learning rate that goes with it
+    name: str = "sgd"  # sgd | adam | adamw | sdlm; optimizer=adam also brings the learning rate that goes with it
     lr: float = 0.9  # the peak, where the schedule has one
     momentum: float = 0.0  # sgd
     nesterov: bool = False  # sgd, with momentum
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])  # adam, adamw: decay of the two running means
     weight_decay: float = 0.0  # L2 in the gradient for sgd and adam, decoupled for adamw; on weights and biases
+    mu: float = 0.02  # sdlm: each weight's learning rate is lr / (mu + its second derivative)
+    curvature_samples: int = 500  # sdlm: training images that second derivatives are estimated on before each epoch
+    curvature_memory: float = 0.0  # sdlm: share of the earlier estimate that stays in the mean with the new one
 
 
 @dataclass
 class Schedule:
-    """The learning rate over a run, changed after every update."""
+    """The learning rate over a run, changed after every update or, in steps, between epochs."""
 
-    name: str = "constant"  # constant | one_cycle (up, then down to almost 0) | cosine (down to 0)
+    name: str = "constant"  # constant | one_cycle (up, then down to almost 0) | cosine (down to 0) | steps
     warmup: float = 0.3  # one_cycle: share of the updates spent going up
+    epochs: list[int] = field(default_factory=list)  # steps: after how many epochs the learning rate changes
+    factors: list[float] = field(default_factory=list)  # steps: and to what share of optimizer.lr
 
 
 @dataclass
@@ -102,8 +123,11 @@ class Config:
     tags: list[str] = field(default_factory=list)  # free words, kept in the result
     seed: int = 0  # weights, order of the data, dropout, augmentation
     test_on: str = "best"  # weights the test set sees: best (by val/acc) | last
+    # For a published curve: tests after every epoch. Nothing may be chosen by it, so it needs test_on=last.
+    test_each_epoch: bool = False
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
+    loss: Loss = field(default_factory=Loss)
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     trainer: Trainer = field(default_factory=Trainer)

@@ -6,7 +6,7 @@ time: no worker processes, no per-image Python.
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import lightning as L
@@ -126,18 +126,20 @@ class Images(Dataset[Batch]):
 class EpochOrder(Sampler[int]):
     """Every index once, in an order that is a function of (seed, epoch) alone. Lightning calls `set_epoch`."""
 
-    def __init__(self, size: int, seed: int) -> None:
+    def __init__(self, size: int, seed: int, first: int | None = None) -> None:
+        """`first`: how many indices of each order to give; None gives all."""
         self.size, self.seed, self.epoch = size, seed, 0
+        self.first = size if first is None else min(first, size)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.size
+        return self.first
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch, "order"))
-        yield from torch.randperm(self.size, generator=generator).tolist()
+        yield from torch.randperm(self.size, generator=generator)[: self.first].tolist()
 
 
 def _whole_batch(batch: Any) -> Any:
@@ -152,15 +154,16 @@ def fetched(name: str, root: str) -> None:
 
 @functools.lru_cache(maxsize=2)  # on a GPU and, where they are looked at first, in memory
 def parts(
-    name: str, root: str, val_fraction: float, split_seed: int, device: torch.device
+    name: str, root: str, val_fraction: float, split_seed: int, train_size: int | None, device: torch.device
 ) -> tuple[Images, Images, Images]:
     """Training, validation and test images on the device, the same ones for every job of a sweep in this process."""
     # Half a hundred megabytes: on a GPU there is no need to copy them batch by batch.
     images, labels = (t.to(device) for t in load(name, root, "train"))
     training, validation = split(len(labels), val_fraction, split_seed)
+    training = training[:train_size]
     return (
-        # Without validation the files' own order stands.
-        Images(images[training], labels[training]) if len(validation) else Images(images, labels),
+        # With all of them the files' own order stands.
+        Images(images[training], labels[training]) if len(training) < len(labels) else Images(images, labels),
         Images(images[validation], labels[validation]),
         Images(*(t.to(device) for t in load(name, root, "t10k"))),
     )
@@ -172,9 +175,10 @@ class ImageData(L.LightningDataModule):
     Batches arrive as float32 (n, 1, side, side), normalised, and int64 (n,).
     """
 
-    def __init__(self, data: config.Data, seed: int) -> None:
+    def __init__(self, data: config.Data, seed: int, updates: int = 1, limit: int | None = None) -> None:
+        """A training batch is for `updates` updates; an epoch ends after `limit` updates, if given."""
         super().__init__()
-        self.data, self.seed = data, seed
+        self.data, self.seed, self.updates, self.limit = data, seed, updates, limit
 
     def prepare_data(self) -> None:
         fetched(self.data.name, self.data.root)
@@ -183,12 +187,15 @@ class ImageData(L.LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         data = self.data
         self.training, self.validation, self.test = parts(
-            data.name, data.root, data.val_fraction, data.split_seed, device
+            data.name, data.root, data.val_fraction, data.split_seed, data.train_size, device
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        sampler = EpochOrder(len(self.training), self.seed) if self.data.shuffle else None
-        return self._loader(self.training, self.data.batch_size, sampler, self.data.drop_last)
+        size = len(self.training)
+        first = size if self.limit is None else min(size, self.limit * self.data.batch_size)
+        order: Iterable[int] = EpochOrder(size, self.seed, first) if self.data.shuffle else range(first)
+        drop_last = self.data.drop_last and self.limit is None
+        return self._loader(self.training, self.data.batch_size * self.updates, order, drop_last)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._loader(self.validation, EVALUATION_BATCH)
@@ -198,7 +205,7 @@ class ImageData(L.LightningDataModule):
 
     @staticmethod
     def _loader(
-        images: Images, batch_size: int, sampler: Sampler[int] | None = None, drop_last: bool = False
+        images: Images, batch_size: int, sampler: Iterable[int] | None = None, drop_last: bool = False
     ) -> DataLoader[Batch]:
         return DataLoader(
             images,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lenet.checkpoints import load_checkpoint
-from lenet.classifier import Classifier, Totals
+from lenet.classifier import Classifier, Totals, set_arithmetic
 from lenet.config import Config
 from lenet.data import CLASS_NAMES, ImageData
 from lenet.errors import BadInput
@@ -56,7 +56,7 @@ def load_trained(path: str | Path, weights: str | None = None) -> Trained:
     # What the run computed with, so that its numbers come out the same to the last bit.
     threads = result.get("threads")
     if isinstance(threads, int) and 0 < threads <= 1024:
-        torch.set_num_threads(threads)
+        set_arithmetic(config, threads)
     model = Classifier(replace(config, compile=False)).to(next(iter(state.values())).dtype)
     try:
         model.load_state_dict(state)
@@ -146,7 +146,7 @@ def evaluate(trained: Trained, part: str = "test", data: str | None = None, root
             batch = stored.to(model.device), true.to(model.device)
             pixels, labels = images.on_after_batch_transfer(batch, 0)
             logits: Tensor = model(pixels)
-            totals.update(logits, labels, torch.nn.functional.cross_entropy(logits, labels))
+            totals.update(logits, labels, model.loss(logits, labels))
             pairs = labels.cpu() * CLASSES + logits.argmax(1).cpu()
             confusion += torch.bincount(pairs, minlength=CLASSES**2).view(CLASSES, CLASSES)
     metrics = totals.compute()

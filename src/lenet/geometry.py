@@ -11,6 +11,15 @@ from lenet.errors import BadInput
 
 IMAGE_SIDE = 28  # pixels, of both data sets
 CLASSES = 10
+LENET5_SIDE = 32  # pixels; C5's window then covers the whole map
+
+# The maps of S2 that each map of LeNet-5's C3 sees (table I of the paper).
+C3_INPUTS = (
+    *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
+    *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
+    *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5)),
+    (0, 1, 2, 3, 4, 5),
+)
 
 # The values of model.activation and model.pool, with the class that each becomes.
 ACTIVATIONS = {
@@ -22,7 +31,7 @@ ACTIVATIONS = {
     "gelu": "GELU",
     "silu": "SiLU",
 }
-POOLS = {"avg": "AvgPool2d", "max": "MaxPool2d", "conv": "Conv2d"}
+POOLS = {"avg": "AvgPool2d", "max": "MaxPool2d", "conv": "Conv2d", "subsample": "Subsampling"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class Layer:
     shape: tuple[int, ...]  # of one image's output, without the batch
     parameters: int = 0
     macs: int = 0  # multiply-accumulates of weights for one image
+    connections: int = 0  # uses of weights and biases: a shared one counts at every unit, and at every input, it serves
 
 
 def per_layer(key: str, value: object, count: int) -> list[int]:
@@ -54,7 +64,7 @@ def per_layer(key: str, value: object, count: int) -> list[int]:
 
 
 def layers(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> Iterator[Layer]:
-    """Every layer of the parametric LeNet in order, under the name that it has in `lenet.models.lenet`.
+    """Every layer in order, under the name that it has in `lenet.models`.
 
     Args:
         model: its values are legal one by one; whether they fit together is found out here.
@@ -64,6 +74,9 @@ def layers(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> Iter
     Raises:
         BadInput: a window is larger than its map, or a map is too small to be pooled.
     """
+    if model.kind == "lenet5":
+        yield from _lenet5(model)
+        return
     count = len(model.conv_channels)
     kernels = per_layer("model.kernel_size", model.kernel_size, count)
     paddings = per_layer("model.padding", model.padding, count)
@@ -80,7 +93,8 @@ def layers(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> Iter
         side = padded - kernel + 1
         weights = maps * kernel**2 * width
         bias = 0 if batch_norm else width
-        yield Layer(f"c{number}", "Conv2d", (width, side, side), weights + bias, weights * side**2)
+        uses = (weights + bias) * side**2
+        yield Layer(f"c{number}", "Conv2d", (width, side, side), weights + bias, weights * side**2, uses)
         if batch_norm:
             yield Layer(f"norm{number}", "BatchNorm2d", (width, side, side), 2 * width)
         yield Layer(f"act{number}", activation, (width, side, side))
@@ -90,9 +104,7 @@ def layers(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> Iter
                 f"take at most {padded - 1}, or more model.padding, or fewer model.conv_channels"
             )
         maps, side = width, side // 2
-        weights = 4 * maps**2 if model.pool == "conv" else 0
-        bias = maps if model.pool == "conv" else 0
-        yield Layer(f"s{number + 1}", POOLS[model.pool], (maps, side, side), weights + bias, weights * side**2)
+        yield _pooling(f"s{number + 1}", model.pool, maps, side)
         number += 2
     features = maps * side**2
     yield Layer("flatten", "Flatten", (features,))
@@ -100,7 +112,8 @@ def layers(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> Iter
         # The paper's first one is C5: a convolution whose window covers the whole map.
         name = f"c{number}" if index == 0 else f"f{number}"
         bias = 0 if batch_norm else units
-        yield Layer(name, "Linear", (units,), features * units + bias, features * units)
+        weights = features * units
+        yield Layer(name, "Linear", (units,), weights + bias, weights, weights + bias)
         if batch_norm:
             yield Layer(f"norm{number}", "BatchNorm1d", (units,), 2 * units)
         yield Layer(f"act{number}", activation, (units,))
@@ -108,7 +121,42 @@ def layers(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> Iter
             yield Layer(f"drop{number}", "Dropout", (units,))
         features = units
         number += 1
-    yield Layer("output", "Linear", (classes,), features * classes + classes, features * classes)
+    weights = features * classes
+    yield Layer("output", "Linear", (classes,), weights + classes, weights, weights + classes)
+
+
+def _pooling(name: str, pool: str, maps: int, side: int) -> Layer:
+    shape, units = (maps, side, side), maps * side**2
+    if pool == "conv":
+        weights = 4 * maps**2
+        return Layer(name, POOLS[pool], shape, weights + maps, weights * side**2, (weights + maps) * side**2)
+    if pool == "subsample":  # a coefficient for the sum of four inputs, and a bias
+        return Layer(name, POOLS[pool], shape, 2 * maps, units, 5 * units)
+    return Layer(name, POOLS[pool], shape)
+
+
+def _lenet5(model: Model) -> Iterator[Layer]:
+    """LeNet-5 of 1998, from the paper's figure 2 and table I; `lenet.models.lenet5` is the net itself."""
+
+    def squashed(layer: Layer) -> Iterator[Layer]:
+        yield layer
+        yield Layer(f"act{layer.name[1:]}", ACTIVATIONS["scaled_tanh"], layer.shape)
+
+    def convolution(name: str, kind: str, inputs: Sequence[int], side: int) -> Layer:
+        """`inputs`: how many maps each of its maps sees."""
+        maps, weights = len(inputs), 25 * sum(inputs)
+        uses = (weights + maps) * side**2
+        return Layer(name, kind, (maps, side, side), weights + maps, weights * side**2, uses)
+
+    yield from squashed(convolution("c1", "Conv2d", [1] * 6, 28))
+    yield from squashed(_pooling("s2", "subsample", 6, 14))
+    yield from squashed(convolution("c3", "PartialConv2d", [len(seen) for seen in C3_INPUTS], 10))
+    yield from squashed(_pooling("s4", "subsample", 16, 5))
+    c5, f6 = model.fc_sizes
+    yield from squashed(convolution("c5", "Conv2d", [16] * c5, 1))
+    yield Layer("flatten", "Flatten", (c5,))
+    yield from squashed(Layer("f6", "Linear", (f6,), c5 * f6 + f6, c5 * f6, c5 * f6 + f6))
+    yield Layer("output", "RBF", (CLASSES,), 0, f6 * CLASSES, f6 * CLASSES)  # its weights are fixed
 
 
 def parameters_and_macs(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> tuple[int, int]:

@@ -37,6 +37,7 @@ def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequ
     maps: dict[str, Tensor] = {}
     with torch.inference_mode():
         x = images.to(model.device).to(model.dtype)
+        predicted = model(x).argmax(1).tolist()
         for name, layer in model.net.named_children():
             x = layer(x)
             if name in wanted and x.dim() == 4:  # with one convolution layer act3 is behind a fully connected one
@@ -45,7 +46,7 @@ def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequ
         Sight(
             image=images[i, 0].cpu(),
             title=title,
-            answer=answers[int(x[i].argmax())],
+            answer=answers[predicted[i]],
             maps={name: values[i] for name, values in maps.items()},
         )
         for i, title in enumerate(titles)

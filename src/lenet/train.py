@@ -22,14 +22,15 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams
 
-from lenet.callbacks import EpochLog, SeedEpochs, Throughput
+from lenet.callbacks import EpochLog, ObserveCurvature, SeedEpochs, TestEachEpoch, Throughput
 from lenet.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, load_checkpoint
-from lenet.classifier import Classifier
+from lenet.classifier import Classifier, set_arithmetic
 from lenet.config import Config
 from lenet.data import ImageData
 from lenet.errors import BadInput, Stopped, stop_on_signals
 from lenet.geometry import IMAGE_SIDE, parameters_and_macs
 from lenet.runs import Row, RunDirectory
+from lenet.validation import batches, updates_per_step
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +78,12 @@ def train(
     """
     with stop_on_signals():
         git_commit()  # takes a moment, which is better spent before there is a directory without a result
-        torch.set_num_threads(config.threads or ALL_THREADS)
+        set_arithmetic(config, config.threads or ALL_THREADS)
         _check_devices(config)
         torch.manual_seed(config.seed)
         model = Classifier(config)
-        data = ImageData(config.data, config.seed)
+        updates = updates_per_step(config)
+        data = ImageData(config.data, config.seed, updates, batches(config, "train") if updates > 1 else None)
         data.prepare_data()
         data.setup("check")  # reads the files, so that a bad one is found before anything is written
         run = _directory(config, place)
@@ -214,10 +216,13 @@ def _fit_and_test(
     callbacks: list[L.Callback] = [
         SeedEpochs(config.seed),
         throughput,
+        *([TestEachEpoch(data)] if config.test_each_epoch else []),
         EpochLog(run, logger, rows, config.trainer.log_every_n_steps),
         *checkpoint_callbacks(run, validates(config)),
         *watchers,
     ]
+    if config.optimizer.name == "sdlm":
+        callbacks.append(ObserveCurvature(data, config.optimizer.curvature_samples, logger))
     if config.trainer.enable_progress_bar and sys.stdout.isatty():
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     trainer = build_trainer(config, callbacks=callbacks, logger=logger, default_root_dir=run.path)
@@ -254,7 +259,8 @@ def _fit_and_test(
 def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
     """The Lightning Trainer of a config; `kwargs` are what is not a matter of configuration."""
     settings = config.trainer
-    batches: int | None = 1 if settings.fast_dev_run else None
+    one: int | None = 1 if settings.fast_dev_run else None
+    blocks = updates_per_step(config) > 1
     return L.Trainer(
         max_epochs=1 if settings.fast_dev_run else settings.max_epochs,
         accelerator=settings.accelerator,
@@ -265,9 +271,9 @@ def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
         deterministic=settings.deterministic,
         gradient_clip_val=settings.gradient_clip_val,
         accumulate_grad_batches=settings.accumulate_grad_batches,
-        limit_train_batches=batches or settings.limit_train_batches,
-        limit_val_batches=batches or settings.limit_val_batches if validates(config) else 0,
-        limit_test_batches=batches or settings.limit_test_batches,
+        limit_train_batches=None if blocks else one or settings.limit_train_batches,  # blocks: ImageData's affair
+        limit_val_batches=one or settings.limit_val_batches if validates(config) else 0,
+        limit_test_batches=one or settings.limit_test_batches,
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(c, TQDMProgressBar) for c in kwargs.get("callbacks", [])),

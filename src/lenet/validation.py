@@ -3,11 +3,12 @@
 import math
 import re
 from collections.abc import Collection
+from itertools import pairwise
 from typing import Any
 
-from lenet.config import Config
+from lenet.config import Config, Data
 from lenet.errors import BadInput
-from lenet.geometry import ACTIVATIONS, IMAGE_SIDE, POOLS, layers
+from lenet.geometry import ACTIVATIONS, IMAGE_SIDE, LENET5_SIDE, POOLS, layers
 
 TRAINING_IMAGES = 60_000  # in the official training set of either data set
 TEST_IMAGES = 10_000
@@ -19,13 +20,13 @@ LARGEST_LAYER = 100_000  # maps or units: beyond it a slip of the keyboard is li
 CHOICES: dict[str, Collection[str]] = {
     "test_on": ("best", "last"),
     "data.name": ("fashion_mnist", "mnist"),
-    "model.kind": ("lenet",),
+    "model.kind": ("lenet", "lenet5"),
     "model.activation": ACTIVATIONS,
     "model.pool": POOLS,
     "model.norm": ("none", "batch"),
-    "model.init": ("xavier_uniform", "default", "kaiming", "lecun", "normal"),
-    "optimizer.name": ("sgd", "adam", "adamw"),
-    "schedule.name": ("constant", "one_cycle", "cosine"),
+    "loss.name": ("cross_entropy", "mse", "map"),
+    "optimizer.name": ("sgd", "adam", "adamw", "sdlm"),
+    "schedule.name": ("constant", "one_cycle", "cosine", "steps"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "mps", "tpu"),
     "trainer.precision": (
         "32-true",
@@ -39,6 +40,24 @@ CHOICES: dict[str, Collection[str]] = {
     ),
 }
 
+INITS = {
+    "lenet": ("xavier_uniform", "default", "kaiming", "lecun", "normal"),
+    "lenet5": ("sqrt_fan_in", "fan_in"),
+}
+
+# What LeNet-5 is: under model.kind=lenet5 these keys are legal with these values alone.
+LENET5 = {
+    "model.conv_channels": [6, 16],
+    "model.kernel_size": 5,
+    "model.padding": 0,
+    "model.activation": "scaled_tanh",
+    "model.pool": "subsample",
+    "model.norm": "none",
+    "model.fc_sizes": [120, 84],
+    "model.dropout": 0,
+    "data.pad": (LENET5_SIDE - IMAGE_SIDE) // 2,
+}
+
 # key: (smallest, largest, what to say); both ends are legal
 RANGES: dict[str, tuple[float, float, str]] = {
     "seed": (0, 2**32 - 1, "give an integer from 0 to 4294967295"),
@@ -47,6 +66,13 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "data.mean": (-math.inf, math.inf, "give a finite number"),
     "data.pad": (0, 100, "give pixels, from 0 to 100"),
     "data.augment.shift": (0, IMAGE_SIDE, f"give pixels, from 0 to {IMAGE_SIDE}"),
+    "data.augment.scale": (0, 0.9, "give a share from 0 to 0.9"),
+    "data.augment.squeeze": (0, 0.9, "give a share from 0 to 0.9"),
+    "data.augment.shear": (0, 2, "give a share of the height from 0 to 2"),
+    "data.train_size": (1, TRAINING_IMAGES, f"give an integer from 1 to {TRAINING_IMAGES}, or null for all"),
+    "loss.j": (-1000, 1000, "give a penalty from -1000 to 1000"),
+    "optimizer.mu": (1e-12, math.inf, "give a finite number above 0"),
+    "optimizer.curvature_samples": (1, TRAINING_IMAGES, f"give an integer from 1 to {TRAINING_IMAGES}"),
     "optimizer.weight_decay": (0, math.inf, "give a finite number, at least 0"),
     "trainer.max_epochs": (1, 10**6, "give an integer from 1 to 1000000"),
     "trainer.num_nodes": (1, 10**6, "give an integer, at least 1"),
@@ -71,17 +97,22 @@ RANGES: dict[str, tuple[float, float, str]] = {
 }
 
 
-def training_size(val_fraction: float) -> int:
-    """Images left to train on; the others of the official training set are for validation."""
-    return TRAINING_IMAGES - round(TRAINING_IMAGES * val_fraction)
+def validation_size(data: Data) -> int:
+    """Images of the official training set that are held out."""
+    return round(TRAINING_IMAGES * data.val_fraction)
+
+
+def training_size(data: Data) -> int:
+    """Images to train on: as many as data.train_size says, or all that are not held out."""
+    return data.train_size or TRAINING_IMAGES - validation_size(data)
 
 
 def batches(config: Config, part: str) -> int:
     """Batches of one pass over the train, val or test images, the Trainer's limits included."""
     if part == "train":
-        images, size = training_size(config.data.val_fraction), config.data.batch_size
+        images, size = training_size(config.data), config.data.batch_size
     elif part == "val":
-        images, size = TRAINING_IMAGES - training_size(config.data.val_fraction), EVALUATION_BATCH
+        images, size = validation_size(config.data), EVALUATION_BATCH
     else:
         images, size = TEST_IMAGES, EVALUATION_BATCH
     count = images // size if part == "train" and config.data.drop_last else math.ceil(images / size)
@@ -91,6 +122,23 @@ def batches(config: Config, part: str) -> int:
     elif limit is not None:
         count = min(count, limit)
     return min(count, 1) if config.trainer.fast_dev_run else count
+
+
+FEW_IMAGES = 8  # in a batch: so few that a loop of Python around them costs more than the arithmetic
+BLOCK = 256  # updates of few images that the Trainer sees as one step
+
+
+def updates_per_step(config: Config) -> int:
+    """How many updates one step of the Trainer makes: one, but many where a batch holds few images.
+
+    Lightning takes about 2 ms around each of its steps, which is twice what LeNet-5 needs for an update on one image.
+    What is logged every n batches falls on the end of a step.
+    """
+    trainer = config.trainer
+    if config.data.batch_size > FEW_IMAGES or trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val:
+        return 1
+    every = trainer.log_every_n_steps
+    return max(n for n in range(1, BLOCK + 1) if every is None or every % n == 0)
 
 
 def validate(config: Config) -> None:
@@ -121,10 +169,18 @@ def _validate_data(config: Config) -> None:
     data = config.data
     _require(bool(data.root), "data.root", config, "name the folder of the data files, such as data")
     _require(0 <= data.val_fraction < 1, "data.val_fraction", config, "give a share from 0 up to, not including, 1")
-    size = training_size(data.val_fraction)
-    _require(size > 0, "data.val_fraction", config, "no image is left to train on; give a smaller share")
+    held_out = validation_size(data)
+    left = TRAINING_IMAGES - held_out
+    _require(left > 0, "data.val_fraction", config, "no image is left to train on; give a smaller share")
+    size = training_size(data)
     _require(
-        data.val_fraction == 0 or size < TRAINING_IMAGES,
+        size <= left,
+        "data.train_size",
+        config,
+        f"data.val_fraction={data.val_fraction} leaves {left} to train on; give at most that, or null for all",
+    )
+    _require(
+        data.val_fraction == 0 or held_out > 0,
         "data.val_fraction",
         config,
         "no image is held out; give 0 or a larger share",
@@ -166,7 +222,7 @@ def _validate_model(config: Config) -> None:
         config,
         "give a number above 0",
     )
-    rest = training_size(config.data.val_fraction) % config.data.batch_size
+    rest = training_size(config.data) % config.data.batch_size
     _require(
         model.norm == "none" or (config.data.batch_size > 1 and (rest != 1 or config.data.drop_last)),
         "data.batch_size",
@@ -174,6 +230,10 @@ def _validate_model(config: Config) -> None:
         "model.norm=batch cannot normalise a batch of one image, which is what is left over; give another size, or "
         "data.drop_last=true",
     )
+    _require(model.init in INITS[model.kind], "model.init", config, "choose " + ", ".join(INITS[model.kind]))
+    if model.kind == "lenet5":
+        for key, fixed in LENET5.items():
+            _require(_get(config, key) == fixed, key, config, f"LeNet-5 has {fixed}; experiment=lenet5_1998 sets it so")
     for _ in layers(model, IMAGE_SIDE + 2 * config.data.pad):
         pass  # raises at the first layer that does not fit
 
@@ -210,6 +270,30 @@ def _validate_training(config: Config) -> None:
         config,
         "give two numbers from 0 up to, not including, 1",
     )
+    _require(
+        0 <= optimizer.curvature_memory < 1,
+        "optimizer.curvature_memory",
+        config,
+        "give a share from 0 up to, not including, 1",
+    )
+    _require(
+        optimizer.name != "sdlm" or optimizer.weight_decay == 0,
+        "optimizer.weight_decay",
+        config,
+        "sdlm has none; leave it at 0, or take another optimizer",
+    )
+    _require(
+        optimizer.name != "sdlm" or config.model.norm == "none",
+        "model.norm",
+        config,
+        "sdlm knows no second derivatives through it; set model.norm=none, or take another optimizer",
+    )
+    _require(
+        config.loss.name == "cross_entropy" or config.model.kind == "lenet5",
+        "loss.name",
+        config,
+        "it measures the distances that LeNet-5 gives out; set loss.name=cross_entropy, or take experiment=lenet5_1998",
+    )
     for part in ("train", "val", "test"):
         key = f"trainer.limit_{part}_batches"
         value = _get(config, key)
@@ -218,6 +302,12 @@ def _validate_training(config: Config) -> None:
         wanted = part == "train" or not (value == 0 or (part == "val" and config.data.val_fraction == 0))
         _require(not wanted or batches(config, part) > 0, key, config, "that is less than one batch; give more")
     _validate_schedule(config)
+    _require(
+        not config.test_each_epoch or config.test_on == "last",
+        "test_each_epoch",
+        config,
+        "the test set would be seen before the best epoch is chosen; set test_on=last, or leave it false",
+    )
     clip = trainer.gradient_clip_val
     _require(
         clip is None or (math.isfinite(clip) and clip > 0),
@@ -234,6 +324,21 @@ def _validate_training(config: Config) -> None:
 
 
 def _validate_schedule(config: Config) -> None:
+    schedule = config.schedule
+    steps = schedule.name == "steps"
+    rises = all(a < b for a, b in pairwise([0, *schedule.epochs]))
+    _require(
+        rises and bool(schedule.epochs) == steps,
+        "schedule.epochs",
+        config,
+        "schedule.name=steps, and it alone, needs rising numbers of epochs, such as [2,5]",
+    )
+    _require(
+        len(schedule.factors) == len(schedule.epochs) and all(0 < factor < math.inf for factor in schedule.factors),
+        "schedule.factors",
+        config,
+        f"give a number above 0 for each of schedule.epochs={list(schedule.epochs)}",
+    )
     if config.schedule.name != "one_cycle":
         return
     updates = math.ceil(batches(config, "train") / config.trainer.accumulate_grad_batches) * config.trainer.max_epochs

@@ -3,18 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from lenet.config import Model
 from lenet.geometry import ACTIVATIONS, CLASSES, IMAGE_SIDE, per_layer
-
-
-class ScaledTanh(nn.Module):
-    """1.7159 tanh(2a/3), so that f(1) = 1 and f(-1) = -1 (LeCun et al. 1998, appendix A)."""
-
-    def forward(self, a: Tensor) -> Tensor:
-        return 1.7159 * torch.tanh(2 / 3 * a)
+from lenet.models.lenet5 import ScaledTanh, Subsampling
 
 
 class LeNet(nn.Sequential):
@@ -60,7 +53,9 @@ def activation(name: str) -> nn.Module:
 
 
 def pool(name: str, maps: int) -> nn.Module:
-    """2x2 with stride 2: a mean, a maximum, or a convolution that learns what to keep."""
+    """2x2 with stride 2: a mean, a maximum, a convolution that learns what to keep, or what LeNet-5 had."""
+    if name == "subsample":
+        return Subsampling(maps)
     if name == "conv":
         return nn.Conv2d(maps, maps, kernel_size=2, stride=2)
     return {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}[name](kernel_size=2, stride=2)

@@ -1,0 +1,36 @@
+"""What training makes small: of logits (n, 10) and labels (n,), the mean over the images."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lenet import config
+
+
+class Loss:
+    """Cross-entropy, or one of the paper's two losses of the RBF outputs y, whose negatives are the logits.
+
+    mse is y_D, the penalty of the right class D (eq. 8). map is y_D + log(exp(-j) + sum_i exp(-y_i)) (eq. 9), which
+    also pushes the other classes away; exp(-j) stands for rubbish that is no class at all.
+
+    The three are of one family: their derivative by logit i is p_i - [i = D], where p is what `shares` gives.
+    """
+
+    def __init__(self, settings: config.Loss) -> None:
+        self.name, self.j = settings.name, settings.j
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.name == "cross_entropy":
+            return F.cross_entropy(logits, labels)
+        right = logits.gather(1, labels[:, None]).squeeze(1)
+        return (self._log_total(logits) - right).mean() if self.name == "map" else -right.mean()
+
+    def shares(self, logits: Tensor) -> Tensor:
+        """The share (n, 10) of each class in the logarithm: a softmax; with rubbish as one more class; or none."""
+        if self.name == "mse":
+            return torch.zeros_like(logits)
+        total = self._log_total(logits) if self.name == "map" else logits.logsumexp(1)
+        return (logits - total[:, None]).exp()
+
+    def _log_total(self, logits: Tensor) -> Tensor:
+        return torch.logaddexp(logits.logsumexp(1), logits.new_tensor(-self.j))
