@@ -122,15 +122,10 @@ class EpochLog(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.started = time.perf_counter()
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
+    def on_before_optimizer_step(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        if batch_idx + 1 == trainer.num_training_batches:  # after the step the schedule has moved on
-            optimizer = trainer.optimizers[0]
-            self.lr = {"lr": optimizer.param_groups[0]["lr"]}
-            if isinstance(optimizer, SDLM):  # the smallest and the largest of all weights
-                rates = torch.cat([rates.flatten() for rates in optimizer.rates().values()])
-                self.lr |= {"lr_min": rates.min().item(), "lr_max": rates.max().item()}
+        self.lr = optimizer.param_groups[0]["lr"]  # after the step the schedule has moved on
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -152,9 +147,14 @@ class EpochLog(L.Callback):
         metrics |= {name: value for name, value in pl_module.metrics.items() if name.startswith(("val/", "test/"))}
         self._check(metrics["train/loss"], trainer)
         epoch = trainer.current_epoch + 1
-        self.rows.append({"epoch": epoch, **self.lr, **metrics})
+        lr = {"lr": self.lr}
+        optimizer = trainer.optimizers[0]
+        if isinstance(optimizer, SDLM):  # the smallest and the largest of all weights
+            rates = torch.cat([rates.flatten() for rates in optimizer.last_rates.values()])
+            lr |= {"lr_min": rates.min().item(), "lr_max": rates.max().item()}
+        self.rows.append({"epoch": epoch, **lr, **metrics})
         self.run.write_metrics(self.rows)
-        self.logger.log_metrics(metrics | {f"train/{name}": value for name, value in self.lr.items()}, epoch)
+        self.logger.log_metrics(metrics | {f"train/{name}": value for name, value in lr.items()}, epoch)
         shown = "  ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in metrics.items())
         seconds = time.perf_counter() - self.started
         log.info("epoch %d/%s  %s  %.1f s", epoch, trainer.max_epochs, shown, seconds)

@@ -4,8 +4,10 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
 from lenet.config import Config, Model, Optimizer, Schedule
@@ -52,7 +54,7 @@ def set_arithmetic(config: Config, threads: int) -> None:
     oneDNN's convolutions, fastest for large batches, take 1.6 times as long as PyTorch's own for LeNet-5 and one image.
     """
     torch.set_num_threads(threads)
-    torch.backends.mkldnn.set_flags(config.data.batch_size > FEW_IMAGES)
+    torch.backends.mkldnn.set_flags(config.data.batch_size > FEW_IMAGES)  # type: ignore[no-untyped-call]
 
 
 def build_net(model: Model, pad: int = 0) -> nn.Module:
@@ -96,20 +98,17 @@ class Classifier(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         if self.automatic_optimization:
             return self._step(batch, self.train_totals)
-        images, labels = batch
-        size = self.config.data.batch_size
-        for piece in zip(images.split(size), labels.split(size), strict=True):
-            self._update(piece)
-        return None
-
-    def _update(self, batch: Batch) -> None:
-        """What the Trainer does in a step of one update."""
+        # A block of updates, each as the Trainer makes it.
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
-        optimizer.zero_grad()
-        self.manual_backward(self._step(batch, self.train_totals))
-        optimizer.step()
-        if scheduler is not None and self.config.schedule.name != "steps":
-            scheduler.step()
+        assert isinstance(optimizer, LightningOptimizer)
+        size = self.config.data.batch_size
+        for piece in zip(*(torch.split(part, size) for part in batch), strict=True):
+            optimizer.zero_grad()
+            self.manual_backward(self._step(piece, self.train_totals))
+            optimizer.step()
+            if isinstance(scheduler, LRScheduler) and self.config.schedule.name != "steps":
+                scheduler.step()
+        return None
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._step(batch, self.val_totals)
@@ -128,8 +127,10 @@ class Classifier(L.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self._publish("train", self.train_totals)
+        scheduler = self.lr_schedulers()
         if not self.automatic_optimization and self.config.schedule.name == "steps":
-            self.lr_schedulers().step()
+            assert isinstance(scheduler, LRScheduler)
+            scheduler.step()
 
     def on_validation_epoch_end(self) -> None:
         self._publish("val", self.val_totals)

@@ -15,7 +15,8 @@ from typing import Any, get_type_hints
 class Augment:
     """Random changes to each training image, drawn anew every epoch, each of them uniform in its range."""
 
-    shift: int = 0  # pixels; each image moves by up to this many, up or down and left or right
+    shift: int = 0  # pixels; each image moves by up to this many, up or down and left or right; by whole ones, unless
+    #                 scale, squeeze or shear ask for interpolation
     flip: bool = False  # mirror each image left to right with probability 1/2
     scale: float = 0.0  # 0.1: the size changes by up to a tenth, up or down
     squeeze: float = 0.0  # 0.1: up to a tenth narrower and as much taller, or the reverse

@@ -77,11 +77,14 @@ def split(size: int, val_fraction: float, split_seed: int) -> tuple[Tensor, Tens
     return order[held_out:], order[:held_out]
 
 
-def normalise(images: Tensor, mean: float, std: float, pad: int) -> Tensor:
-    """uint8 (n, 1, h, w) to float32 (n, 1, h + 2 pad, w + 2 pad): (pixel / 255 - mean) / std, the border background."""
+def normalise(images: Tensor, mean: float, std: float, pad: int = 0) -> Tensor:
+    """Pixels (n, 1, h, w) of 0 to 255 to float32 (n, 1, h + 2 pad, w + 2 pad): (pixel / 255 - mean) / std.
+
+    The border is background.
+    """
     if pad:
         images = F.pad(images, [pad] * 4)
-    pixels = images.float().div_(255)
+    pixels = images.float() / 255
     return pixels if (mean, std) == (0, 1) else pixels.sub_(mean).div_(std)
 
 
@@ -104,6 +107,34 @@ def augment(images: Tensor, shift: int, flip: bool) -> Tensor:
     padded = F.pad(images, [shift] * 4)
     image = torch.arange(n, device=device)[:, None, None]
     return padded[image, 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+
+
+def distort(images: Tensor, change: config.Augment) -> Tensor:
+    """Apply an affine map of its own to each image: size, squeeze, shear, place, perhaps mirrored (bilinear).
+
+    The planar distortions of LeCun et al. 1998, section III.C. Pixels from outside are background.
+
+    Args:
+        images: uint8, (n, 1, h, w).
+        change: the range that each quantity is drawn from, uniformly, by the device's generator.
+
+    Returns:
+        float32 of the same shape, from 0 to 255.
+    """
+    n, _, height, width = images.shape
+
+    def uniform(largest: float) -> Tensor:
+        return (2 * torch.rand(n, device=images.device) - 1) * largest
+
+    size, squeeze = 1 + uniform(change.scale), 1 + uniform(change.squeeze)
+    shear, right, down = uniform(change.shear), uniform(2 * change.shift / width), uniform(2 * change.shift / height)
+    # Where each pixel comes from, with the middle at 0 and the borders at -1 and 1.
+    wide, high = 1 / (size * squeeze), squeeze / size
+    if change.flip:
+        wide = torch.where(torch.rand(n, device=images.device) < 0.5, -wide, wide)
+    rows = [wide, shear, right], [torch.zeros_like(high), high, down]
+    origin = F.affine_grid(torch.stack([torch.stack(row, 1) for row in rows], 1), list(images.shape), False)
+    return F.grid_sample(images.float(), origin, align_corners=False)
 
 
 class Images(Dataset[Batch]):
@@ -220,6 +251,11 @@ class ImageData(L.LightningDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         images, labels = batch
         change = self.data.augment
-        if self.trainer is not None and self.trainer.training and (change.shift or change.flip):
-            images = augment(images, change.shift, change.flip)
-        return normalise(images, self.data.mean, self.data.std, self.data.pad), labels
+        if self.data.pad:  # first, so that what moves has room
+            images = F.pad(images, [self.data.pad] * 4)
+        if self.trainer is not None and self.trainer.training:
+            if change.scale or change.squeeze or change.shear:
+                images = distort(images, change)
+            elif change.shift or change.flip:
+                images = augment(images, change.shift, change.flip)
+        return normalise(images, self.data.mean, self.data.std), labels

@@ -31,9 +31,9 @@ class SDLM(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float = 5e-4, mu: float = 0.02, memory: float = 0.0) -> None:
         super().__init__(params, {"lr": lr, "mu": mu, "memory": memory})
-        self._rates: Curvatures = {}  # as of the last change of lr or h
+        self.last_rates: Curvatures = {}  # of every weight in the last step
         self._lrs: list[float] = []
-        self.register_load_state_dict_post_hook(lambda self: self._rates.clear())
+        self.register_load_state_dict_post_hook(lambda _: self.last_rates.clear())
 
     def observe(self, curvatures: Curvatures) -> None:
         """Take in a new estimate of h, from `diagonal_hessian`."""
@@ -41,7 +41,7 @@ class SDLM(torch.optim.Optimizer):
             for parameter in group["params"]:
                 state, new = self.state[parameter], curvatures[parameter]
                 state["h"] = torch.lerp(new, state["h"], group["memory"]) if "h" in state else new
-        self._rates.clear()
+        self.last_rates.clear()
 
     def rates(self) -> Curvatures:
         """The learning rate of every weight."""
@@ -58,10 +58,11 @@ class SDLM(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         lrs = [group["lr"] for group in self.param_groups]
-        if not self._rates or lrs != self._lrs:
-            self._rates, self._lrs = self.rates(), lrs
-        moved = [parameter for parameter in self._rates if parameter.grad is not None]
-        torch._foreach_addcmul_(moved, [p.grad for p in moved], [self._rates[p] for p in moved], value=-1)
+        if not self.last_rates or lrs != self._lrs:
+            self.last_rates, self._lrs = self.rates(), lrs
+        for parameter, rates in self.last_rates.items():
+            if parameter.grad is not None:
+                parameter.addcmul_(parameter.grad, rates, value=-1)
         return loss
 
 
@@ -93,8 +94,10 @@ def diagonal_hessian(net: nn.Module, loss: Loss, images: Tensor) -> Curvatures:
     for layer in layers:
         inputs.append(x)
         x = layer(x)
-    if isinstance(layers[-1], RBF):
-        curvature = _by_rbf_inputs(layers.pop(), inputs.pop(), loss)
+    output = layers[-1]
+    if isinstance(output, RBF):
+        curvature = _by_rbf_inputs(output, inputs[-1], loss)
+        del layers[-1], inputs[-1]
     else:
         shares = loss.shares(x)
         curvature = shares - shares.square()
@@ -151,8 +154,8 @@ def _(layer: nn.Linear, x: Tensor, curvature: Tensor) -> tuple[Tensor, dict[str,
 def _convolution(weight: Tensor, x: Tensor, curvature: Tensor, **geometry: Any) -> tuple[Tensor, Tensor, Tensor]:
     """By the inputs, by the kernels and by the biases. A kernel's weight is used once in each output."""
     return (
-        conv2d_input(x.shape, weight.square(), curvature, **geometry),
-        conv2d_weight(x.square(), weight.shape, curvature, **geometry),
+        conv2d_input(x.shape, weight.square(), curvature, **geometry),  # type: ignore[no-untyped-call]
+        conv2d_weight(x.square(), weight.shape, curvature, **geometry),  # type: ignore[no-untyped-call]
         curvature.sum((0, 2, 3)),
     )
 

@@ -139,7 +139,7 @@ class LeNet5(nn.Sequential):
         initialise(self, model.init)
 
     def forward(self, images: Tensor) -> Tensor:
-        penalties: Tensor = super().forward(images)
+        penalties: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
         return -penalties
 
 
@@ -166,5 +166,6 @@ def initialise(net: LeNet5, init: str) -> None:
                 layer.coefficient.uniform_(-bound, bound)
             else:
                 layer.coefficient.fill_(bound)
-        if getattr(layer, "bias", None) is not None:
-            layer.bias.zero_()
+        bias = getattr(layer, "bias", None)
+        if isinstance(bias, Tensor):
+            bias.zero_()
