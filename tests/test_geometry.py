@@ -11,7 +11,8 @@ from lenet.config import Config, Model
 from lenet.errors import BadInput
 from lenet.geometry import ACTIVATIONS, POOLS, layers, parameters_and_macs
 from lenet.models.lenet import LeNet
-from lenet.validation import CHOICES, validate
+from lenet.models.lenet5 import Subsampling
+from lenet.validation import INITS, validate
 
 sizes = st.integers(1, 7)
 
@@ -32,7 +33,7 @@ def models(draw: st.DrawFn) -> Model:
         norm=draw(st.sampled_from(["none", "batch"])),
         fc_sizes=draw(st.lists(sizes, max_size=3)),
         dropout=draw(st.sampled_from([0.0, 0.5])),
-        init=draw(st.sampled_from(sorted(CHOICES["model.init"]))),
+        init=draw(st.sampled_from(INITS["lenet"])),
     )
 
 
@@ -40,7 +41,7 @@ def macs_of(module: nn.Module, output: torch.Tensor) -> int:
     """Every output unit of a layer with weights takes one multiplication per weight that it sees."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         return output[0].numel() * module.weight[0].numel()
-    return 0
+    return output[0].numel() if isinstance(module, Subsampling) else 0
 
 
 def refusal(config: Config) -> str | None:

@@ -118,7 +118,8 @@ def _by_rbf_inputs(layer: RBF, x: Tensor, loss: Loss) -> Tensor:
     differences = x[:, None, :] - layer.centres
     mean = torch.einsum("ni,nij->nj", shares, differences)
     square = torch.einsum("ni,nij->nj", shares, differences.square())
-    return 2 * (1 - shares.sum(1, keepdim=True)) + 4 * (square - mean.square())
+    # Below 0 by rounding alone.
+    return 2 * (1 - shares.sum(1, keepdim=True)).clamp(min=0) + 4 * (square - mean.square()).clamp(min=0)
 
 
 @singledispatch
