@@ -1,13 +1,15 @@
 """The images: read, split, ordered, normalised, moved."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import idx
-from lenet.config import Data
-from lenet.data import EpochOrder, ImageData, Images, augment, epoch_seed, load, normalise, parse_idx, split
+from lenet.config import Augment, Data
+from lenet.data import EpochOrder, ImageData, Images, augment, distort, epoch_seed, load, normalise, parse_idx, split
 
 
 @given(shape=st.lists(st.integers(0, 5), min_size=1, max_size=3), seed=st.integers(0, 99))
@@ -86,6 +88,20 @@ def test_without_validation_all_images_are_trained_on_in_the_files_order(tiny) -
     assert torch.equal(images.training.images, load("fashion_mnist", str(tiny), "train")[0])
 
 
+def test_a_smaller_training_set_is_part_of_a_larger_one_and_leaves_validation_alone(tiny) -> None:
+    parts = []
+    for size in (None, 90, 40):
+        images = ImageData(Data(root=str(tiny), train_size=size), 0)
+        images.setup("fit")
+        parts.append(images)
+    whole, ninety, forty = parts
+    assert [len(images.training) for images in parts] == [160, 90, 40]
+    assert torch.equal(ninety.training.images[:40], forty.training.images)
+    assert torch.equal(whole.training.labels[:90], ninety.training.labels)
+    assert torch.equal(whole.validation.images, forty.validation.images)
+    assert len({row.numpy().tobytes() for row in ninety.training.images}) == 90
+
+
 @given(size=st.integers(1, 300), seed=st.integers(0, 10**6), epoch=st.integers(0, 1000))
 def test_the_order_is_a_permutation_and_a_function_of_seed_and_epoch(size: int, seed: int, epoch: int) -> None:
     torch.manual_seed(size)  # the state of the global generator has no say
@@ -149,3 +165,64 @@ def test_augment_moves_each_image_by_its_own_amount_and_invents_nothing(shift: i
         assert len(places) > 1
     if not shift and not flip:
         assert torch.equal(moved, images)
+
+
+SQUARE = torch.zeros(1, 1, 40, 40, dtype=torch.uint8)
+SQUARE[..., 10:30, 10:30] = 200  # 20 pixels wide and high, in the middle
+
+
+def moments(image: torch.Tensor) -> dict[str, float]:
+    """Area, middle, extent and slant of what is lit."""
+    mass = image / image.sum()
+    places = torch.arange(image.shape[-1], dtype=torch.float)
+    x, y = (mass.sum(0) * places).sum(), (mass.sum(1) * places).sum()
+    across, down = places - x, places - y
+    wide = (mass.sum(0) * across**2).sum().mul(12).sqrt()
+    high = (mass.sum(1) * down**2).sum().mul(12).sqrt()
+    slant = (mass * down[:, None] * across).sum() / (mass.sum(1) * down**2).sum()
+    return {key: float(value) for key, value in locals().items() if key in ("x", "y", "wide", "high", "slant")}
+
+
+@pytest.mark.parametrize("kind", ["scale", "squeeze", "shear", "shift"])
+def test_distort_changes_what_it_says_of_each_image_within_its_range(kind: str) -> None:
+    torch.manual_seed(0)
+    change = Augment(**{kind: 3 if kind == "shift" else 0.2})
+    seen = [moments(image[0]) for image in distort(SQUARE.expand(60, -1, -1, -1), change)]
+    still = {"x": 19.5, "y": 19.5, "wide": 20, "high": 20, "slant": 0}
+    moving = {"scale": ("wide", "high"), "squeeze": ("wide", "high"), "shear": ("slant",), "shift": ("x", "y")}[kind]
+    for name, value in still.items():
+        values = torch.tensor([m[name] for m in seen])
+        if name not in moving and not (kind == "shear" and name == "wide"):
+            assert (values - value).abs().max() < 0.15, name
+    for name in moving:
+        values = torch.tensor([m[name] for m in seen])
+        low, high = {"shift": (16.5, 22.5), "shear": (-0.2, 0.2)}.get(kind, (20 / 1.26, 20 * 1.26))
+        assert low - 0.1 <= values.min() < values.max() <= high + 0.1
+        assert values.max() - values.min() > 0.8 * 0.8 * (high - low), "uses its range"
+    wide, tall = (torch.tensor([m[name] for m in seen]) for name in ("wide", "high"))
+    if kind == "scale":
+        assert torch.allclose(wide, tall, atol=0.2)
+    if kind == "squeeze":
+        assert torch.allclose(wide * tall, torch.tensor(400.0), atol=8)
+
+
+def test_distort_without_ranges_changes_nothing_and_mirrors_half_where_asked() -> None:
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (100, 1, 28, 28), dtype=torch.uint8)
+    same = distort(images, Augment())
+    assert torch.allclose(same, images.float(), atol=0.01)
+    flipped = distort(images, Augment(flip=True))
+    mirrored = [torch.allclose(a, b.float().flip(-1), atol=0.01) for a, b in zip(flipped, images, strict=True)]
+    straight = [torch.allclose(a, b.float(), atol=0.01) for a, b in zip(flipped, images, strict=True)]
+    assert 30 < sum(mirrored) < 70
+    assert sum(mirrored) + sum(straight) == 100
+
+
+def test_distorted_images_are_moved_after_padding_so_that_nothing_is_cut_off(tiny) -> None:
+    data = Data(root=str(tiny), pad=10, augment=Augment(shift=6, shear=0.01))
+    images = ImageData(data, 0)
+    images.trainer = SimpleNamespace(training=True)
+    stored = torch.full((30, 1, 28, 28), 255, dtype=torch.uint8)
+    pixels, _ = images.on_after_batch_transfer((stored, torch.zeros(30)), 0)
+    assert pixels.shape == (30, 1, 48, 48)
+    assert torch.allclose(pixels.sum((1, 2, 3)), torch.tensor(28.0**2), rtol=1e-3)

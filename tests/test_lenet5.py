@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lenet import config
+from lenet import config, validation
 from lenet.config import Model
 from lenet.geometry import C3_INPUTS, layers, parameters_and_macs
 from lenet.losses import Loss
-from lenet.models.lenet5 import RBF, LeNet5, PartialConv2d, ScaledTanh, Subsampling, bitmaps
+from lenet.models.lenet5 import INITS, RBF, LeNet5, PartialConv2d, ScaledTanh, Subsampling, bitmaps
 
 PAPER = Model(
     kind="lenet5",
@@ -155,7 +155,9 @@ def test_the_answer_is_the_class_with_the_smallest_penalty(net: LeNet5) -> None:
     assert torch.equal(net(images).argmax(1), distances.argmin(1))
 
 
-@pytest.mark.parametrize(("init", "scale", "power"), [("fan_in", 2.4, 1), ("sqrt_fan_in", 1, 0.5)])
+@pytest.mark.parametrize(
+    ("init", "scale", "power"), [("fan_in", 2.4, 1), ("sqrt_fan_in", 2.4, 0.5), ("eblearn", 1, 0.5)]
+)
 def test_weights_fill_a_range_that_falls_with_the_fan_in_of_their_unit(init: str, scale: float, power: float) -> None:
     torch.manual_seed(0)
     net = LeNet5(Model(init=init))
@@ -171,7 +173,11 @@ def test_weights_fill_a_range_that_falls_with_the_fan_in_of_their_unit(init: str
     if init == "fan_in":
         assert 0 < net.s4.coefficient.abs().max() <= 0.6
     else:
-        assert net.s2.coefficient.tolist() == [0.5] * 6
+        assert net.s2.coefficient.tolist() == [{"sqrt_fan_in": 0.25, "eblearn": 0.5}[init]] * 6
+
+
+def test_there_is_no_other_initialisation() -> None:
+    assert set(INITS) == set(validation.INITS["lenet5"])
 
 
 def naive(name: str, j: float, penalties: Tensor, labels: Tensor) -> Tensor:

@@ -88,6 +88,21 @@ RANDOM = {
     "adamw": lambda c: replace(c, optimizer=Optimizer(name="adamw", lr=0.003, weight_decay=0.1)),
     "one_cycle": lambda c: replace(c, schedule=Schedule(name="one_cycle")),
     "cosine": lambda c: replace(c, schedule=Schedule(name="cosine")),
+    "steps": lambda c: replace(c, schedule=Schedule(name="steps", epochs=[1, 3], factors=[0.5, 0.1])),
+    "blocks": lambda c: replace(c, data=replace(c.data, batch_size=4), schedule=Schedule(name="one_cycle")),
+    "blocks_in_steps": lambda c: replace(
+        c,
+        data=replace(c.data, batch_size=1, train_size=60),
+        optimizer=Optimizer(lr=0.01),
+        schedule=Schedule(name="steps", epochs=[2], factors=[0.5]),
+        model=replace(c.model, norm="none"),
+    ),
+    "sdlm": lambda c: replace(
+        c,
+        data=replace(c.data, batch_size=4),
+        optimizer=Optimizer(name="sdlm", lr=0.005, curvature_samples=50),
+        model=replace(c.model, norm="none"),
+    ),
 }
 
 
@@ -108,10 +123,10 @@ class CutOffIn(L.Callback):
 
 @pytest.mark.parametrize("kind", RANDOM)
 def test_a_run_cut_off_after_any_epoch_ends_as_one_that_never_stopped(tiny_config, tmp_path, kind: str) -> None:
+    tiny_config.model.norm = "batch"
     config = RANDOM[kind](tiny_config)
     config.model.dropout = 0.3
-    config.model.norm = "batch"
-    config.data.augment = Augment(shift=2, flip=True)
+    config.data.augment = Augment(shift=2, flip=True, shear=0.2 if kind == "sdlm" else 0)
     config.trainer.max_epochs = 4
     whole = train(config, tmp_path / "whole")[1]
     for epochs in range(1, 4):
@@ -276,6 +291,62 @@ def test_batches_may_be_gathered_into_one_update(tiny_config: Config, tmp_path: 
     halves = train(tiny_config, tmp_path / "halves")[1]
     a, b = weights(whole.last_checkpoint), weights(halves.last_checkpoint)
     assert all(torch.allclose(a[key], b[key], atol=1e-6) for key in a)
+
+
+@pytest.mark.parametrize("schedule", [Schedule(), Schedule(name="one_cycle"), Schedule("steps", 0, [1, 2], [0.5, 0.1])])
+@pytest.mark.parametrize("optimizer", [Optimizer(lr=0.05, momentum=0.9), Optimizer(name="sdlm", lr=0.002)])
+def test_a_block_of_updates_is_those_updates_one_by_one(tiny_config, tmp_path, schedule, optimizer) -> None:
+    config = replace(tiny_config, schedule=schedule, optimizer=optimizer)
+    config.data.batch_size = 3  # 160 images: 53 updates and one of a single image
+    config.trainer.max_epochs = 3
+    blocks = train(config, tmp_path / "blocks")[1]
+    # Clipping is Lightning's affair, so that it makes every update; nothing reaches the largest norm.
+    config.trainer.gradient_clip_val = 1e9
+    singly = train(config, tmp_path / "singly")[1]
+    assert metrics_csv(blocks) == metrics_csv(singly)
+    a, b = (torch.load(run.last_checkpoint, weights_only=True) for run in (blocks, singly))
+    assert a["global_step"] == b["global_step"] == 3 * 54
+    assert all(torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in a["state_dict"])
+
+
+@pytest.mark.parametrize(("limit", "drop_last", "updates"), [(7, False, 7), (0.5, False, 27), (None, True, 53)])
+def test_blocks_keep_to_the_limits_of_an_epoch(tiny_config, tmp_path, limit, drop_last, updates) -> None:
+    tiny_config.data.batch_size, tiny_config.data.drop_last = 3, drop_last
+    tiny_config.trainer.limit_train_batches = limit
+    _, run = train(tiny_config, tmp_path / "run")
+    assert torch.load(run.last_checkpoint, weights_only=True)["global_step"] == 2 * updates
+
+
+def test_blocks_end_where_something_is_to_be_logged(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.data.batch_size = 2
+    tiny_config.trainer.log_every_n_steps = 30
+    _, run = train(tiny_config, tmp_path / "run")
+    points = EventAccumulator(str(run.path)).Reload().Scalars("train/loss_within_epoch")
+    assert [point.step for point in points] == [60, 120, 240, 300][: len(points)]
+    assert len(points) == 4
+
+
+def test_the_test_curve_ends_at_the_result_and_changes_nothing(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.test_on = "last"
+    plain = train(tiny_config, tmp_path / "plain")[1]
+    result, run = train(replace(tiny_config, test_each_epoch=True), tmp_path / "tested")
+    assert [row["test/acc"] for row in run.read_metrics()][-1] == result["metrics"]["test/acc"]
+    assert [row["test/loss"] for row in run.read_metrics()][-1] == result["metrics"]["test/loss"]
+    assert len(run.read_metrics()) == 2
+    a, b = weights(plain.last_checkpoint), weights(run.last_checkpoint)
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    points = EventAccumulator(str(run.path)).Reload().Scalars("test/acc")
+    assert {point.step for point in points} == {1, 2}
+
+
+def test_sdlm_says_the_smallest_and_the_largest_learning_rate_of_each_epoch(tiny_config, tmp_path) -> None:
+    tiny_config.optimizer = Optimizer(name="sdlm", lr=0.01, mu=0.1)
+    _, run = train(tiny_config, tmp_path / "run")
+    for row in run.read_metrics():
+        assert 0 < row["lr_min"] < row["lr_max"] <= 0.01 / 0.1
+    tags = EventAccumulator(str(run.path)).Reload().Tags()
+    assert "log10_learning_rate/c1.weight" in tags["histograms"]
+    assert {"train/lr_min", "train/lr_max"} <= set(tags["scalars"])
 
 
 def test_the_gradient_is_clipped_to_its_largest_norm(tiny_config: Config, tmp_path: Path) -> None:

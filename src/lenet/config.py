@@ -60,7 +60,7 @@ class Model:
     fc_sizes: list[int] = field(default_factory=lambda: [120, 84])  # units of each hidden fully connected layer
     dropout: float = 0.0  # probability, after every hidden fully connected layer
     init: str = "xavier_uniform"  # xavier_uniform | default (the framework's) | kaiming | lecun | normal;
-    #                               lenet5: fan_in (as in the paper: does not train) | sqrt_fan_in
+    #                               lenet5: sqrt_fan_in | eblearn | fan_in (the paper's, which does not train)
     init_std: float = 0.01  # standard deviation of the weights under init=normal
 
 

@@ -42,7 +42,7 @@ CHOICES: dict[str, Collection[str]] = {
 
 INITS = {
     "lenet": ("xavier_uniform", "default", "kaiming", "lecun", "normal"),
-    "lenet5": ("sqrt_fan_in", "fan_in"),
+    "lenet5": ("sqrt_fan_in", "eblearn", "fan_in"),
 }
 
 # What LeNet-5 is: under model.kind=lenet5 these keys are legal with these values alone.

@@ -1,0 +1,28 @@
+"""LeNet-5's published curves beside those of a sweep=lenet5_1998: scripts/published.py SWEEP_DIR [--out DIR]."""
+
+import argparse
+from pathlib import Path
+
+from lenet import cli
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path, help="of the sweep, such as runs/lenet5_1998; it may still run")
+    parser.add_argument("--out", type=Path, help="where the figures go; default: the sweep's directory")
+    arguments = parser.parse_args()
+
+    from lenet import published  # pandas and matplotlib take a while to import
+
+    found = published.curves(arguments.directory)
+    out = arguments.out or arguments.directory
+    out.mkdir(parents=True, exist_ok=True)
+    print(published.at_the_end(found))
+    if "60000" in found:
+        print("\n" + published.pass_by_pass(found["60000"]))
+        published.draw_passes(found["60000"]).savefig(out / "figure5.png", dpi=110)
+    published.draw_sizes(found).savefig(out / "figure6.png", dpi=110)
+
+
+if __name__ == "__main__":
+    cli.run(main)
