@@ -164,7 +164,10 @@ def initialise(net: LeNet5, init: str) -> None:
             layer.weight.uniform_(-bound, bound)
         elif isinstance(layer, Subsampling):
             bound = scale / 4**power
-            layer.coefficient.uniform_(*((-bound, bound) if coefficient is None else (coefficient, coefficient)))
+            if coefficient is None:
+                layer.coefficient.uniform_(-bound, bound)
+            else:
+                layer.coefficient.fill_(coefficient)
         bias = getattr(layer, "bias", None)
         if isinstance(bias, Tensor):
             bias.zero_()
