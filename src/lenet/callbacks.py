@@ -14,11 +14,9 @@ from lenet.data import Batch, ImageData, epoch_seed, normalise
 from lenet.errors import Diverged
 from lenet.runs import Row, RunDirectory
 from lenet.sdlm import SDLM, diagonal_hessian
-from lenet.validation import updates_per_step
+from lenet.validation import POINTS_PER_EPOCH, batches, updates_per_step
 
 log = logging.getLogger(__name__)
-
-POINTS_PER_EPOCH = 5  # of train/loss within an epoch, as in the book's plot
 
 
 class SeedEpochs(L.Callback):
@@ -131,13 +129,15 @@ class EpochLog(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, Classifier)
-        steps, updates = int(trainer.num_training_batches), updates_per_step(pl_module.config)
-        every = self.every // updates if self.every else max(1, steps // POINTS_PER_EPOCH)
-        if (batch_idx + 1) % every:
+        config = pl_module.config
+        updates, total = updates_per_step(config), batches(config, "train")
+        before, done = batch_idx * updates, min((batch_idx + 1) * updates, total)
+        every = self.every or max(1, total // POINTS_PER_EPOCH)
+        if done // every == before // every:
             return
         loss = pl_module.train_totals.compute()["loss"]
         self._check(loss, trainer)
-        seen = (trainer.current_epoch * steps + batch_idx + 1) * updates * pl_module.config.data.batch_size
+        seen = (trainer.current_epoch * total + done) * config.data.batch_size
         self.logger.log_metrics({"train/loss_within_epoch": loss}, seen)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -125,20 +125,23 @@ def batches(config: Config, part: str) -> int:
 
 
 FEW_IMAGES = 8  # in a batch: so few that a loop of Python around them costs more than the arithmetic
-BLOCK = 256  # updates of few images that the Trainer sees as one step
+BLOCK = 256  # updates of few images that the Trainer sees as one step, at most
+POINTS_PER_EPOCH = 5  # of train/loss within an epoch, as in the book's plot
 
 
 def updates_per_step(config: Config) -> int:
     """How many updates one step of the Trainer makes: one, but many where a batch holds few images.
 
     Lightning takes about 2 ms around each of its steps, which is twice what LeNet-5 needs for an update on one image.
-    What is logged every n batches falls on the end of a step.
+    What is logged within an epoch falls on the end of a step.
     """
     trainer = config.trainer
     if config.data.batch_size > FEW_IMAGES or trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val:
         return 1
     every = trainer.log_every_n_steps
-    return max(n for n in range(1, BLOCK + 1) if every is None or every % n == 0)
+    if every is None:
+        return max(1, min(BLOCK, batches(config, "train") // POINTS_PER_EPOCH))
+    return max(n for n in range(1, BLOCK + 1) if every % n == 0)
 
 
 def validate(config: Config) -> None:
