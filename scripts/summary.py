@@ -13,15 +13,18 @@ MEGABYTE = 2**20
 
 
 def table(rows: list[Layer], side: int) -> str:
-    """Layers as in the book, parameters and sizes as in the blog, and multiply-accumulates, for one image."""
-    lines = [f"{'layer':<10}{'kind':<13}{'output shape':<18}{'parameters':>12}{'MACs':>14}"]
+    """Layers as in the book, parameters and sizes as in the blog, connections as in the paper, for one image."""
+    lines = [f"{'layer':<10}{'kind':<15}{'output shape':<16}{'parameters':>12}{'connections':>14}{'MACs':>14}"]
     rule = "-" * len(lines[0])
     lines.append(rule)
     for row in rows:
         shape = " x ".join(str(size) for size in row.shape)
-        lines.append(f"{row.name:<10}{row.kind:<13}{shape:<18}{row.parameters:>12,}{row.macs:>14,}")
-    parameters = sum(row.parameters for row in rows)
-    lines += [rule, f"{'total':<41}{parameters:>12,}{sum(row.macs for row in rows):>14,}", ""]
+        counts = f"{row.parameters:>12,}{row.connections:>14,}{row.macs:>14,}"
+        lines.append(f"{row.name:<10}{row.kind:<15}{shape:<16}{counts}")
+    parameters, connections, macs = (
+        sum(getattr(row, name) for row in rows) for name in ("parameters", "connections", "macs")
+    )
+    lines += [rule, f"{'total':<41}{parameters:>12,}{connections:>14,}{macs:>14,}", ""]
 
     # Every output is kept once forward and once for its gradient; flattening only looks at what is there.
     outputs = sum(math.prod(row.shape) for row in rows if row.kind != "Flatten")

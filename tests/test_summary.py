@@ -13,7 +13,7 @@ def test_the_modern_nets_table_is_the_blogs(in_empty_folder) -> None:
     assert re.search(r"\| +omegaconf$", done.stderr, re.MULTILINE)
     assert not re.search(r"\| +torch$", done.stderr, re.MULTILINE)
     rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
-    found = [(row[1], row[2], row[3]) for row in rows if len(row) == 5 and row[0] not in ("layer", "flatten")]
+    found = [(row[1], row[2], row[3]) for row in rows if len(row) == 6 and row[0] not in ("layer", "flatten")]
     assert found == [
         ("Conv2d", "6 x 28 x 28", "156"),
         ("ReLU", "6 x 28 x 28", "0"),
@@ -27,7 +27,7 @@ def test_the_modern_nets_table_is_the_blogs(in_empty_folder) -> None:
         ("ReLU", "84", "0"),
         ("Linear", "10", "850"),
     ]
-    assert ["total", "61,706", "416,520"] in rows
+    assert ["total", "61,706", "423,038", "416,520"] in rows
     sizes = {row[0]: row[1] for row in rows if len(row) == 2}
     assert sizes == {
         "input": "0.00 MB",
@@ -48,3 +48,11 @@ def test_a_net_that_cannot_be_is_refused(in_empty_folder) -> None:
 def test_the_paddings_of_the_data_count(in_empty_folder) -> None:
     done = script("summary.py", "data.pad=2", "model.padding=0", cwd=in_empty_folder)
     assert "6 x 28 x 28" in done.stdout
+
+
+def test_the_table_of_lenet5_is_the_papers(in_empty_folder) -> None:
+    done = script("summary.py", "model=lenet5", "data.pad=2", cwd=in_empty_folder)
+    assert done.returncode == 0, done.stderr
+    rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
+    assert ["c3", "PartialConv2d", "16 x 10 x 10", "1,516", "151,600", "150,000"] in rows
+    assert any(row[:3] == ["total", "60,000", "340,908"] for row in rows)
