@@ -82,7 +82,7 @@ class Optimizer:
     weight_decay: float = 0.0  # L2 in the gradient for sgd and adam, decoupled for adamw; on weights and biases
     mu: float = 0.02  # sdlm: each weight's learning rate is lr / (mu + its second derivative)
     curvature_samples: int = 500  # sdlm: training images that second derivatives are estimated on before each epoch
-    curvature_memory: float = 0.5  # sdlm: share of the earlier estimate that stays in the mean with the new one
+    curvature_memory: float = 0.9  # sdlm: share of the earlier estimate that stays in the mean with the new one
 
 
 @dataclass
