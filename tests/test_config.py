@@ -112,7 +112,7 @@ BAD = [
     ("data.augment.scale=1", "data.augment.scale=1.0", "0.9"),
     ("data.augment.squeeze=-0.1", "data.augment.squeeze=-0.1", "from 0"),
     ("data.augment.shear=nan", "data.augment.shear=nan", "from 0"),
-    ("model=lenet5", "data.pad=0", "experiment=lenet5_1998"),
+    ("model=lenet5", "data.pad=0", "2"),
     ("model.kind=lenet5", "model.init=xavier_uniform", "sqrt_fan_in"),
     ("experiment=lenet5_1998 model.init=kaiming", "model.init=kaiming", "fan_in"),
     ("model.init=fan_in", "model.init=fan_in", "xavier_uniform"),
@@ -133,6 +133,11 @@ BAD = [
     ("schedule=lenet5_1998 schedule.factors=[0.5]", "schedule.factors=[0.5]", "[2, 5, 8, 12]"),
     ("schedule=lenet5_1998 schedule.factors=[0.5,0.4,0.3,0]", "schedule.factors=", "above 0"),
     ("test_each_epoch=true", "test_each_epoch=True", "test_on=last"),
+    (
+        "test_each_epoch=true test_on=last trainer.limit_test_batches=0",
+        "test_each_epoch=True",
+        "trainer.limit_test_batches=0",
+    ),
 ]
 
 

@@ -189,21 +189,34 @@ def test_distort_changes_what_it_says_of_each_image_within_its_range(kind: str) 
     change = Augment(**{kind: 3 if kind == "shift" else 0.2})
     seen = [moments(image[0]) for image in distort(SQUARE.expand(60, -1, -1, -1), change)]
     still = {"x": 19.5, "y": 19.5, "wide": 20, "high": 20, "slant": 0}
-    moving = {"scale": ("wide", "high"), "squeeze": ("wide", "high"), "shear": ("slant",), "shift": ("x", "y")}[kind]
+    moving = {
+        "scale": {"wide": (16, 24), "high": (16, 24)},
+        "squeeze": {"wide": (16, 24), "high": (20 / 1.2, 20 / 0.8)},
+        "shear": {"slant": (-0.2, 0.2)},
+        "shift": {"x": (16.5, 22.5), "y": (16.5, 22.5)},
+    }[kind]
     for name, value in still.items():
         values = torch.tensor([m[name] for m in seen])
         if name not in moving and not (kind == "shear" and name == "wide"):
             assert (values - value).abs().max() < 0.15, name
-    for name in moving:
+    for name, (low, high) in moving.items():
         values = torch.tensor([m[name] for m in seen])
-        low, high = {"shift": (16.5, 22.5), "shear": (-0.2, 0.2)}.get(kind, (20 / 1.26, 20 * 1.26))
         assert low - 0.1 <= values.min() < values.max() <= high + 0.1
-        assert values.max() - values.min() > 0.8 * 0.8 * (high - low), "uses its range"
+        assert values.max() - values.min() > 0.8 * (high - low), "uses its range"
     wide, tall = (torch.tensor([m[name] for m in seen]) for name in ("wide", "high"))
     if kind == "scale":
         assert torch.allclose(wide, tall, atol=0.2)
     if kind == "squeeze":
         assert torch.allclose(wide * tall, torch.tensor(400.0), atol=8)
+
+
+def test_distort_keeps_to_the_range_of_each_where_all_are_asked_for() -> None:
+    torch.manual_seed(0)
+    change = Augment(shift=3, scale=0.2, squeeze=0.2, shear=0.2)
+    seen = [moments(image[0]) for image in distort(SQUARE.expand(300, -1, -1, -1), change)]
+    for name, middle, largest in (("x", 19.5, 3), ("y", 19.5, 3), ("slant", 0, 0.2)):
+        off = (torch.tensor([m[name] for m in seen]) - middle).abs().max().item()
+        assert 0.9 * largest < off < 1.03 * largest
 
 
 def test_distort_without_ranges_changes_nothing_and_mirrors_half_where_asked() -> None:

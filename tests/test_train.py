@@ -298,6 +298,8 @@ def test_batches_may_be_gathered_into_one_update(tiny_config: Config, tmp_path: 
 def test_a_block_of_updates_is_those_updates_one_by_one(tiny_config, tmp_path, schedule, optimizer) -> None:
     config = replace(tiny_config, schedule=schedule, optimizer=optimizer)
     config.data.batch_size = 3  # 160 images: 53 updates and one of a single image
+    config.data.augment = Augment(shift=2, flip=True)
+    config.model.dropout = 0.3
     config.trainer.max_epochs = 3
     blocks = train(config, tmp_path / "blocks")[1]
     # Clipping is Lightning's affair, so that it makes every update; nothing reaches the largest norm.
@@ -319,16 +321,21 @@ def test_blocks_keep_to_the_limits_of_an_epoch(tiny_config, tmp_path, limit, dro
 
 def test_blocks_end_where_something_is_to_be_logged(tiny_config: Config, tmp_path: Path) -> None:
     tiny_config.data.batch_size = 2
+    tiny_config.data.augment = Augment(shift=2, shear=0.1)
+    whole = train(tiny_config, tmp_path / "whole")[1]
     tiny_config.trainer.log_every_n_steps = 30
     _, run = train(tiny_config, tmp_path / "run")
     points = EventAccumulator(str(run.path)).Reload().Scalars("train/loss_within_epoch")
     assert [point.step for point in points] == [60, 120, 160 + 60, 160 + 120]
+    assert metrics_csv(run) == metrics_csv(whole), "what is logged has no say in what is learned"
 
 
 def test_the_test_curve_ends_at_the_result_and_changes_nothing(tiny_config: Config, tmp_path: Path) -> None:
     tiny_config.test_on = "last"
     plain = train(tiny_config, tmp_path / "plain")[1]
     result, run = train(replace(tiny_config, test_each_epoch=True), tmp_path / "tested")
+    limited = replace(tiny_config, test_each_epoch=True, trainer=replace(tiny_config.trainer, limit_test_batches=1))
+    assert train(limited, tmp_path / "limited")[0]["metrics"]["test/acc"] == result["metrics"]["test/acc"]
     assert [row["test/acc"] for row in run.read_metrics()][-1] == result["metrics"]["test/acc"]
     assert [row["test/loss"] for row in run.read_metrics()][-1] == result["metrics"]["test/loss"]
     assert len(run.read_metrics()) == 2
@@ -341,11 +348,37 @@ def test_the_test_curve_ends_at_the_result_and_changes_nothing(tiny_config: Conf
 def test_sdlm_says_the_smallest_and_the_largest_learning_rate_of_each_epoch(tiny_config, tmp_path) -> None:
     tiny_config.optimizer = Optimizer(name="sdlm", lr=0.01, mu=0.1)
     _, run = train(tiny_config, tmp_path / "run")
-    for row in run.read_metrics():
-        assert 0 < row["lr_min"] < row["lr_max"] <= 0.01 / 0.1
+    state = torch.load(run.last_checkpoint, weights_only=True)["optimizer_states"][0]["state"]
+    rates = torch.cat([0.01 / (0.1 + values["h"].flatten()) for values in state.values()])
+    assert len(rates) == run.read_result()["parameters"]
+    last = run.read_metrics()[-1]
+    assert (last["lr_min"], last["lr_max"]) == pytest.approx((rates.min().item(), rates.max().item()))
     tags = EventAccumulator(str(run.path)).Reload().Tags()
     assert "log10_learning_rate/c1.weight" in tags["histograms"]
     assert {"train/lr_min", "train/lr_max"} <= set(tags["scalars"])
+
+
+def test_sdlm_whose_second_derivatives_overflow_has_diverged(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.optimizer = Optimizer(name="sdlm", lr=1e20)
+    tiny_config.model.activation = "relu"
+    tiny_config.trainer.limit_train_batches = 1
+    with pytest.raises(Diverged, match=r"smaller optimizer\.lr"):
+        train(tiny_config, tmp_path / "run")
+    assert RunDirectory(tmp_path / "run").read_result()["status"] == "failed"
+
+
+def test_how_convolutions_are_computed_follows_the_size_of_the_batch(tiny_config: Config, tmp_path: Path) -> None:
+    for size, fast in ((4, False), (32, True), (4, False)):
+        tiny_config.data.batch_size = size
+        train(tiny_config, tmp_path / "run")
+        assert torch.backends.mkldnn.is_available() is False or torch._C._get_mkldnn_enabled() is fast
+
+
+def test_a_run_in_steps_can_be_made_longer(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.schedule = Schedule(name="steps", epochs=[1, 3], factors=[0.5, 0.1])
+    _, run = train(tiny_config, tmp_path / "run")
+    train(resumed_config(str(run.path), ["trainer.max_epochs=4"]), run.path)
+    assert [row["lr"] for row in run.read_metrics()] == pytest.approx([0.1, 0.05, 0.05, 0.01])
 
 
 def test_the_gradient_is_clipped_to_its_largest_norm(tiny_config: Config, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from itertools import islice
 from typing import Any
 
 import lightning as L
@@ -22,11 +23,12 @@ log = logging.getLogger(__name__)
 class SeedEpochs(L.Callback):
     """Dropout and augmentation of an epoch start from (seed, epoch), so a resumed run draws the same as any other."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, data: ImageData) -> None:
+        self.data = data
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        torch.manual_seed(epoch_seed(self.seed, trainer.current_epoch, "noise"))
+        torch.manual_seed(epoch_seed(self.data.seed, trainer.current_epoch, "noise"))
+        self.data.noise.manual_seed(epoch_seed(self.data.seed, trainer.current_epoch, "augmentation"))
 
 
 class ObserveCurvature(L.Callback):
@@ -49,6 +51,11 @@ class ObserveCurvature(L.Callback):
         net.train()
         names = {parameter: name for name, parameter in net.named_parameters()}
         for parameter, rates in optimizer.rates().items():
+            if not (rates.isfinite() & (rates > 0)).all():
+                raise Diverged(
+                    f"the second derivatives by {names[parameter]} are no longer finite in epoch "
+                    f"{trainer.current_epoch + 1}; try a smaller optimizer.lr"
+                )
             tag = f"log10_learning_rate/{names[parameter]}"
             self.logger.experiment.add_histogram(tag, rates.log10(), trainer.current_epoch + 1)
 
@@ -96,7 +103,7 @@ class TestEachEpoch(L.Callback):
         totals, settings = Totals().to(pl_module.device), self.data.data
         pl_module.eval()
         with torch.no_grad(), trainer.precision_plugin.forward_context():
-            for stored, labels in self.data.test_dataloader():
+            for stored, labels in islice(self.data.test_dataloader(), batches(pl_module.config, "test")):
                 logits = pl_module(normalise(stored, settings.mean, settings.std, settings.pad))
                 totals.update(logits, labels, pl_module.loss(logits, labels))
         pl_module.train()
@@ -150,7 +157,9 @@ class EpochLog(L.Callback):
         lr = {"lr": self.lr}
         optimizer = trainer.optimizers[0]
         if isinstance(optimizer, SDLM):  # the smallest and the largest of all weights
-            rates = torch.cat([rates.flatten() for rates in optimizer.last_rates.values()])
+            # A scaler of gradients may have skipped every step.
+            by_weight = optimizer.last_rates or optimizer.rates()
+            rates = torch.cat([rates.flatten() for rates in by_weight.values()])
             lr |= {"lr_min": rates.min().item(), "lr_max": rates.max().item()}
         self.rows.append({"epoch": epoch, **lr, **metrics})
         self.run.write_metrics(self.rows)

@@ -49,12 +49,13 @@ class Totals(Metric):
 
 
 def set_arithmetic(config: Config, threads: int) -> None:
-    """How this process computes on a CPU: the last bits of a run's numbers depend on it.
+    """How this process computes on a CPU from now on: the last bits of a run's numbers depend on it.
 
     oneDNN's convolutions, fastest for large batches, take 1.6 times as long as PyTorch's own for LeNet-5 and one image.
     """
     torch.set_num_threads(threads)
-    torch.backends.mkldnn.set_flags(config.data.batch_size > FEW_IMAGES)  # type: ignore[no-untyped-call]
+    enabled = config.data.batch_size > FEW_IMAGES
+    torch.backends.mkldnn.set_flags(enabled, _fp32_precision=None)  # type: ignore[no-untyped-call]
 
 
 def build_net(model: Model, pad: int = 0) -> nn.Module:

@@ -85,10 +85,10 @@ def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
     config.resume = directory
     validate(config)
     longer = config.trainer.max_epochs != saved.trainer.max_epochs
-    if longer and config.schedule.name != "constant":
+    if longer and config.schedule.name not in ("constant", "steps"):
         raise BadInput(
             f"trainer.max_epochs={config.trainer.max_epochs}: the schedule {config.schedule.name} ends with epoch "
-            f"{saved.trainer.max_epochs}; only a run with schedule.name=constant can be made longer"
+            f"{saved.trainer.max_epochs}; only a run with schedule.name=constant or steps can be made longer"
         )
     return config
 

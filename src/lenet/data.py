@@ -88,35 +88,37 @@ def normalise(images: Tensor, mean: float, std: float, pad: int = 0) -> Tensor:
     return pixels if (mean, std) == (0, 1) else pixels.sub_(mean).div_(std)
 
 
-def augment(images: Tensor, shift: int, flip: bool) -> Tensor:
-    """Move and mirror each image by its own random amount, drawn from the device's generator; the gaps are background.
+def augment(images: Tensor, shift: int, flip: bool, generator: torch.Generator | None = None) -> Tensor:
+    """Move and mirror each image by its own random amount; the gaps are background.
 
     Args:
         images: uint8, (n, 1, h, w).
         shift: pixels, the largest move along either axis.
         flip: mirror left to right with probability 1/2.
+        generator: of the images' device; without it, the device's own.
     """
     n, _, height, width = images.shape
     device = images.device
-    moves = torch.randint(0, 2 * shift + 1, (2, n, 1), device=device)
+    moves = torch.randint(0, 2 * shift + 1, (2, n, 1), device=device, generator=generator)
     rows = torch.arange(height, device=device) + moves[0]
     columns = torch.arange(width, device=device) + moves[1]
     if flip:
-        mirrored = torch.rand(n, 1, device=device) < 0.5
+        mirrored = torch.rand(n, 1, device=device, generator=generator) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
     padded = F.pad(images, [shift] * 4)
     image = torch.arange(n, device=device)[:, None, None]
     return padded[image, 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
 
 
-def distort(images: Tensor, change: config.Augment) -> Tensor:
+def distort(images: Tensor, change: config.Augment, generator: torch.Generator | None = None) -> Tensor:
     """Apply an affine map of its own to each image: size, squeeze, shear, place, perhaps mirrored (bilinear).
 
     The planar distortions of LeCun et al. 1998, section III.C. Pixels from outside are background.
 
     Args:
         images: uint8, (n, 1, h, w).
-        change: the range that each quantity is drawn from, uniformly, by the device's generator.
+        change: the range that each quantity is drawn from, uniformly.
+        generator: of the images' device; without it, the device's own.
 
     Returns:
         float32 of the same shape, from 0 to 255.
@@ -124,15 +126,16 @@ def distort(images: Tensor, change: config.Augment) -> Tensor:
     n, _, height, width = images.shape
 
     def uniform(largest: float) -> Tensor:
-        return (2 * torch.rand(n, device=images.device) - 1) * largest
+        return (2 * torch.rand(n, device=images.device, generator=generator) - 1) * largest
 
+    # With the middle of an image at 0 and its borders at -1 and 1: first its size changes, then it slants and moves.
     size, squeeze = 1 + uniform(change.scale), 1 + uniform(change.squeeze)
+    wide, high = size * squeeze, size / squeeze
     shear, right, down = uniform(change.shear), uniform(2 * change.shift / width), uniform(2 * change.shift / height)
-    # Where each pixel comes from, with the middle at 0 and the borders at -1 and 1.
-    wide, high = 1 / (size * squeeze), squeeze / size
     if change.flip:
-        wide = torch.where(torch.rand(n, device=images.device) < 0.5, -wide, wide)
-    rows = [wide, shear, right], [torch.zeros_like(high), high, down]
+        wide = torch.where(torch.rand(n, device=images.device, generator=generator) < 0.5, -wide, wide)
+    # The reverse, from each new pixel to the place that it comes from.
+    rows = [1 / wide, -shear / wide, (shear * down - right) / wide], [torch.zeros_like(high), 1 / high, -down / high]
     origin = F.affine_grid(torch.stack([torch.stack(row, 1) for row in rows], 1), list(images.shape), False)
     return F.grid_sample(images.float(), origin, align_corners=False)
 
@@ -210,6 +213,7 @@ class ImageData(L.LightningDataModule):
         """A training batch is for `updates` updates; an epoch ends after `limit` updates, if given."""
         super().__init__()
         self.data, self.seed, self.updates, self.limit = data, seed, updates, limit
+        self.noise = torch.Generator()  # of augmentation alone; callbacks.SeedEpochs seeds it for each epoch
 
     def prepare_data(self) -> None:
         fetched(self.data.name, self.data.root)
@@ -217,6 +221,7 @@ class ImageData(L.LightningDataModule):
     def setup(self, stage: str) -> None:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         data = self.data
+        self.noise = torch.Generator(device)
         self.training, self.validation, self.test = parts(
             data.name, data.root, data.val_fraction, data.split_seed, data.train_size, device
         )
@@ -254,8 +259,10 @@ class ImageData(L.LightningDataModule):
         if self.data.pad:  # first, so that what moves has room
             images = F.pad(images, [self.data.pad] * 4)
         if self.trainer is not None and self.trainer.training:
+            # Batch by batch, so that the numbers drawn do not depend on how many make a block.
+            batches = torch.split(images, self.data.batch_size)
             if change.scale or change.squeeze or change.shear:
-                images = distort(images, change)
+                images = torch.cat([distort(batch, change, self.noise) for batch in batches])
             elif change.shift or change.flip:
-                images = augment(images, change.shift, change.flip)
+                images = torch.cat([augment(batch, change.shift, change.flip, self.noise) for batch in batches])
         return normalise(images, self.data.mean, self.data.std), labels

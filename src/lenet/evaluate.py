@@ -55,8 +55,9 @@ def load_trained(path: str | Path, weights: str | None = None) -> Trained:
     state = load_checkpoint(checkpoint)["state_dict"]
     # What the run computed with, so that its numbers come out the same to the last bit.
     threads = result.get("threads")
-    if isinstance(threads, int) and 0 < threads <= 1024:
-        set_arithmetic(config, threads)
+    if not isinstance(threads, int) or not 0 < threads <= 1024:
+        threads = torch.get_num_threads()
+    set_arithmetic(config, threads)
     model = Classifier(replace(config, compile=False)).to(next(iter(state.values())).dtype)
     try:
         model.load_state_dict(state)

@@ -26,10 +26,10 @@ class SDLM(torch.optim.Optimizer):
         params: the parameters.
         lr: eta, the global learning rate.
         mu: keeps the step finite where h is near 0.
-        memory: share of the earlier h that an observation leaves standing.
+        memory: decay of the moving average of h: the share of the earlier h that an observation leaves standing.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float = 5e-4, mu: float = 0.02, memory: float = 0.0) -> None:
+    def __init__(self, params: Iterable[nn.Parameter], lr: float = 5e-4, mu: float = 0.02, memory: float = 0.9) -> None:
         super().__init__(params, {"lr": lr, "mu": mu, "memory": memory})
         self.last_rates: Curvatures = {}  # of every weight in the last step
         self._lrs: list[float] = []
@@ -99,8 +99,8 @@ def diagonal_hessian(net: nn.Module, loss: Loss, images: Tensor) -> Curvatures:
         curvature = _by_rbf_inputs(output, inputs[-1], loss)
         del layers[-1], inputs[-1]
     else:
-        shares = loss.shares(x)
-        curvature = shares - shares.square()
+        posteriors = loss.posteriors(x)
+        curvature = posteriors - posteriors.square()
     found: Curvatures = {}
     for layer, x in zip(reversed(layers), reversed(inputs), strict=True):
         curvature, by_parameter = second_derivatives(layer, x, curvature)
@@ -114,12 +114,12 @@ def _by_rbf_inputs(layer: RBF, x: Tensor, loss: Loss) -> Tensor:
     With E's derivatives p_i - [i = D] by -y_i, and y_i = sum_j (x_j - w_ij)^2, it is 2 (1 - sum_i p_i) + 4 (sum_i p_i
     d_ij^2 - (sum_i p_i d_ij)^2) with d = x - w; so 2 for mse.
     """
-    shares = loss.shares(-layer(x))
+    posteriors = loss.posteriors(-layer(x))
     differences = x[:, None, :] - layer.centres
-    mean = torch.einsum("ni,nij->nj", shares, differences)
-    square = torch.einsum("ni,nij->nj", shares, differences.square())
+    mean = torch.einsum("ni,nij->nj", posteriors, differences)
+    square = torch.einsum("ni,nij->nj", posteriors, differences.square())
     # Below 0 by rounding alone.
-    return 2 * (1 - shares.sum(1, keepdim=True)).clamp(min=0) + 4 * (square - mean.square()).clamp(min=0)
+    return 2 * (1 - posteriors.sum(1, keepdim=True)).clamp(min=0) + 4 * (square - mean.square()).clamp(min=0)
 
 
 @singledispatch
@@ -195,6 +195,7 @@ def _(layer: Activation, x: Tensor, curvature: Tensor) -> tuple[Tensor, dict[str
 @second_derivatives.register
 def _(layer: nn.AvgPool2d, x: Tensor, curvature: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     kernel = layer.kernel_size
+    # Without padding, as in our nets.
     area = kernel**2 if isinstance(kernel, int) else kernel[0] * kernel[1]
     return _through(layer, x, curvature) / area, {}  # every input has weight 1 / area, which is to be squared
 

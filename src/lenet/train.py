@@ -214,7 +214,7 @@ def _fit_and_test(
     logger = RunLogger(run.path, name="", version="", default_hp_metric=False)
     throughput = Throughput()
     callbacks: list[L.Callback] = [
-        SeedEpochs(config.seed),
+        SeedEpochs(data),
         throughput,
         *([TestEachEpoch(data)] if config.test_each_epoch else []),
         EpochLog(run, logger, rows, config.trainer.log_every_n_steps),
@@ -363,6 +363,8 @@ def _log_result(logger: TensorBoardLogger, config: Config, result: Result, epoch
         return "x".join(str(size) for size in sizes) if isinstance(sizes, list) else str(sizes)
 
     parameters = {
+        "model": model.kind,
+        "loss": config.loss.name,
         "seed": config.seed,
         "data": config.data.name,
         "batch_size": config.data.batch_size,

@@ -133,15 +133,13 @@ def updates_per_step(config: Config) -> int:
     """How many updates one step of the Trainer makes: one, but many where a batch holds few images.
 
     Lightning takes about 2 ms around each of its steps, which is twice what LeNet-5 needs for an update on one image.
-    What is logged within an epoch falls on the end of a step.
+    What is logged within an epoch falls on the end of a step; nothing else depends on this.
     """
     trainer = config.trainer
     if config.data.batch_size > FEW_IMAGES or trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val:
         return 1
-    every = trainer.log_every_n_steps
-    if every is None:
-        return max(1, min(BLOCK, batches(config, "train") // POINTS_PER_EPOCH))
-    return max(n for n in range(1, BLOCK + 1) if every % n == 0)
+    every = trainer.log_every_n_steps or batches(config, "train") // POINTS_PER_EPOCH
+    return max(1, min(BLOCK, every))
 
 
 def validate(config: Config) -> None:
@@ -236,7 +234,7 @@ def _validate_model(config: Config) -> None:
     _require(model.init in INITS[model.kind], "model.init", config, "choose " + ", ".join(INITS[model.kind]))
     if model.kind == "lenet5":
         for key, fixed in LENET5.items():
-            _require(_get(config, key) == fixed, key, config, f"LeNet-5 has {fixed}; experiment=lenet5_1998 sets it so")
+            _require(_get(config, key) == fixed, key, config, f"LeNet-5 has {fixed}; give that")
     for _ in layers(model, IMAGE_SIDE + 2 * config.data.pad):
         pass  # raises at the first layer that does not fit
 
@@ -305,6 +303,12 @@ def _validate_training(config: Config) -> None:
         wanted = part == "train" or not (value == 0 or (part == "val" and config.data.val_fraction == 0))
         _require(not wanted or batches(config, part) > 0, key, config, "that is less than one batch; give more")
     _validate_schedule(config)
+    _require(
+        not config.test_each_epoch or config.trainer.limit_test_batches != 0,
+        "test_each_epoch",
+        config,
+        "trainer.limit_test_batches=0 leaves nothing to test on; set one of them otherwise",
+    )
     _require(
         not config.test_each_epoch or config.test_on == "last",
         "test_each_epoch",
