@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from conftest import script
-from lenet.config import Config
+from lenet.config import Config, Model, Optimizer
 from lenet.data import CLASS_NAMES, load
 from lenet.errors import BadInput
 from lenet.evaluate import Evaluation, as_text, evaluate, load_trained
-from lenet.pictures import confusion_figure
+from lenet.inputs import chosen
+from lenet.pictures import confusion_figure, look
 from lenet.runs import RunDirectory
 from lenet.train import train
 
@@ -105,6 +106,21 @@ def test_what_cannot_be_evaluated_is_named(run: RunDirectory, tiny_config: Confi
     run.best_checkpoint.unlink()
     with pytest.raises(BadInput, match=r"best.ckpt: no such checkpoint"):
         load_trained(run.path)
+
+
+def test_a_lenet5_is_evaluated_by_its_own_loss_and_its_maps_can_be_seen(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.model = Model("lenet5", padding=0, activation="scaled_tanh", pool="subsample", init="sqrt_fan_in")
+    tiny_config.data.pad = 2
+    tiny_config.loss.name = "mse"
+    tiny_config.optimizer = Optimizer(name="sdlm", lr=5e-4)
+    result, run = train(tiny_config, tmp_path / "run")
+    trained = load_trained(run.path)
+    found = evaluate(trained)
+    assert (found.loss, found.accuracy) == (result["metrics"]["test/loss"], result["metrics"]["test/acc"])
+    pixels, titles, answers = chosen(trained.config.data)
+    sights = look(trained.model, pixels, titles, answers, pooled=False)
+    assert [tuple(sights[0].maps[name].shape) for name in ("C1", "C3")] == [(6, 28, 28), (16, 10, 10)]
+    assert [sight.answer for sight in sights] == [answers[i] for i in trained.model(pixels).argmax(1)]
 
 
 def test_without_validation_images_there_is_nothing_to_validate_on(tiny_config: Config, tmp_path: Path) -> None:

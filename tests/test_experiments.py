@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from conftest import PROJECT
 from lenet import cli  # noqa: F401  (registers the schema)
+from lenet.classifier import build_net, factor
 from lenet.config import Config
+from lenet.data import normalise
 from lenet.models.lenet import LeNet
 from lenet.train import train
 from lenet.validation import validate
@@ -82,6 +84,20 @@ def test_the_notebooks_trainings_differ_in_activation_and_decay_alone(overrides,
     assert (config.trainer.max_epochs, config.test_on) == (15, "last")
 
 
+def test_lenet5_1998_is_the_papers_training() -> None:
+    config = composed("experiment=lenet5_1998")
+    assert (config.data.name, config.data.batch_size, config.data.val_fraction) == ("mnist", 1, 0)
+    ends = normalise(
+        torch.tensor([[[[0, 255]]]], dtype=torch.uint8), config.data.mean, config.data.std, config.data.pad
+    )
+    assert ends.shape[2:] == (5, 6)
+    assert sorted(ends.unique().tolist()) == pytest.approx([-0.1, 1.175], abs=1e-6)
+    assert (config.loss.name, config.optimizer.name, config.optimizer.mu) == ("mse", "sdlm", 0.02)
+    assert (config.optimizer.curvature_samples, config.trainer.max_epochs, config.test_on) == (500, 20, "last")
+    rates = [config.optimizer.lr * factor(config.schedule, epoch) for epoch in range(20)]
+    assert rates == pytest.approx([5e-4] * 2 + [2e-4] * 3 + [1e-4] * 3 + [5e-5] * 4 + [1e-5] * 8)
+
+
 class Blog(nn.Module):
     """The blog's net: six blocks by name, joined by hand."""
 
@@ -137,6 +153,8 @@ def test_a_seeds_net_with_our_weights_gives_the_same_bits(preset: str, theirs) -
 
 
 @pytest.mark.parametrize("preset", MODELS)
-def test_a_preset_is_a_few_lines_with_61706_parameters(preset: str) -> None:
+def test_a_preset_is_a_few_lines_and_has_as_many_parameters_as_published(preset: str) -> None:
     assert len((PROJECT / f"conf/model/{preset}.yaml").read_text().splitlines()) <= 6
-    assert sum(p.numel() for p in LeNet(composed(f"model={preset}").model).parameters()) == 61_706
+    config = composed(f"model={preset}", *(["data.pad=2"] if preset == "lenet5" else []))
+    parameters = sum(p.numel() for p in build_net(config.model, config.data.pad).parameters())
+    assert parameters == (60_000 if preset == "lenet5" else 61_706)
