@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 
 from lenet.classifier import Classifier, Totals
 from lenet.data import Batch, ImageData, epoch_seed, normalise
@@ -31,23 +32,28 @@ class SeedEpochs(L.Callback):
         self.data.noise.manual_seed(epoch_seed(self.data.seed, trainer.current_epoch, "augmentation"))
 
 
+def curvature_images(model: Classifier, data: ImageData, epoch: int) -> Tensor:
+    """The training images, normalised, that second derivatives are estimated on before an epoch counted from 0."""
+    images, settings = data.training.images, data.data
+    generator = torch.Generator().manual_seed(epoch_seed(data.seed, epoch, "curvature"))
+    samples = model.config.optimizer.curvature_samples
+    chosen = torch.randperm(len(images), generator=generator)[:samples].to(images.device)
+    return normalise(images[chosen], settings.mean, settings.std, settings.pad).to(model.dtype)
+
+
 class ObserveCurvature(L.Callback):
     """Before each epoch tells SDLM the second derivatives on some training images, chosen by (seed, epoch)."""
 
-    def __init__(self, data: ImageData, samples: int, logger: TensorBoardLogger) -> None:
-        self.data, self.samples, self.logger = data, samples, logger
+    def __init__(self, data: ImageData, logger: TensorBoardLogger) -> None:
+        self.data, self.logger = data, logger
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         optimizer = trainer.optimizers[0]
         assert isinstance(optimizer, SDLM)
-        images = self.data.training.images
-        generator = torch.Generator().manual_seed(epoch_seed(self.data.seed, trainer.current_epoch, "curvature"))
-        chosen = torch.randperm(len(images), generator=generator)[: self.samples].to(images.device)
-        data = self.data.data
-        pixels = normalise(images[chosen], data.mean, data.std, data.pad).to(pl_module.dtype)
+        images = curvature_images(pl_module, self.data, trainer.current_epoch)
         net = pl_module.net.eval()
-        optimizer.observe(diagonal_hessian(net, pl_module.loss, pixels))
+        optimizer.observe(diagonal_hessian(net, pl_module.loss, images))
         net.train()
         names = {parameter: name for name, parameter in net.named_parameters()}
         for parameter, rates in optimizer.rates().items():

@@ -222,7 +222,7 @@ def _fit_and_test(
         *watchers,
     ]
     if config.optimizer.name == "sdlm":
-        callbacks.append(ObserveCurvature(data, config.optimizer.curvature_samples, logger))
+        callbacks.append(ObserveCurvature(data, logger))
     if config.trainer.enable_progress_bar and sys.stdout.isatty():
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     trainer = build_trainer(config, callbacks=callbacks, logger=logger, default_root_dir=run.path)
