@@ -1,8 +1,9 @@
-"""A net before its first update, layer by layer: scripts/initial.py experiment=lenet5_1998 [model.init=fan_in ...]
+"""A net before its first update: scripts/initial.py experiment=lenet5_1998 [model.init=fan_in ...]
 
-The standard deviation of what goes into each activation, over images and units, and the learning rates that sdlm would
-give to each parameter: smallest, median, largest.
+How far the weighted sums of each layer spread, and the learning rates that optimizer=sdlm gives to each parameter.
 """
+
+from itertools import pairwise
 
 import hydra
 from omegaconf import DictConfig
@@ -18,7 +19,7 @@ def main(composed: DictConfig) -> None:
         import torch
 
         from lenet.callbacks import curvature_images
-        from lenet.classifier import Classifier
+        from lenet.classifier import Classifier, build_optimizer
         from lenet.data import ImageData
         from lenet.sdlm import SDLM, diagonal_hessian
 
@@ -27,20 +28,27 @@ def main(composed: DictConfig) -> None:
         data.prepare_data()
         data.setup("fit")
         images = curvature_images(model, data, epoch=0)
-        optimizer = SDLM(model.net.parameters(), config.optimizer.lr, config.optimizer.mu)
-        optimizer.observe(diagonal_hessian(model.net, model.loss, images))
+        print(f"{'layer':<16} standard deviation of its weighted sums, over {len(images)} images and all units")
         with torch.inference_mode():
             x = images
-            for name, layer in model.net.named_children():
-                if name.startswith("act"):
-                    print(f"{name:<16} its inputs' standard deviation {x.std().item():.3f}")
-                x = layer(x)
+            for layer, following in pairwise(model.net.named_children()):
+                x = layer[1](x)
+                if following[0].startswith("act"):
+                    print(f"{layer[0]:<16} {x.std().item():.3f}")
+        if config.optimizer.name != "sdlm":
+            print(f"optimizer.name={config.optimizer.name} has one learning rate for all; optimizer=sdlm has many")
+            return
+        optimizer = build_optimizer(model.net, config.optimizer)
+        assert isinstance(optimizer, SDLM)
+        optimizer.observe(diagonal_hessian(model.net, model.loss, images))
         names = {parameter: name for name, parameter in model.net.named_parameters()}
         rates = {names[parameter]: values.flatten() for parameter, values in optimizer.rates().items()}
         rates["all"] = torch.cat(list(rates.values()))
+        print(f"\n{'parameter':<16} smallest, median and largest learning rate")
         for name, values in rates.items():
-            ends = f"{values.min().item():.1e}  {values.median().item():.1e}  {values.max().item():.1e}"
-            print(f"{name:<16} learning rates {ends}")
+            print(
+                f"{name:<16} " + "  ".join(f"{end.item():.1e}" for end in (values.min(), values.median(), values.max()))
+            )
 
 
 if __name__ == "__main__":

@@ -122,6 +122,8 @@ BAD = [
     ("loss.name=mse", "loss.name=mse", "cross_entropy"),
     ("loss.name=hinge", "loss.name=hinge", "map"),
     ("experiment=lenet5_1998 loss.name=map loss.j=inf", "loss.j=inf", "1000"),
+    ("experiment=lenet5_1998 loss.j=5", "loss.j=5.0", "loss.name=map"),
+    ("experiment=lenet5_1998 schedule.name=cosine", "schedule.epochs=[2, 5, 8, 12]", "schedule.epochs=[]"),
     ("optimizer=sdlm model.norm=batch", "model.norm=batch", "second derivatives"),
     ("optimizer=sdlm optimizer.weight_decay=0.1", "optimizer.weight_decay=0.1", "sdlm"),
     ("optimizer=sdlm optimizer.mu=0", "optimizer.mu=0", "above 0"),

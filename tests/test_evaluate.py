@@ -123,6 +123,14 @@ def test_a_lenet5_is_evaluated_by_its_own_loss_and_its_maps_can_be_seen(tiny_con
     assert [sight.answer for sight in sights] == [answers[i] for i in trained.model(pixels).argmax(1)]
 
 
+def test_counts_stand_apart_where_names_are_short() -> None:
+    confusion = [[1000 + 10 * i + j for j in range(10)] for i in range(10)]
+    text = as_text(Evaluation("mnist", "mnist", "test", "last", 0.1, 0.9, confusion))
+    assert [line.split() for line in text.splitlines()[-10:]] == [
+        [str(i), *map(str, row)] for i, row in enumerate(confusion)
+    ]
+
+
 def test_without_validation_images_there_is_nothing_to_validate_on(tiny_config: Config, tmp_path: Path) -> None:
     tiny_config.data.val_fraction = 0
     tiny_config.test_on = "last"

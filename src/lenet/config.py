@@ -66,7 +66,7 @@ class Model:
 
 @dataclass
 class Loss:
-    name: str = "cross_entropy"  # cross_entropy | mse (eq. 8 of the paper) | map (eq. 9); the latter for lenet5
+    name: str = "cross_entropy"  # cross_entropy | for lenet5 also mse (eq. 8 of the paper) and map (eq. 9)
     # map: the penalty at which an image counts as no digit at all. The paper gives no value. 12 is the penalty of a
     # picture half-way between the two bitmaps that are most alike: beyond it a digit is nearer to another one.
     j: float = 12.0
@@ -81,7 +81,7 @@ class Optimizer:
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])  # adam, adamw: decay of the two running means
     weight_decay: float = 0.0  # L2 in the gradient for sgd and adam, decoupled for adamw; on weights and biases
     mu: float = 0.02  # sdlm: each weight's learning rate is lr / (mu + its second derivative)
-    curvature_samples: int = 500  # sdlm: training images that second derivatives are estimated on before each epoch
+    curvature_samples: int = 500  # sdlm: training images, at most, for second derivatives before each epoch
     curvature_memory: float = 0.9  # sdlm: share of the earlier estimate that stays in the mean with the new one
 
 

@@ -172,7 +172,7 @@ def as_text(evaluation: Evaluation) -> str:
     for number, name in enumerate(e.classes):
         shares = [e.precision(number), e.recall(number)]
         lines.append(f"{name:<12}" + "".join(f"{'-' if share is None else f'{share:.3f}':>10}" for share in shares))
-    width = max(len(name) for name in e.classes + e.answers) + 1
+    width = max(len(cell) for cell in [*e.classes, *e.answers, *(str(n) for row in e.confusion for n in row)]) + 1
     lines += ["", "images, by what they show (rows) and what they were taken for (columns)"]
     lines.append(" " * width + "".join(f"{name:>{width}}" for name in e.answers))
     for name, row in zip(e.classes, e.confusion, strict=True):

@@ -122,7 +122,7 @@ def draw_passes(table: pd.DataFrame) -> Figure:
         axes.plot(mean.index, mean, style, color=OURS, linewidth=2, label=f"{name}, mean of {count} seeds")
     axes.set_xlabel("pass over the training set")
     axes.set_ylabel("error, %")
-    axes.set_ylim(0, 6)
+    axes.set_ylim(0, max(6, 1.05 * table.to_numpy().max()))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
@@ -143,11 +143,14 @@ def draw_sizes(found: dict[str, pd.DataFrame]) -> Figure:
             list(means), list(means.values()), style, color=OURS, marker=marker, label=f"{name}, mean of our seeds"
         )
         for size, last in ours.items():
-            axes.plot([size] * len(last[kind]), last[kind], "_", color=OURS, markersize=12)
+            ends = [last[kind].min(), last[kind].max()]
+            axes.plot([size, size], ends, color=OURS, alpha=0.4, linewidth=5, zorder=0)  # from seed to seed
     if "distorted" in found:
         last = found["distorted"].iloc[-1]["test"]
         axes.plot(60_000, last.mean(), "*", color=OURS, markersize=11, label="test error with distortions, ours")
-        axes.plot(60_000, DISTORTED_TEST_ERROR, "*", color=PAPER, markersize=11, label="and the paper's")
+        axes.plot(
+            60_000, DISTORTED_TEST_ERROR, "*", color=PAPER, markersize=11, label="test error with distortions, paper"
+        )
     axes.set_xscale("log")
     axes.set_xticks(list(BY_SIZE), [f"{size:,}" for size in BY_SIZE])
     axes.xaxis.set_minor_formatter(NullFormatter())

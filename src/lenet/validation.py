@@ -6,7 +6,7 @@ from collections.abc import Collection
 from itertools import pairwise
 from typing import Any
 
-from lenet.config import Config, Data
+from lenet.config import Config, Data, Loss
 from lenet.errors import BadInput
 from lenet.geometry import ACTIVATIONS, IMAGE_SIDE, LENET5_SIDE, POOLS, layers
 
@@ -295,6 +295,12 @@ def _validate_training(config: Config) -> None:
         config,
         "it measures the distances that LeNet-5 gives out; set loss.name=cross_entropy, or take experiment=lenet5_1998",
     )
+    _require(
+        config.loss.name == "map" or config.loss.j == Loss().j,
+        "loss.j",
+        config,
+        f"loss.name={config.loss.name} has no j; set loss.name=map, or leave it out",
+    )
     for part in ("train", "val", "test"):
         key = f"trainer.limit_{part}_batches"
         value = _get(config, key)
@@ -335,10 +341,16 @@ def _validate_schedule(config: Config) -> None:
     steps = schedule.name == "steps"
     rises = all(a < b for a, b in pairwise([0, *schedule.epochs]))
     _require(
+        steps or not (schedule.epochs or schedule.factors),
+        "schedule.epochs",
+        config,
+        f"schedule.name={schedule.name} takes none; set schedule.name=steps, or schedule.epochs=[] schedule.factors=[]",
+    )
+    _require(
         rises and bool(schedule.epochs) == steps,
         "schedule.epochs",
         config,
-        "schedule.name=steps, and it alone, needs rising numbers of epochs, such as [2,5]",
+        "schedule.name=steps needs rising numbers of epochs, such as [2,5]",
     )
     _require(
         len(schedule.factors) == len(schedule.epochs) and all(0 < factor < math.inf for factor in schedule.factors),
