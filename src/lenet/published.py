@@ -123,7 +123,7 @@ def draw_passes(table: pd.DataFrame) -> Figure:
     axes.set_xlabel("pass over the training set")
     axes.set_ylabel("error, %")
     axes.set_ylim(0, max(6, 1.05 * table.to_numpy().max()))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return figure
