@@ -1,4 +1,4 @@
-"""LeNet-5's published curves beside those of a sweep=lenet5_1998: scripts/published.py SWEEP_DIR [--out DIR]."""
+"""The published curves beside those of sweep=lenet5_1998_figures: scripts/published.py SWEEP_DIR [--out DIR]."""
 
 import argparse
 from pathlib import Path

@@ -86,7 +86,7 @@ def test_the_script_writes_two_figures_and_prints_both_tables(tmp_path: Path) ->
     [
         ({"passes": {}}, "no run of this sweep has finished a pass"),
         ({"passes": {"60000,seed=0": 2}, "tested": False}, "test_each_epoch=true"),
-        ({"passes": {"60000,seed=0": 2}, "parameter": "pool"}, "sweep=lenet5_1998"),
+        ({"passes": {"60000,seed=0": 2}, "parameter": "pool"}, "sweep=lenet5_1998_figures"),
     ],
 )
 def test_a_sweep_without_such_curves_is_refused_in_one_line(tmp_path: Path, sweep: dict, said: str) -> None:

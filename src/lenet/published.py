@@ -1,4 +1,4 @@
-"""LeNet-5's published curves, and a sweep's beside them: sweep=lenet5_1998 -> tables and two figures.
+"""LeNet-5's published curves, and a sweep's beside them: sweep=lenet5_1998_figures -> tables and two figures.
 
 The published values are read off figures 5 and 6 of LeCun et al. 1998, to about 0.03 percentage points. Nothing here
 imports torch.
@@ -22,7 +22,7 @@ FINAL_TEST_ERROR, FINAL_TRAINING_ERROR = 0.95, 0.36
 DISTORTED_TEST_ERROR = 0.8
 BY_SIZE = {15_000: (1.68, 0.05), 30_000: (1.14, 0.31), 60_000: (0.95, 0.35)}  # images: test and training error
 
-PARAMETER = "images"  # what sweep=lenet5_1998 calls it
+PARAMETER = "images"  # what sweep=lenet5_1998_figures calls it
 PAPER, OURS = "0.35", "tab:blue"
 
 
@@ -38,7 +38,9 @@ def curves(directory: Path) -> dict[str, pd.DataFrame]:
     """
     jobs = read_jobs(Sweep.read(directory), directory)
     if PARAMETER not in jobs:
-        raise BadInput(f"{directory}: no sweep over `{PARAMETER}`; run one with scripts/train.py sweep=lenet5_1998")
+        raise BadInput(
+            f"{directory}: no sweep over `{PARAMETER}`; run one with scripts/train.py sweep=lenet5_1998_figures"
+        )
     found: dict[str, pd.DataFrame] = {}
     for level, group in jobs.groupby(PARAMETER, sort=False):
         columns = {}
