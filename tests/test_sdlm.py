@@ -170,7 +170,7 @@ def test_h_is_the_papers_recursion_unit_by_unit(drawn: tuple[nn.Sequential, Tens
     assert found.keys() == set(net.parameters())
     for parameter, h in found.items():
         assert h.shape == parameter.shape
-        assert torch.allclose(h, expected[parameter], rtol=1e-7, atol=1e-12)
+        assert torch.allclose(h, expected[parameter], rtol=1e-7, atol=1e-10)  # autograd's own cancellation
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def normalise(images: Tensor, mean: float, std: float, pad: int = 0) -> Tensor:
     """
     if pad:
         images = F.pad(images, [pad] * 4)
-    pixels = images.float() / 255
+    pixels = images / 255  # float32
     return pixels if (mean, std) == (0, 1) else pixels.sub_(mean).div_(std)
 
 

@@ -116,10 +116,12 @@ def _by_rbf_inputs(layer: RBF, x: Tensor, loss: Loss) -> Tensor:
     """
     posteriors = loss.posteriors(-layer(x))
     differences = x[:, None, :] - layer.centres
-    mean = torch.einsum("ni,nij->nj", posteriors, differences)
-    square = torch.einsum("ni,nij->nj", posteriors, differences.square())
-    # Below 0 by rounding alone.
-    return 2 * (1 - posteriors.sum(1, keepdim=True)).clamp(min=0) + 4 * (square - mean.square()).clamp(min=0)
+    known = posteriors.sum(1, keepdim=True)  # 1, less the share of rubbish
+    mean = torch.einsum("ni,nij->nj", posteriors, differences) / known.clamp(min=torch.finfo(x.dtype).tiny)
+    # Around the mean, since the difference of two large squares would leave nothing but rounding.
+    spread = torch.einsum("ni,nij->nj", posteriors, (differences - mean[:, None, :]).square())
+    rubbish = (1 - known).clamp(min=0)  # below 0 by rounding alone
+    return 2 * rubbish + 4 * (spread + known * rubbish * mean.square())
 
 
 @singledispatch
