@@ -8,11 +8,12 @@ from lenet import cli
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("directory", type=Path, help="of the sweep, such as runs/lenet5_1998; it may still run")
+    parser.add_argument("directory", type=Path, help="of the sweep, such as runs/lenet5_1998_figures; it may still run")
     parser.add_argument("--out", type=Path, help="where the figures go; default: the sweep's directory")
     arguments = parser.parse_args()
 
     from lenet import published  # pandas and matplotlib take a while to import
+    from lenet.plots import save
 
     found = published.curves(arguments.directory)
     out = arguments.out or arguments.directory
@@ -20,8 +21,8 @@ def main() -> None:
     print(published.at_the_end(found))
     if "60000" in found:
         print("\n" + published.pass_by_pass(found["60000"]))
-        published.draw_passes(found["60000"]).savefig(out / "figure5.png", dpi=110)
-    published.draw_sizes(found).savefig(out / "figure6.png", dpi=110)
+        save(published.draw_passes(found["60000"]), out / "figure5.png")
+    save(published.draw_sizes(found), out / "figure6.png")
 
 
 if __name__ == "__main__":

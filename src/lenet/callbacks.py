@@ -131,6 +131,10 @@ class EpochLog(L.Callback):
         self.run, self.logger, self.rows, self.every = run, logger, rows, every
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        config = pl_module.config
+        self.updates, self.total = updates_per_step(config), batches(config, "train")
+        self.interval = self.every or max(1, self.total // POINTS_PER_EPOCH)
         self.started = time.perf_counter()
 
     def on_before_optimizer_step(
@@ -142,15 +146,12 @@ class EpochLog(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, Classifier)
-        config = pl_module.config
-        updates, total = updates_per_step(config), batches(config, "train")
-        before, done = batch_idx * updates, min((batch_idx + 1) * updates, total)
-        every = self.every or max(1, total // POINTS_PER_EPOCH)
-        if done // every == before // every:
+        before, done = batch_idx * self.updates, min((batch_idx + 1) * self.updates, self.total)
+        if done // self.interval == before // self.interval:
             return
         loss = pl_module.train_totals.compute()["loss"]
         self._check(loss, trainer)
-        seen = (trainer.current_epoch * total + done) * config.data.batch_size
+        seen = (trainer.current_epoch * self.total + done) * pl_module.config.data.batch_size
         self.logger.log_metrics({"train/loss_within_epoch": loss}, seen)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -17,7 +17,7 @@ from lenet.losses import Loss
 from lenet.models.lenet import LeNet
 from lenet.models.lenet5 import LeNet5
 from lenet.sdlm import SDLM
-from lenet.validation import FEW_IMAGES, batches, updates_per_step
+from lenet.validation import FEW_IMAGES, updates, updates_per_step
 
 
 class Totals(Metric):
@@ -144,12 +144,6 @@ class Classifier(L.LightningModule):
         self.metrics |= metrics
         self.log_dict(metrics, logger=False)
 
-    def updates(self) -> int:
-        """Of the whole run."""
-        if self.automatic_optimization:
-            return int(self.trainer.estimated_stepping_batches)
-        return batches(self.config, "train") * self.config.trainer.max_epochs
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = build_optimizer(self.net, self.config.optimizer)
         schedule = self.config.schedule
@@ -158,7 +152,7 @@ class Classifier(L.LightningModule):
         if schedule.name == "steps":
             changes = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: factor(schedule, epoch))
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": changes, "interval": "epoch"}}
-        steps = self.updates()
+        steps = updates(self.config)
         scheduler: Any
         if schedule.name == "cosine":
             scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)

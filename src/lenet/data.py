@@ -258,11 +258,11 @@ class ImageData(L.LightningDataModule):
         change = self.data.augment
         if self.data.pad:  # first, so that what moves has room
             images = F.pad(images, [self.data.pad] * 4)
-        if self.trainer is not None and self.trainer.training:
+        if self.trainer is not None and self.trainer.training and any(vars(change).values()):
             # Batch by batch, so that the numbers drawn do not depend on how many make a block.
             batches = torch.split(images, self.data.batch_size)
             if change.scale or change.squeeze or change.shear:
                 images = torch.cat([distort(batch, change, self.noise) for batch in batches])
-            elif change.shift or change.flip:
+            else:
                 images = torch.cat([augment(batch, change.shift, change.flip, self.noise) for batch in batches])
         return normalise(images, self.data.mean, self.data.std), labels

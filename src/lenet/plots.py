@@ -1,5 +1,6 @@
 """The plots of a sweep's report: ranking, effects, cost and curves. Nothing here imports torch."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 from lenet.results import NAMES, column, verdict
-from lenet.runs import RunDirectory
+from lenet.runs import RunDirectory, write_atomically
 from lenet.sweep import Sweep
 
 matplotlib.rcParams["text.parse_math"] = False  # a $ in a label is a $
@@ -20,6 +21,13 @@ MOST_BARS = 40  # settings in a plot; the tables have all
 GREY, BLUE, RED, GREEN = "0.6", "tab:blue", "tab:red", "tab:green"
 OFF_SCALE = "   ◂: off the scale, since not every run trains"
 COSTS = {"parameters": "parameters", "macs": "multiply-accumulates of one image", "seconds": "seconds of a run"}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    write_atomically(path, content.getvalue())
 
 
 def draw_ranking(done: pd.DataFrame, ranked: pd.DataFrame, metric: str) -> Figure:

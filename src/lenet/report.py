@@ -4,14 +4,13 @@ What is on disk counts, so it works while a sweep runs, after one was cut off, a
 missing. Nothing here imports torch.
 """
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lenet.plots import draw_cost, draw_curves, draw_effects, draw_ranking
+from lenet.plots import draw_cost, draw_curves, draw_effects, draw_ranking, save
 from lenet.results import NAMES, chosen_metric, effects, ranking, read_jobs, trained_from, verdict
 from lenet.runs import write_atomically
 from lenet.sweep import Sweep
@@ -43,9 +42,7 @@ def report(directory: Path, at_work: bool = False) -> str:
             plots.insert(1, ("effects", draw_effects(compared, 0.5 * ranked["mean"].max(), metric)))
         plots.append(("curves", draw_curves(sweep, done, directory, metric)))
     for name, figure in plots:
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
-        write_atomically(directory / f"{name}.png", content.getvalue())
+        save(figure, directory / f"{name}.png")
     text = as_markdown(directory.name, sweep, jobs, ranked, compared, metric, [name for name, _ in plots], at_work)
     write_atomically(directory / "report.md", text.encode())
     return _summary(ranked, metric, directory / "report.md")

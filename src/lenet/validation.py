@@ -124,6 +124,11 @@ def batches(config: Config, part: str) -> int:
     return min(count, 1) if config.trainer.fast_dev_run else count
 
 
+def updates(config: Config) -> int:
+    """Updates of the weights in the whole run."""
+    return math.ceil(batches(config, "train") / config.trainer.accumulate_grad_batches) * config.trainer.max_epochs
+
+
 FEW_IMAGES = 8  # in a batch: so few that a loop of Python around them costs more than the arithmetic
 BLOCK = 256  # updates of few images that the Trainer sees as one step, at most
 POINTS_PER_EPOCH = 5  # of train/loss within an epoch, as in the book's plot
@@ -360,13 +365,13 @@ def _validate_schedule(config: Config) -> None:
     )
     if config.schedule.name != "one_cycle":
         return
-    updates = math.ceil(batches(config, "train") / config.trainer.accumulate_grad_batches) * config.trainer.max_epochs
-    rising = config.schedule.warmup * updates
+    count = updates(config)
+    rising = config.schedule.warmup * count
     _require(
-        0 < rising < updates and not math.isclose(rising, 1),
+        0 < rising < count and not math.isclose(rising, 1),
         "schedule.warmup",
         config,
-        f"of {updates} updates some have to go up, other than just one, and some down; give a share between 0 and 1, "
+        f"of {count} updates some have to go up, other than just one, and some down; give a share between 0 and 1, "
         "or schedule.name=cosine",
     )
 
