@@ -354,7 +354,7 @@ def test_sdlm_says_the_smallest_and_the_largest_learning_rate_of_each_epoch(tiny
     last = run.read_metrics()[-1]
     assert (last["lr_min"], last["lr_max"]) == pytest.approx((rates.min().item(), rates.max().item()))
     tags = EventAccumulator(str(run.path)).Reload().Tags()
-    assert "log10_learning_rate/c1.weight" in tags["histograms"]
+    assert "weight_log10_lr/c1.weight" in tags["histograms"]
     assert {"train/lr_min", "train/lr_max"} <= set(tags["scalars"])
 
 

@@ -62,7 +62,7 @@ class ObserveCurvature(L.Callback):
                     f"the second derivatives by {names[parameter]} are no longer finite in epoch "
                     f"{trainer.current_epoch + 1}; try a smaller optimizer.lr"
                 )
-            tag = f"log10_learning_rate/{names[parameter]}"
+            tag = f"weight_log10_lr/{names[parameter]}"  # behind the curves in the alphabet, and so on the page
             self.logger.experiment.add_histogram(tag, rates.log10(), trainer.current_epoch + 1)
 
 
