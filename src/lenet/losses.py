@@ -13,7 +13,7 @@ class Loss:
     mse is y_D, the penalty of the right class D (eq. 8). map is y_D + log(exp(-j) + sum_i exp(-y_i)) (eq. 9), which
     also pushes the other classes away; exp(-j) stands for rubbish that is no class at all.
 
-    The three are of one family: their derivative by logit i is p_i - [i = D], where p is what `posteriors` gives.
+    The three are of one family: their derivative by logit i is p_i - [i = D], where p is what `posteriors` gives first.
     """
 
     def __init__(self, settings: config.Loss) -> None:
@@ -23,14 +23,20 @@ class Loss:
         if self.name == "cross_entropy":
             return F.cross_entropy(logits, labels)
         right = logits.gather(1, labels[:, None]).squeeze(1)
-        return (self._log_normaliser(logits) - right).mean() if self.name == "map" else -right.mean()
+        return (
+            (torch.logaddexp(logits.logsumexp(1), logits.new_tensor(-self.j)) - right).mean()
+            if self.name == "map"
+            else -right.mean()
+        )
 
-    def posteriors(self, logits: Tensor) -> Tensor:
-        """p (n, 10): the softmax of the logits; for map, with rubbish as one more class; for mse, 0."""
+    def posteriors(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """p (n, 10), and what is left of 1 for rubbish (n, 1).
+
+        p is the softmax of the logits; for map, with rubbish as one more class; for mse, 0. The rest is no difference
+        from 1, which would be nothing but rounding where it is small.
+        """
         if self.name == "mse":
-            return torch.zeros_like(logits)
-        total = self._log_normaliser(logits) if self.name == "map" else logits.logsumexp(1)
-        return (logits - total[:, None]).exp()
-
-    def _log_normaliser(self, logits: Tensor) -> Tensor:
-        return torch.logaddexp(logits.logsumexp(1), logits.new_tensor(-self.j))
+            return torch.zeros_like(logits), torch.ones_like(logits[:, :1])
+        rubbish = logits.new_full((len(logits), 1), -self.j if self.name == "map" else -torch.inf)
+        p = torch.cat([logits, rubbish], 1).softmax(1)
+        return p[:, :-1], p[:, -1:]

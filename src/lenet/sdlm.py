@@ -99,8 +99,9 @@ def diagonal_hessian(net: nn.Module, loss: Loss, images: Tensor) -> Curvatures:
         curvature = _by_rbf_inputs(output, inputs[-1], loss)
         del layers[-1], inputs[-1]
     else:
-        posteriors = loss.posteriors(x)
-        curvature = posteriors - posteriors.square()
+        p, rubbish = loss.posteriors(x)
+        others = p @ (1 - torch.eye(p.shape[1], dtype=p.dtype, device=p.device)) + rubbish  # 1 - p without rounding
+        curvature = p * others
     found: Curvatures = {}
     for layer, x in zip(reversed(layers), reversed(inputs), strict=True):
         curvature, by_parameter = second_derivatives(layer, x, curvature)
@@ -114,13 +115,12 @@ def _by_rbf_inputs(layer: RBF, x: Tensor, loss: Loss) -> Tensor:
     With E's derivatives p_i - [i = D] by -y_i, and y_i = sum_j (x_j - w_ij)^2, it is 2 (1 - sum_i p_i) + 4 (sum_i p_i
     d_ij^2 - (sum_i p_i d_ij)^2) with d = x - w; so 2 for mse.
     """
-    posteriors = loss.posteriors(-layer(x))
+    posteriors, rubbish = loss.posteriors(-layer(x))
     differences = x[:, None, :] - layer.centres
-    known = posteriors.sum(1, keepdim=True)  # 1, less the share of rubbish
+    known = posteriors.sum(1, keepdim=True)
     mean = torch.einsum("ni,nij->nj", posteriors, differences) / known.clamp(min=torch.finfo(x.dtype).tiny)
     # Around the mean, since the difference of two large squares would leave nothing but rounding.
     spread = torch.einsum("ni,nij->nj", posteriors, (differences - mean[:, None, :]).square())
-    rubbish = (1 - known).clamp(min=0)  # below 0 by rounding alone
     return 2 * rubbish + 4 * (spread + known * rubbish * mean.square())
 
 
