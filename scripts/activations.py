@@ -23,7 +23,7 @@ def main() -> None:
     # Only now: a wrong argument is answered before torch is imported.
     from lenet.evaluate import load_trained
     from lenet.inputs import chosen
-    from lenet.pictures import activations_figure, look
+    from lenet.pictures import activations, look
 
     trained = load_trained(arguments.run_dir, arguments.weights)
     data = trained.config.data
@@ -31,9 +31,9 @@ def main() -> None:
     pixels, titles, answers = chosen(data, arguments.classes, arguments.images, arguments.image, arguments.noise)
     out = arguments.out or arguments.run_dir / "activations.png"
     out = out if out.suffix else out.with_suffix(".png")
-    figure = activations_figure(look(trained.model, pixels, titles, answers, arguments.pooled))
+    picture = activations(look(trained.model, pixels, titles, answers, arguments.pooled), scale=3)
     try:
-        figure.savefig(out, dpi=90)
+        picture.save(out)
     except (OSError, ValueError) as error:
         raise BadInput(f"--out {out}: cannot be written ({error}); name a .png file in a folder that can") from error
     print(out)

@@ -2,11 +2,12 @@
 
 scripts/benchmark.py [--epochs N] [--only ROW ...] [--json FILE]
 scripts/benchmark.py --jobs 12 [--json FILE]
+scripts/benchmark.py --dashboard 5 [--json FILE]
 
 Every row trains the book's net on the 60,000 images of Fashion-MNIST with batches of 256. With --jobs, jobs of one
 epoch in a sweep take turns with a bare loop that trains on the same 48,000 images, evaluates on the same 12,000 and
-10,000, and writes nothing: what is between the two is what a job costs beside its arithmetic. The machine's speed
-drifts, so only the ratios between rows of one run mean something; the first of each row warms up and is not counted.
+10,000, and writes nothing: what is between the two is what a job costs beside its arithmetic. With --dashboard, whole
+processes of the default run take turns with the same without anything for TensorBoard. The machine's speed drifts, so only the ratios between rows of one run mean something; the first of each row warms up and is not counted.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import json
 import platform
 import runpy
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -196,6 +198,24 @@ def measure_jobs(count: int, threads: int | None) -> dict[str, list[float]]:
     return {"bare": twin_seconds[1:], "ours": seconds[1:]}
 
 
+def measure_dashboard(count: int, threads: int | None) -> dict[str, list[float]]:
+    """Seconds of every counted run of scripts/train.py with its defaults, from the start of the process to its end."""
+    root = Path(Data().root).resolve()
+    fetch.fetch("fashion_mnist", root)
+    seconds: dict[str, list[float]] = {"no dashboard": [], "ours": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(count + 1):
+            for row, times in seconds.items():
+                command = [sys.executable, str(Path(__file__).with_name("train.py")), "trainer.accelerator=cpu",
+                           f"threads={threads or 'null'}", f"data.root={root}", f"hydra.run.dir={folder}/{row}{turn}",
+                           f"dashboard.enabled={row == 'ours'}"]  # fmt: skip
+                started = time.perf_counter()
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+                times.append(time.perf_counter() - started)
+                print(f"{turn}/{count} {row}: {times[-1]:.1f} s", file=sys.stderr)
+    return {row: times[1:] for row, times in seconds.items()}
+
+
 def table(seconds: dict[str, list[float]]) -> list[dict[str, Any]]:
     """Median and range of each row, and how many times as fast as it ours was: the median over rounds of the ratio."""
     rows = []
@@ -220,12 +240,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5, help="counted epochs of each row (default 5)")
     parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="ROW", help=", ".join(names))
     parser.add_argument("--jobs", type=int, metavar="N", help="time N jobs of a sweep instead")
+    parser.add_argument("--dashboard", type=int, metavar="N", help="time N whole runs with and without it instead")
     parser.add_argument("--threads", type=int, help="of one operation (default: one per core)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     if arguments.jobs:
         seconds = measure_jobs(arguments.jobs, arguments.threads)
         what = f"seconds per job of one epoch, {arguments.jobs} alternating jobs"
+    elif arguments.dashboard:
+        seconds = measure_dashboard(arguments.dashboard, arguments.threads)
+        what = f"seconds of the default run as a process, {arguments.dashboard} alternating runs of each"
     else:
         seconds = measure(arguments.only, arguments.epochs, arguments.threads)
         what = f"seconds per epoch of 60,000 images, {arguments.epochs} alternating epochs"

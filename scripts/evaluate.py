@@ -20,7 +20,7 @@ def main() -> None:
 
     # Only now: a wrong argument is answered before torch is imported.
     from lenet.evaluate import as_text, evaluate, load_trained
-    from lenet.pictures import confusion_figure
+    from lenet.pictures import as_png, confusion
 
     trained = load_trained(arguments.run_dir, arguments.weights)
     evaluation = evaluate(trained, arguments.part, arguments.data, arguments.data_root)
@@ -28,7 +28,9 @@ def main() -> None:
 
     stem = arguments.run_dir / f"evaluation_{evaluation.data}_{evaluation.part}_{evaluation.weights}"
     write_atomically(stem.with_suffix(".json"), (json.dumps(evaluation.as_dict(), indent=2) + "\n").encode())
-    confusion_figure(evaluation).savefig(stem.with_suffix(".png"), dpi=110)
+    title = f"{evaluation.data}, {evaluation.part}: accuracy {evaluation.accuracy:.4f}"
+    picture = confusion(evaluation.confusion, evaluation.classes, evaluation.answers, title, scale=3)
+    write_atomically(stem.with_suffix(".png"), as_png(picture))
     print(f"\n{stem}.json\n{stem}.png")
 
 

@@ -44,8 +44,8 @@ def curvature_images(model: Classifier, data: ImageData, epoch: int) -> Tensor:
 class ObserveCurvature(L.Callback):
     """Before each epoch tells SDLM the second derivatives on some training images, chosen by (seed, epoch)."""
 
-    def __init__(self, data: ImageData, logger: TensorBoardLogger) -> None:
-        self.data, self.logger = data, logger
+    def __init__(self, data: ImageData) -> None:
+        self.data = data
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
@@ -62,15 +62,22 @@ class ObserveCurvature(L.Callback):
                     f"the second derivatives by {names[parameter]} are no longer finite in epoch "
                     f"{trainer.current_epoch + 1}; try a smaller optimizer.lr"
                 )
-            tag = f"weight_log10_lr/{names[parameter]}"  # behind the curves in the alphabet, and so on the page
-            self.logger.experiment.add_histogram(tag, rates.log10(), trainer.current_epoch + 1)
+            if isinstance(trainer.logger, TensorBoardLogger):
+                tag = f"weight_log10_lr/{names[parameter]}"  # behind the curves in the alphabet, and so on the page
+                trainer.logger.experiment.add_histogram(tag, rates.log10(), trainer.current_epoch + 1)
+
+
+def log_points(trainer: L.Trainer, metrics: dict[str, float], step: int) -> None:
+    """A point of each curve, where the run keeps curves."""
+    for logger in trainer.loggers:
+        logger.log_metrics(metrics, step)
 
 
 class Throughput(L.Callback):
     """Training images per second as the book counts them: all steps, but neither loading of data nor evaluation.
 
-    A GPU works through what was launched earlier, so there it is the time from the first step of an epoch to the end
-    of the last.
+    Each epoch's goes to TensorBoard as train/examples_per_sec. A GPU works through what was launched earlier, so there
+    it is the time from the first step of an epoch to the end of the last.
     """
 
     def __init__(self) -> None:
@@ -80,6 +87,9 @@ class Throughput(L.Callback):
     @property
     def examples_per_sec(self) -> float:
         return self.images / self.seconds if self.seconds else 0.0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._before = (self.images, self.seconds)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
@@ -96,6 +106,11 @@ class Throughput(L.Callback):
         elif batch_idx + 1 == trainer.num_training_batches:
             torch.accelerator.synchronize(pl_module.device)
             self.seconds += time.perf_counter() - self._started
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        images, seconds = self.images - self._before[0], self.seconds - self._before[1]
+        if seconds:
+            log_points(trainer, {"train/examples_per_sec": images / seconds}, trainer.current_epoch + 1)
 
 
 class TestEachEpoch(L.Callback):
@@ -116,6 +131,11 @@ class TestEachEpoch(L.Callback):
         pl_module.metrics |= {f"test/{name}": value for name, value in totals.compute().items()}
 
 
+def curves(row: Row) -> dict[str, float]:
+    """The points that a row of metrics.csv has in TensorBoard."""
+    return {name if "/" in name else f"train/{name}": value for name, value in row.items() if name != "epoch"}
+
+
 class EpochLog(L.Callback):
     """A row of metrics.csv, a point of each curve in TensorBoard and a line of text for every epoch.
 
@@ -126,21 +146,31 @@ class EpochLog(L.Callback):
         Diverged: the training loss is not finite.
     """
 
-    def __init__(self, run: RunDirectory, logger: TensorBoardLogger, rows: list[Row], every: int | None) -> None:
+    def __init__(self, run: RunDirectory, rows: list[Row], every: int | None) -> None:
         """`rows` are those of earlier epochs; `every` is the number of batches between two points within an epoch."""
-        self.run, self.logger, self.rows, self.every = run, logger, rows, every
+        self.run, self.rows, self.every = run, rows, every
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         config = pl_module.config
         self.updates, self.total = updates_per_step(config), batches(config, "train")
         self.interval = self.every or max(1, self.total // POINTS_PER_EPOCH)
+        self.norms: list[Tensor] = []
         self.started = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        self.is_first = True
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         self.lr = optimizer.param_groups[0]["lr"]  # after the step the schedule has moved on
+        if self.is_first:  # of a block of updates: where there are many they are small, and this would cost a tenth
+            gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
+            self.norms.append(torch.nn.utils.get_total_norm(gradients))
+            self.is_first = False
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -152,7 +182,7 @@ class EpochLog(L.Callback):
         loss = pl_module.train_totals.compute()["loss"]
         self._check(loss, trainer)
         seen = (trainer.current_epoch * self.total + done) * pl_module.config.data.batch_size
-        self.logger.log_metrics({"train/loss_within_epoch": loss}, seen)
+        log_points(trainer, {"train/loss_within_epoch": loss}, seen)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
@@ -161,16 +191,17 @@ class EpochLog(L.Callback):
         metrics |= {name: value for name, value in pl_module.metrics.items() if name.startswith(("val/", "test/"))}
         self._check(metrics["train/loss"], trainer)
         epoch = trainer.current_epoch + 1
-        lr = {"lr": self.lr}
+        row: Row = {"epoch": epoch, "lr": self.lr}
         optimizer = trainer.optimizers[0]
         if isinstance(optimizer, SDLM):  # the smallest and the largest of all weights
             # A scaler of gradients may have skipped every step.
             by_weight = optimizer.last_rates or optimizer.rates()
             rates = torch.cat([rates.flatten() for rates in by_weight.values()])
-            lr |= {"lr_min": rates.min().item(), "lr_max": rates.max().item()}
-        self.rows.append({"epoch": epoch, **lr, **metrics})
+            row |= {"lr_min": rates.min().item(), "lr_max": rates.max().item()}
+        row["grad_norm"] = torch.stack(self.norms).mean().item()
+        self.rows.append(row | metrics)
         self.run.write_metrics(self.rows)
-        self.logger.log_metrics(metrics | {f"train/{name}": value for name, value in lr.items()}, epoch)
+        log_points(trainer, curves(self.rows[-1]), epoch)
         shown = "  ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in metrics.items())
         seconds = time.perf_counter() - self.started
         log.info("epoch %d/%s  %s  %.1f s", epoch, trainer.max_epochs, shown, seconds)

@@ -89,33 +89,36 @@ class Classifier(L.LightningModule):
         logits: Tensor = self.net(images.to(self.dtype))  # which trainer.precision may have changed
         return logits
 
-    def _step(self, batch: Batch, totals: Totals) -> Tensor:
+    def _step(self, batch: Batch, totals: Totals) -> tuple[Tensor, Tensor]:
+        """The loss, and the logits."""
         images, labels = batch
         logits = self(images)
         loss = self.loss(logits, labels)
         totals.update(logits, labels, loss)
-        return loss
+        return loss, logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         if self.automatic_optimization:
-            return self._step(batch, self.train_totals)
+            return self._step(batch, self.train_totals)[0]
         # A block of updates, each as the Trainer makes it.
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)
         size = self.config.data.batch_size
         for piece in zip(*(torch.split(part, size) for part in batch), strict=True):
             optimizer.zero_grad()
-            self.manual_backward(self._step(piece, self.train_totals))
+            self.manual_backward(self._step(piece, self.train_totals)[0])
             optimizer.step()
             if isinstance(scheduler, LRScheduler) and self.config.schedule.name != "steps":
                 scheduler.step()
         return None
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._step(batch, self.val_totals)
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns the logits, for callbacks to look at."""
+        return self._step(batch, self.val_totals)[1]
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._step(batch, self.test_totals)
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Likewise."""
+        return self._step(batch, self.test_totals)[1]
 
     def on_train_epoch_start(self) -> None:
         self.train_totals.reset()

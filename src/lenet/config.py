@@ -117,6 +117,16 @@ class Trainer:
 
 
 @dataclass
+class Dashboard:
+    """What TensorBoard shows beside the curves, the pictures at the end, and the row of HPARAMS."""
+
+    enabled: bool = True  # false: nothing at all is written for TensorBoard
+    pictures_every: int | None = None  # epochs from one set of pictures to the next while the net trains; null: none
+    histograms: bool = False  # of weights and gradients, after every epoch
+    embedding: bool = False  # the last hidden layer's outputs for 1,000 test images, in the PROJECTOR tab
+
+
+@dataclass
 class Config:
     """One run. `src/lenet/train.py` is a function of this and of nothing else."""
 
@@ -132,6 +142,7 @@ class Config:
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     trainer: Trainer = field(default_factory=Trainer)
+    dashboard: Dashboard = field(default_factory=Dashboard)
     compile: bool = False  # torch.compile of the net; worth it for runs of many minutes
     threads: int | None = None  # of one operation on the CPU; null: one per core
     resume: str | None = None  # a run directory to go on with, from its last checkpoint

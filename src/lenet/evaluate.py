@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lenet.checkpoints import load_checkpoint
 from lenet.classifier import Classifier, Totals, set_arithmetic
 from lenet.config import Config
 from lenet.data import CLASS_NAMES, ImageData
 from lenet.errors import BadInput
-from lenet.geometry import CLASSES
+from lenet.predictions import Predictions
 from lenet.runs import RunDirectory
 from lenet.validation import validate
 
@@ -137,7 +136,7 @@ def evaluate(trained: Trained, part: str = "test", data: str | None = None, root
     images.prepare_data()
     images.setup("test")
     model, totals = trained.model, Totals().to(trained.model.device)
-    confusion = torch.zeros(CLASSES, CLASSES, dtype=torch.long)
+    answers = []
     loader = images.test_dataloader() if part == "test" else images.val_dataloader()
     half = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}.get(trained.config.trainer.precision)
     if half is not None and model.device.type == "cpu":
@@ -146,11 +145,11 @@ def evaluate(trained: Trained, part: str = "test", data: str | None = None, root
         for stored, true in loader:
             batch = stored.to(model.device), true.to(model.device)
             pixels, labels = images.on_after_batch_transfer(batch, 0)
-            logits: Tensor = model(pixels)
+            logits = model(pixels)
             totals.update(logits, labels, model.loss(logits, labels))
-            pairs = labels.cpu() * CLASSES + logits.argmax(1).cpu()
-            confusion += torch.bincount(pairs, minlength=CLASSES**2).view(CLASSES, CLASSES)
+            answers.append((logits.float().cpu(), true.cpu()))
     metrics = totals.compute()
+    logits, labels = (torch.cat(parts) for parts in zip(*answers, strict=True))
     return Evaluation(
         trained_on=trained.config.data.name,
         data=settings.name,
@@ -158,7 +157,7 @@ def evaluate(trained: Trained, part: str = "test", data: str | None = None, root
         weights=trained.weights,
         loss=metrics["loss"],
         accuracy=metrics["acc"],
-        confusion=confusion.tolist(),
+        confusion=Predictions(logits, labels).confusion(),
     )
 
 

@@ -1,17 +1,38 @@
-"""Figures to look at: what the layers see, and what is taken for what. Drawn with matplotlib, without a screen."""
+"""Pictures to look at: what the layers see, and what is taken for what.
 
+Drawn with Pillow, pixel by pixel: six of them take a tenth of a second, where matplotlib needs more than one, and every
+run of a sweep ends with them. They are just as wide as TensorBoard shows them, which shrinks wider ones by leaving out
+pixels, letters and all; `scale` makes larger ones for files.
+"""
+
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from matplotlib import colormaps
-from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from lenet.classifier import Classifier
-from lenet.evaluate import Evaluation
+from lenet.predictions import Predictions
+
+WIDTH = 350  # pixels, at scale 1, as all lengths here
+LETTERS = 11
+LINE = 14  # from one line of text to the next
+GAP = 5
+MOST_MAPS = 16  # of a layer in a row for each class
+
+Colours = tuple[tuple[int, int, int], ...]
+GREY: Colours = ((0, 0, 0), (255, 255, 255))
+HEAT: Colours = ((20, 20, 70), (30, 120, 140), (250, 230, 90))
+DIVERGING: Colours = ((40, 80, 190), (255, 255, 255), (200, 40, 40))
+BLUES: Colours = ((255, 255, 255), (30, 90, 170))
+BLACK, DARK_RED, WHITE = (0, 0, 0), (170, 20, 20), (255, 255, 255)
+
+Pixels = npt.NDArray[np.uint8]  # (height, width, 3)
 
 
 @dataclass(frozen=True)
@@ -37,14 +58,14 @@ def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequ
     maps: dict[str, Tensor] = {}
     with torch.inference_mode():
         x = images.to(model.device).to(model.dtype)
-        predicted = model(x).argmax(1).tolist()
         for name, layer in model.net.named_children():
             x = layer(x)
             if name in wanted and x.dim() == 4:  # with one convolution layer act3 is behind a fully connected one
                 maps[wanted[name]] = x.float().cpu()
+    predicted = x.argmax(1).tolist()
     return [
         Sight(
-            image=images[i, 0].cpu(),
+            image=images[i, 0].float().cpu(),
             title=title,
             answer=answers[predicted[i]],
             maps={name: values[i] for name, values in maps.items()},
@@ -53,49 +74,59 @@ def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequ
     ]
 
 
-def activations_figure(sights: Sequence[Sight]) -> Figure:
-    """A row for each image: the image, then the maps of each layer, with one scale of grey per layer."""
-    layers = list(sights[0].maps)
-    pictures = [mosaic(sights[0].maps[name]) for name in layers]
-    widths = [1.0] + [picture.shape[1] / picture.shape[0] for picture in pictures]
-    # One picture in one pair of axes: matplotlib's own layout, ticks and titles take five times as long, and every run
-    # of a sweep ends with this.
-    side, gap, title = 340, 15, 55  # pixels, at 100 to an inch
-    width = int(side * sum(widths)) + gap * (len(widths) + 1)
-    height = (side + gap + title) * len(sights)
-    canvas = np.full((height, width, 4), 255, dtype=np.uint8)
-    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
-    ranges = {
-        name: (
-            min(sight.maps[name].min().item() for sight in sights),
-            max(sight.maps[name].max().item() for sight in sights),
-        )
-        for name in layers
-    }
-    for row, sight in enumerate(sights):
-        grey = (sight.image.min().item(), sight.image.max().item())
-        shown = [(sight.image, f"{sight.title}\ntaken for: {sight.answer}", "gray", grey)]
-        for name in layers:
-            maps, (low, high) = sight.maps[name], ranges[name]
-            size = "×".join(str(side) for side in maps.shape[1:])
-            text = f"{name}: {len(maps)} maps of {size}, {low:.2f} to {high:.2f}"
-            shown.append((mosaic(maps), text, "viridis", (low, high)))
-        left, top = gap, row * (side + gap + title) + title
-        for (picture, text, colours, (low, high)), share in zip(shown, widths, strict=True):
-            across = int(side * share)
-            painted = colormaps[colours].with_extremes(bad="white")(
-                (picture.numpy() - low) / ((high - low) or 1), bytes=True
-            )
-            rows = np.arange(side) * len(painted) // side
-            columns = np.arange(across) * painted.shape[1] // across
-            canvas[top : top + side, left : left + across] = painted[rows[:, None], columns]
-            figure.text(
-                (left + across / 2) / width, 1 - (top - 8) / height, text, fontsize=13, ha="center", va="bottom"
-            )
-            left += across + gap
-    axes = figure.add_axes((0, 0, 1, 1), frameon=False, xticks=[], yticks=[])
-    axes.imshow(canvas, aspect="auto", interpolation="nearest")
-    return figure
+def as_png(picture: Image.Image) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, format="png")
+    return content.getvalue()
+
+
+class Canvas:
+    """A white picture, and where to put things: x to the right and y down, in pixels at scale 1."""
+
+    def __init__(self, width: int, height: int, scale: int) -> None:
+        self.scale = scale
+        self.image = Image.new("RGB", (width * scale, height * scale), WHITE)
+        self._draw = ImageDraw.Draw(self.image)
+
+    def put(self, pixels: Pixels, x: int, y: int, width: int, height: int) -> None:
+        """Pixels, enlarged or shrunk to a size without being blurred."""
+        height, width = height * self.scale, width * self.scale
+        rows = np.arange(height) * len(pixels) // height
+        columns = np.arange(width) * pixels.shape[1] // width
+        self.image.paste(Image.fromarray(pixels[rows[:, None], columns]), (x * self.scale, y * self.scale))
+
+    def write(
+        self, text: str, x: int, y: int, room: int = WIDTH, anchor: str = "la", colour: tuple[int, int, int] = BLACK
+    ) -> None:
+        """A line of text, in smaller letters where it would take more than `room` pixels.
+
+        Args:
+            anchor: what of the text x and y are; Pillow's: la is left and top, mm the middle, rm right and middle.
+        """
+        size = LETTERS * self.scale
+        while size > 7 and self._draw.textlength(text, _font(size)) > room * self.scale:
+            size -= 1
+        self._draw.text((x * self.scale, y * self.scale), text, fill=colour, font=_font(size), anchor=anchor)
+
+    def write_upwards(self, text: str, x: int, y: int, room: int) -> None:
+        """A line of text from (x, y), the middle of its first letter, to the top."""
+        lying = Canvas(room, LINE, self.scale)
+        lying.write(text, 0, LINE // 2, room, "lm")
+        self.image.paste(lying.image.rotate(90, expand=True), ((x - LINE // 2) * self.scale, (y - room) * self.scale))
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow's wheels have FreeType
+    return font
+
+
+def paint(values: Tensor, low: float, high: float, colours: Colours) -> Pixels:
+    """Values (h, w) from `low` to `high` as colours, with those between mixed; NaN is white."""
+    shares = (values.double().numpy() - low) / ((high - low) or 1) * (len(colours) - 1)
+    stops = np.arange(len(colours))
+    channels = [np.interp(shares, stops, [colour[i] for colour in colours]) for i in range(3)]
+    return np.nan_to_num(np.stack(channels, axis=-1), nan=255).round().astype(np.uint8)
 
 
 def mosaic(maps: Tensor) -> Tensor:
@@ -111,22 +142,121 @@ def mosaic(maps: Tensor) -> Tensor:
     return picture
 
 
-def confusion_figure(evaluation: Evaluation) -> Figure:
-    """The confusion matrix with class names; colours show shares of a row, numbers count images."""
-    e = evaluation
-    figure = Figure(figsize=(9, 8.2), layout="constrained")
-    axes = figure.subplots()
-    counts = torch.tensor(e.confusion, dtype=torch.float)
-    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    image = axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, label="share of the row", shrink=0.8)
-    axes.set_xticks(range(len(e.answers)), e.answers, rotation=40, ha="right")
-    axes.set_yticks(range(len(e.classes)), e.classes)
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("is")
-    axes.set_title(f"{e.data}, {e.part}: accuracy {e.accuracy:.4f}")
-    for i, row in enumerate(e.confusion):
-        for j, count in enumerate(row):
+def _range(sights: Sequence[Sight], layer: str) -> tuple[float, float]:
+    """One scale for all images, so that they can be compared."""
+    return (
+        min(sight.maps[layer].min().item() for sight in sights),
+        max(sight.maps[layer].max().item() for sight in sights),
+    )
+
+
+def activations(sights: Sequence[Sight], scale: int = 1) -> Image.Image:
+    """A column for each image: the image, then all maps of each layer, with one scale per layer."""
+    mosaics = {layer: [mosaic(sight.maps[layer]) for sight in sights] for layer in sights[0].maps}
+    column = (max(WIDTH, 150 * len(sights)) - GAP * (len(sights) + 1)) // len(sights)
+    side = min(column, 140)  # of the image
+    heights = {layer: column * shown[0].shape[0] // shown[0].shape[1] for layer, shown in mosaics.items()}
+    height = 2 * LINE + side + sum(LINE + GAP + tall for tall in heights.values()) + 3 * GAP
+    canvas = Canvas(GAP + (column + GAP) * len(sights), height, scale)
+    for number, sight in enumerate(sights):
+        x, y = GAP + number * (column + GAP), GAP
+        right = sight.title.split(" (")[0] == sight.answer
+        canvas.write(sight.title, x, y, column)
+        canvas.write(f"taken for: {sight.answer}", x, y + LINE, column, colour=BLACK if right else DARK_RED)
+        y += 2 * LINE
+        grey = (sight.image.min().item(), sight.image.max().item())
+        canvas.put(paint(sight.image, *grey, GREY), x, y, side, side)
+        y += side + GAP
+        for layer, shown in mosaics.items():
+            low, high = _range(sights, layer)
+            maps = sight.maps[layer]
+            size = "x".join(str(side) for side in maps.shape[1:])
+            canvas.write(f"{layer}: {len(maps)} maps of {size}, {low:.2f} to {high:.2f}", x, y, column)
+            canvas.put(paint(shown[number], low, high, HEAT), x, y + LINE, column, heights[layer])
+            y += LINE + heights[layer] + GAP
+    return canvas.image
+
+
+def classes(sights: Sequence[Sight], layer: str, scale: int = 1) -> Image.Image:
+    """A row for each image: what it is and what it is taken for, the image, and the maps of one layer."""
+    low, high = _range(sights, layer)
+    maps = len(sights[0].maps[layer])
+    shown = min(maps, MOST_MAPS)
+    names, side, gap, in_a_line = 72, 28, 2, 8
+    tall = (side + gap) * math.ceil(shown / in_a_line)
+    canvas = Canvas(WIDTH, LINE + 2 * GAP + (tall + GAP) * len(sights), scale)
+    which = f"{shown} of {maps} maps" if shown < maps else f"{maps} maps"
+    canvas.write(f"{layer}: {which}, {low:.2f} to {high:.2f}; red: taken for another class", GAP, GAP, WIDTH - 2 * GAP)
+    for row, sight in enumerate(sights):
+        y = LINE + 2 * GAP + row * (tall + GAP)
+        title = sight.title.split(" (")[0]
+        right = title == sight.answer
+        canvas.write(title, GAP, y + tall // 2 - (0 if right else LINE // 2), names - GAP, "lm")
+        if not right:
+            canvas.write(f"-> {sight.answer}", GAP, y + tall // 2 + LINE // 2, names - GAP, "lm", DARK_RED)
+        grey = (sight.image.min().item(), sight.image.max().item())
+        canvas.put(paint(sight.image, *grey, GREY), names, y + (tall - side) // 2 - 1, side, side)
+        for number in range(shown):
+            x = names + side + GAP + number % in_a_line * (side + gap)
+            top = y + number // in_a_line * (side + gap)
+            canvas.put(paint(sight.maps[layer][number], low, high, HEAT), x, top, side, side)
+    return canvas.image
+
+
+def filters(weight: Tensor, scale: int = 1) -> Image.Image:
+    """The kernels (n, 1, h, w) of the first layer."""
+    kernels = weight.detach().float().cpu()[:, 0]
+    most = kernels.abs().max().item()
+    picture = mosaic(kernels)
+    width = WIDTH - 2 * GAP
+    height = width * picture.shape[0] // picture.shape[1]
+    canvas = Canvas(WIDTH, height + LINE + 3 * GAP, scale)
+    size = "x".join(str(side) for side in kernels.shape[1:])
+    text = f"{len(kernels)} filters of {size}; blue: {-most:.2f}, white: 0, red: {most:.2f}"
+    canvas.write(text, GAP, GAP, WIDTH - 2 * GAP)
+    canvas.put(paint(picture, -most, most, DIVERGING), GAP, LINE + 2 * GAP, width, height)
+    return canvas.image
+
+
+def confusion(
+    counts: Sequence[Sequence[int]], is_: Sequence[str], taken_for: Sequence[str], title: str, scale: int = 1
+) -> Image.Image:
+    """The confusion matrix [true][predicted] with names; colours show shares of a row, numbers count images."""
+    names, cell = 66, 28
+    top = LINE * 2 + 2 * GAP + names
+    canvas = Canvas(WIDTH, top + cell * len(is_) + GAP, scale)
+    canvas.write(title, GAP, GAP, WIDTH - 2 * GAP)
+    canvas.write("row: what it is; column: what it is taken for", GAP, GAP + LINE, WIDTH - 2 * GAP)
+    shares = torch.tensor([[count / max(1, sum(row)) for count in row] for row in counts])
+    canvas.put(paint(shares, 0, 1, BLUES), names, top, cell * len(taken_for), cell * len(is_))
+    for j, name in enumerate(taken_for):
+        canvas.write_upwards(name, names + j * cell + cell // 2, top - GAP // 2, names)
+    for i, name in enumerate(is_):
+        y = top + i * cell + cell // 2
+        canvas.write(name, names - GAP // 2, y, names - GAP // 2, "rm")
+        for j, count in enumerate(counts[i]):
             if count:
-                axes.text(j, i, str(count), ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
-    return figure
+                colour = WHITE if shares[i, j] > 0.5 else BLACK
+                canvas.write(str(count), names + j * cell + cell // 2, y, cell - 2, "mm", colour)
+    return canvas.image
+
+
+def surest_mistakes(
+    predictions: Predictions, images: Tensor, names: Sequence[str], title: str, scale: int = 1
+) -> Image.Image:
+    """The mistakes that the net was most confident of, with what each image (n, 1, h, w) is and is taken for."""
+    mistakes = predictions.surest_mistakes(12)
+    columns, side = 4, 62
+    column = WIDTH // columns
+    rows = max(1, math.ceil(len(mistakes) / columns))
+    canvas = Canvas(WIDTH, LINE + 2 * GAP + rows * (side + 2 * LINE + 2 * GAP), scale)
+    canvas.write(title, GAP, GAP, WIDTH - 2 * GAP)
+    for number, mistake in enumerate(mistakes):
+        x = number % columns * column + GAP
+        y = LINE + 2 * GAP + number // columns * (side + 2 * LINE + 2 * GAP)
+        image = images[mistake.index, 0].float().cpu()
+        canvas.put(paint(image, 0, image.max().item(), GREY), x, y, side, side)
+        canvas.write(f"is: {names[mistake.true]}", x, y + side + 2, column - GAP)
+        taken = f"{names[mistake.taken_for]} {100 * mistake.probability:.0f} %"
+        canvas.write(taken, x, y + side + 2 + LINE, column - GAP, colour=DARK_RED)
+    return canvas.image

@@ -35,6 +35,10 @@ Row = dict[str, float]
 # Keys of the config that may change when a run goes on: where and how it is computed, not what.
 INCIDENTAL = (
     "trainer.enable_progress_bar",
+    "dashboard.enabled",
+    "dashboard.pictures_every",
+    "dashboard.histograms",
+    "dashboard.embedding",
     "trainer.accelerator",
     "trainer.devices",
     "data.root",
@@ -150,7 +154,13 @@ class RunDirectory:
             (self.path / name).unlink(missing_ok=True)
         for events in self.path.glob("events.out.tfevents.*"):
             events.unlink()
+        self.clear_projector()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def clear_projector(self) -> None:
+        """Remove the files of TensorBoard's projector, which go where torch puts them."""
+        (self.path / "projector_config.pbtxt").unlink(missing_ok=True)
+        shutil.rmtree(self.path / "00000", ignore_errors=True)
 
     @property
     def checkpoints(self) -> Path:
@@ -202,7 +212,8 @@ class RunDirectory:
     def write_metrics(self, rows: Sequence[Row]) -> None:
         """All epochs so far. Floats are written so that reading them gives the same bits."""
         table = io.StringIO()
-        writer = csv.DictWriter(table, fieldnames=list(rows[0]) if rows else ["epoch"], lineterminator="\n")
+        columns = list(dict.fromkeys(["epoch", *(name for row in rows for name in row)]))
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(self.path / "metrics.csv", table.getvalue().encode())
@@ -211,7 +222,7 @@ class RunDirectory:
         try:
             with (self.path / "metrics.csv").open(newline="") as file:
                 return [
-                    {key: int(value) if key == "epoch" else float(value) for key, value in row.items()}
+                    {key: int(value) if key == "epoch" else float(value) for key, value in row.items() if value}
                     for row in csv.DictReader(file)
                 ]
         except FileNotFoundError:

@@ -17,15 +17,12 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
-from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from torch.utils.tensorboard.summary import hparams
 
 from lenet.callbacks import EpochLog, ObserveCurvature, SeedEpochs, TestEachEpoch, Throughput
 from lenet.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, load_checkpoint
 from lenet.classifier import Classifier, set_arithmetic
 from lenet.config import Config
+from lenet.dashboard import Dashboard
 from lenet.data import ImageData
 from lenet.errors import BadInput, Stopped, stop_on_signals
 from lenet.geometry import IMAGE_SIDE, parameters_and_macs
@@ -42,16 +39,6 @@ ALL_THREADS = torch.get_num_threads()
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard")
 
 Result = dict[str, Any]
-
-
-class RunLogger(TensorBoardLogger):
-    """Lightning's logger, but with one event file for training and test, and no hparams.yaml beside config.yaml."""
-
-    def save(self) -> None:
-        self.experiment.flush()
-
-    def finalize(self, status: str) -> None:
-        self.save()  # Lightning's closes the file after training, and testing opens a second one
 
 
 def train(
@@ -147,11 +134,12 @@ def _recorded(
     """Train and test; however that ends, result.json says so."""
     rows, before = resumed(config, run) if config.resume else ([], {})
     result = _started(config, run, rows, before, overrides)
+    dashboard = Dashboard(config, run, data, result["overrides"]) if config.dashboard.enabled else None
     started = time.perf_counter()
     error: BaseException | None = None
     try:
         with run.log_file():
-            _fit_and_test(config, run, rows, model, data, result, callbacks)
+            _fit_and_test(config, run, rows, model, data, result, dashboard, callbacks)
         result["status"] = "completed"
     except BaseException as caught:
         error = caught
@@ -159,12 +147,17 @@ def _recorded(
         result["status"] = "interrupted" if stopped else "failed"
         trace = None if stopped else "".join(traceback.format_exception(error))
         result["error"] = {"message": f"{type(error).__name__}: {error}", "traceback": trace}
+        result["metrics"] = {name: value for name, value in rows[-1].items() if "/" in name} if rows else {}
         raise
     finally:
         result["epochs"] = len(rows)
         result["seconds"] = round((before.get("seconds") or 0) + time.perf_counter() - started, 3)
         # On a full disk the first error is the one to report.
-        with contextlib.suppress(*[OSError] if error else []):
+        suppressed = [OSError] if error else []
+        with contextlib.suppress(*suppressed):
+            if dashboard:
+                dashboard.end(result)
+        with contextlib.suppress(*suppressed):
             run.write_result(result)
     return result
 
@@ -209,51 +202,44 @@ def _fit_and_test(
     model: Classifier,
     data: ImageData,
     result: Result,
+    dashboard: Dashboard | None,
     watchers: Sequence[L.Callback],
 ) -> None:
-    logger = RunLogger(run.path, name="", version="", default_hp_metric=False)
     throughput = Throughput()
     callbacks: list[L.Callback] = [
         SeedEpochs(data),
         throughput,
         *([TestEachEpoch(data)] if config.test_each_epoch else []),
-        EpochLog(run, logger, rows, config.trainer.log_every_n_steps),
+        EpochLog(run, rows, config.trainer.log_every_n_steps),
+        *([ObserveCurvature(data)] if config.optimizer.name == "sdlm" else []),
+        *([dashboard] if dashboard else []),
         *checkpoint_callbacks(run, validates(config)),
         *watchers,
     ]
-    if config.optimizer.name == "sdlm":
-        callbacks.append(ObserveCurvature(data, logger))
     if config.trainer.enable_progress_bar and sys.stdout.isatty():
         callbacks.append(TQDMProgressBar(refresh_rate=20))
+    logger = dashboard.start(rows) if dashboard else False
     trainer = build_trainer(config, callbacks=callbacks, logger=logger, default_root_dir=run.path)
     result["device"] = str(trainer.strategy.root_device)
-    try:
-        trainer.fit(model, data, ckpt_path=run.last_checkpoint if config.resume else None, weights_only=True)
-        if throughput.images:
-            result["examples_per_sec"] = round(throughput.examples_per_sec, 1)
+    trainer.fit(model, data, ckpt_path=run.last_checkpoint if config.resume else None, weights_only=True)
+    if throughput.images:
+        result["examples_per_sec"] = round(throughput.examples_per_sec, 1)
 
-        tested = len(rows)
-        if validates(config):
-            best = load_checkpoint(run.best_checkpoint)
-            result["best_epoch"] = best["epoch"] + 1
-            if config.test_on == "best":
-                tested = result["best_epoch"]
-                model.load_state_dict(best["state_dict"])
-        if config.trainer.limit_test_batches != 0:
-            trainer.test(model, data, verbose=False)
-        row = {name: value for name, value in rows[tested - 1].items() if "/" in name}
-        test = {name: model.metrics[name] for name in ("test/loss", "test/acc") if name in model.metrics}
-        result["metrics"] = row | test  # all of the epoch whose weights were tested
-        result["epochs"] = len(rows)
-        _log_result(logger, config, result, tested)
-        _log_activations(logger, config, model, tested)
-    except Exception:
-        with contextlib.suppress(OSError):  # a full disk is a failure to report, not one to add to
-            result["metrics"] = {name: value for name, value in rows[-1].items() if "/" in name} if rows else {}
-            _log_result(logger, config, result, len(rows), failed=True)
-        raise
-    finally:
-        logger.experiment.close()
+    tested = len(rows)
+    if validates(config):
+        best = load_checkpoint(run.best_checkpoint)
+        result["best_epoch"] = best["epoch"] + 1
+        if config.test_on == "best":
+            tested = result["best_epoch"]
+            model.load_state_dict(best["state_dict"])
+    if config.trainer.limit_test_batches != 0:
+        trainer.test(model, data, verbose=False)
+    row = {name: value for name, value in rows[tested - 1].items() if "/" in name}
+    test = {name: model.metrics[name] for name in ("test/loss", "test/acc") if name in model.metrics}
+    result["metrics"] = row | test  # all of the epoch whose weights were tested
+    result["epochs"] = len(rows)
+    if dashboard:
+        dashboard.finish(model, result, tested)
 
 
 def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
@@ -341,63 +327,6 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def _log_activations(logger: TensorBoardLogger, config: Config, model: Classifier, epoch: int) -> None:
-    """What the first layers see in two classes that are easy to mistake for one another."""
-    from lenet.inputs import chosen
-    from lenet.pictures import activations_figure, look  # matplotlib takes a while to import
-
-    pixels, titles, answers = chosen(config.data)
-    figure = activations_figure(look(model.eval(), pixels, titles, answers, pooled=False))
-    figure.set_dpi(60)  # about as wide as TensorBoard shows it
-    logger.experiment.add_figure("activations", figure, epoch)
-    logger.save()
-
-
-def _log_result(logger: TensorBoardLogger, config: Config, result: Result, epoch: int, failed: bool = False) -> None:
-    """The HPARAMS tab: the same keys with the same types in every run, or TensorBoard leaves runs out."""
-    model = config.model
-
-    def joined(sizes: Any) -> str:
-        return "x".join(str(size) for size in sizes) if isinstance(sizes, list) else str(sizes)
-
-    parameters = {
-        "model": model.kind,
-        "loss": config.loss.name,
-        "seed": config.seed,
-        "data": config.data.name,
-        "batch_size": config.data.batch_size,
-        "conv_channels": joined(model.conv_channels),
-        "kernel_size": joined(model.kernel_size),
-        "activation": model.activation,
-        "pool": model.pool,
-        "fc_sizes": joined(model.fc_sizes),
-        "init": model.init,
-        "optimizer": config.optimizer.name,
-        "lr": float(config.optimizer.lr),
-        "weight_decay": float(config.optimizer.weight_decay),
-        "epochs": config.trainer.max_epochs,
-    }
-    values = {
-        "result/val_acc": result["metrics"].get("val/acc"),
-        "result/test_acc": result["metrics"].get("test/acc"),
-        "result/parameters": result["parameters"],
-        "result/examples_per_sec": result["examples_per_sec"],
-    }
-    known = {name: value for name, value in values.items() if value is not None}
-    logger.log_metrics(known, epoch)
-    logger.log_metrics({name: value for name, value in result["metrics"].items() if name.startswith("test/")}, epoch)
-    writer = logger.experiment._get_file_writer()
-    experiment, start, end = hparams(parameters, values)  # type: ignore[no-untyped-call]
-    if failed:
-        plugin_data = end.value[0].metadata.plugin_data
-        content = HParamsPluginData.FromString(plugin_data.content)
-        content.session_end_info.status = STATUS_FAILURE
-        plugin_data.content = content.SerializeToString()
-    for summary in (experiment, start, end):
-        writer.add_summary(summary)
-    logger.save()
 
 
 def report(result: Result, run: RunDirectory) -> str:

@@ -93,6 +93,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
         math.inf,
         "give a number of batches, or a share of them from 0.0 to 1.0",
     ),
+    "dashboard.pictures_every": (1, 10**6, "give a number of epochs, at least 1, or null"),
     "threads": (1, 1024, "give an integer from 1 to 1024"),
 }
 

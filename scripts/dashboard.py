@@ -1,0 +1,36 @@
+"""TensorBoard on runs/, or on the directory of a sweep or of a run: scripts/dashboard.py [DIR] [--open]."""
+
+import argparse
+import contextlib
+import signal
+import webbrowser
+from pathlib import Path
+
+from lenet import cli
+from lenet.errors import BadInput
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path, nargs="?", default=Path("runs"), help="default: runs")
+    parser.add_argument("--port", type=int, help="default: 6006, or the next one that is free")
+    parser.add_argument("--open", action="store_true", help="also open a browser")
+    arguments = parser.parse_args()
+    directory = arguments.directory
+    if not any(directory.glob("**/events.out.tfevents.*")):
+        raise BadInput(
+            f"{directory}: no run with a dashboard is in it; start one with scripts/train.py, or name a directory"
+        )
+
+    from lenet.events import serve  # TensorBoard takes a while to import
+
+    address = serve(directory, arguments.port)
+    print(f"{address}\nCtrl-C ends it.", flush=True)
+    if arguments.open:
+        webbrowser.open(address)
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+if __name__ == "__main__":
+    cli.run(main)
