@@ -7,7 +7,8 @@ scripts/benchmark.py --dashboard 5 [--json FILE]
 Every row trains the book's net on the 60,000 images of Fashion-MNIST with batches of 256. With --jobs, jobs of one
 epoch in a sweep take turns with a bare loop that trains on the same 48,000 images, evaluates on the same 12,000 and
 10,000, and writes nothing: what is between the two is what a job costs beside its arithmetic. With --dashboard, whole
-processes of the default run take turns with the same without anything for TensorBoard. The machine's speed drifts, so only the ratios between rows of one run mean something; the first of each row warms up and is not counted.
+processes of the default run take turns with the same without anything for TensorBoard. The machine's speed drifts, so
+only the ratios between rows of one run mean something; the first of each row warms up and is not counted.
 """
 
 import argparse

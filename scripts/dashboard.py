@@ -22,7 +22,7 @@ def main() -> None:
             f"{directory}: no run with a dashboard is in it; start one with scripts/train.py, or name a directory"
         )
 
-    from lenet.events import serve  # TensorBoard takes a while to import
+    from lenet.board import serve  # TensorBoard takes a while to import
 
     address = serve(directory, arguments.port)
     print(f"{address}\nCtrl-C ends it.", flush=True)

@@ -9,15 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lenet import pictures
 from lenet.classifier import Classifier
 from lenet.config import Config, Data, Model
 from lenet.data import load
 from lenet.errors import BadInput
 from lenet.inputs import chosen, picture
-from lenet.pictures import activations_figure, look, mosaic
-from lenet.train import train
+from lenet.pictures import look, mosaic
+from lenet.predictions import Predictions
 
 
 @given(n=st.integers(1, 20), height=st.integers(1, 12), width=st.integers(1, 12))
@@ -49,26 +49,40 @@ def test_the_maps_are_those_of_the_layers(pooled: bool) -> None:
         assert torch.equal(sight.image, images[i, 0])
 
 
-def test_the_figure_names_image_answer_and_layers(tmp_path: Path) -> None:
-    model = Classifier(Config()).eval()
-    sights = look(model, torch.rand(3, 1, 28, 28), ["coat", "bag", "noise"], [str(i) for i in range(10)], pooled=False)
-    figure = activations_figure(sights)
-    titles = [text.get_text() for text in figure.texts]
-    assert len(titles) == 9
-    assert titles[0].startswith("coat\ntaken for: ")
-    assert titles[4].startswith("C1: 6 maps of 28×28")
-    assert titles[8].startswith("C3: 16 maps of 10×10")
-    figure.savefig(tmp_path / "figure.png")
-    with Image.open(tmp_path / "figure.png") as shown:
-        assert shown.width > shown.height > 300
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is written in the pictures of a test."""
+    words: list[str] = []
+    write = pictures.Canvas.write
+
+    def noted(canvas: pictures.Canvas, text: str, *rest: object, **more: object) -> None:
+        words.append(text)
+        write(canvas, text, *rest, **more)
+
+    monkeypatch.setattr(pictures.Canvas, "write", noted)
+    return words
+
+
+def sights_of(model: Classifier, titles: list[str], pooled: bool = False) -> list[pictures.Sight]:
+    return look(model, torch.rand(len(titles), 1, 28, 28), titles, [str(i) for i in range(10)], pooled)
+
+
+def test_the_picture_of_activations_names_image_answer_and_layers(written: list[str]) -> None:
+    shown = pictures.activations(sights_of(Classifier(Config()).eval(), ["coat", "bag", "noise"]), scale=2)
+    assert [text for text in written if text in ("coat", "bag", "noise")] == ["coat", "bag", "noise"]
+    assert sum(text.startswith("taken for: ") for text in written) == 3
+    assert sum(text.startswith("C1: 6 maps of 28x28") for text in written) == 3
+    assert sum(text.startswith("C3: 16 maps of 10x10") for text in written) == 3
+    assert shown.width > 2 * pictures.WIDTH
+    assert len({colour for _, colour in shown.getcolors(10**6)}) > 100, "there are maps in it"
 
 
 @pytest.mark.parametrize("pooled", [False, True])
 def test_a_net_with_one_convolution_layer_has_one_column_of_maps(pooled: bool) -> None:
     model = Classifier(Config(model=Model(conv_channels=[4], padding=0))).eval()
-    (sight,) = look(model, torch.rand(1, 1, 28, 28), ["x"], [str(i) for i in range(10)], pooled)
+    (sight,) = sights_of(model, ["x"], pooled)
     assert list(sight.maps) == (["S2"] if pooled else ["C1"])
-    assert len(activations_figure([sight]).texts) == 2
+    pictures.activations([sight])
 
 
 def test_images_are_chosen_by_class_number_and_file(tiny: Path, tmp_path: Path) -> None:
@@ -138,9 +152,53 @@ def test_a_truncated_picture_is_named(tmp_path: Path) -> None:
         picture(tmp_path / "cut.png")
 
 
-def test_the_same_picture_is_in_tensorboard_at_the_end_of_a_run(tiny_config: Config, tmp_path: Path) -> None:
-    result, run = train(tiny_config, tmp_path / "run")
-    events = EventAccumulator(str(run.path)).Reload()
-    (image,) = events.Images("activations")
-    assert image.step == result["best_epoch"]
-    assert image.width > image.height > 200
+@pytest.mark.parametrize("maps", [3, 8, 16, 40])
+def test_each_class_has_a_row_of_maps_sixteen_at_most(maps: int, written: list[str]) -> None:
+    model = Classifier(Config(model=Model(conv_channels=[maps, 4]))).eval()
+    shown = pictures.classes(sights_of(model, [f"class {i}" for i in range(10)]), "C1")
+    assert shown.width == pictures.WIDTH
+    assert written[0].startswith("C1: 16 of 40 maps" if maps == 40 else f"C1: {maps} maps")
+    assert [text for text in written if text.startswith("class")] == [f"class {i}" for i in range(10)]
+
+
+@pytest.mark.parametrize("kernels", [1, 6, 64])
+def test_filters_are_red_where_they_are_positive_and_blue_where_negative(kernels: int) -> None:
+    weight = torch.full((kernels, 1, 5, 5), 0.5)
+    weight[0] = -0.5
+    shown = pictures.filters(weight)
+    colours = {colour for _, colour in shown.getcolors(10**6)}
+    assert pictures.DIVERGING[0] in colours
+    assert (pictures.DIVERGING[2] in colours) == (kernels > 1)
+    assert shown.width == pictures.WIDTH
+
+
+def test_the_confusion_matrix_shows_every_count_in_its_cell(written: list[str]) -> None:
+    counts = [[0] * 10 for _ in range(10)]
+    counts[0][0], counts[0][1], counts[1][0] = 6, 2, 4
+    names = [f"class {i}" for i in range(10)]
+    shown = pictures.confusion(counts, names, names, "the title")
+    assert written[0] == "the title"
+    assert {"6", "2", "4"} == {text for text in written if text.isdigit()}
+    assert all(written.count(name) == 2 for name in names), "a row and a column"
+    assert shown.width == pictures.WIDTH
+    corner = shown.getpixel((66 + 28 + 3, shown.height - pictures.GAP - 10 * 28 + 28 + 3))  # class 1 as class 1: 0 of 4
+    assert corner == (255, 255, 255)
+    assert shown.getpixel((66 + 3, shown.height - pictures.GAP - 10 * 28 + 28 + 3)) == pictures.BLUES[-1]  # 4 of 4
+
+
+def test_the_surest_mistakes_say_what_is_taken_for_what(written: list[str]) -> None:
+    logits = torch.zeros(3, 10)
+    logits[0, 1], logits[1, 2], logits[2, 2] = 9, 5, 9
+    names = [f"class {i}" for i in range(10)]
+    shown = pictures.surest_mistakes(
+        Predictions(logits, torch.tensor([0, 3, 2])), torch.zeros(3, 1, 28, 28, dtype=torch.uint8), names, "title"
+    )
+    assert written == ["title", "is: class 0", "class 1 100 %", "is: class 3", "class 2 94 %"]
+    assert shown.width == pictures.WIDTH
+
+
+def test_a_value_between_two_colours_is_mixed_and_nan_is_white() -> None:
+    shown = pictures.paint(torch.tensor([[0.0, 0.5, 1.0, float("nan")]]), 0, 1, pictures.GREY)
+    assert shown.tolist() == [[[0, 0, 0], [128, 128, 128], [255, 255, 255], [255, 255, 255]]]
+    level = pictures.paint(torch.ones(1, 1), 1, 1, pictures.GREY)  # a map that is the same everywhere
+    assert level.tolist() == [[[0, 0, 0]]]

@@ -210,23 +210,6 @@ def test_a_loss_that_is_no_number_ends_the_run_as_failed(tiny_config: Config, tm
     assert "Traceback" in result["error"]["traceback"]
 
 
-def test_tensorboard_has_the_curves_on_the_epoch_axis_and_hyperparameters_with_metrics(tiny_config, tmp_path) -> None:
-    tiny_config.data.batch_size = 8  # 20 batches
-    result, run = train(tiny_config, tmp_path / "run")
-    events = EventAccumulator(str(run.path)).Reload()
-    for name in ("train/loss", "train/acc", "val/loss", "val/acc", "train/lr"):
-        assert [event.step for event in events.Scalars(name)] == [1, 2]
-    rows = run.read_metrics()
-    assert [e.value for e in events.Scalars("val/acc")] == pytest.approx([row["val/acc"] for row in rows])
-    within = events.Scalars("train/loss_within_epoch")
-    assert [event.step for event in within] == [32 * k for k in range(1, 11)]
-    assert within[-1].value == pytest.approx(rows[-1]["train/loss"])
-    assert events.Scalars("test/acc")[0].value == pytest.approx(result["metrics"]["test/acc"])
-    assert events.Scalars("result/test_acc")[0].value == pytest.approx(result["metrics"]["test/acc"])
-    assert "_hparams_/session_start_info" in events.summary_metadata
-    assert "hp_metric" not in events.Tags()["scalars"]
-
-
 @pytest.mark.parametrize("drop_last", [False, True])
 def test_every_image_is_counted_once_or_the_last_incomplete_batch_left_out(tiny_config, tmp_path, drop_last) -> None:
     tiny_config.data.drop_last = drop_last

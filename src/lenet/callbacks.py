@@ -20,6 +20,8 @@ from lenet.validation import POINTS_PER_EPOCH, batches, updates_per_step
 
 log = logging.getLogger(__name__)
 
+GRADIENT_EVERY = 16  # updates from one measured gradient to the next; all of them would take a fiftieth of the time
+
 
 class SeedEpochs(L.Callback):
     """Dropout and augmentation of an epoch start from (seed, epoch), so a resumed run draws the same as any other."""
@@ -155,22 +157,18 @@ class EpochLog(L.Callback):
         config = pl_module.config
         self.updates, self.total = updates_per_step(config), batches(config, "train")
         self.interval = self.every or max(1, self.total // POINTS_PER_EPOCH)
+        self.updated = 0
         self.norms: list[Tensor] = []
         self.started = time.perf_counter()
-
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
-    ) -> None:
-        self.is_first = True
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         self.lr = optimizer.param_groups[0]["lr"]  # after the step the schedule has moved on
-        if self.is_first:  # of a block of updates: where there are many they are small, and this would cost a tenth
+        if self.updated % GRADIENT_EVERY == 0:
             gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
             self.norms.append(torch.nn.utils.get_total_norm(gradients))
-            self.is_first = False
+        self.updated += 1
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int

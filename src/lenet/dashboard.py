@@ -40,7 +40,7 @@ TAGS = {
     "train/acc, val/acc": "share of the images that are recognised; likewise",
     "train/loss_within_epoch": "the running mean of the training loss, five times an epoch, over images seen",
     "train/lr": "learning rate of the last update of the epoch; sdlm: with the smallest and the largest of a weight",
-    "train/grad_norm": "mean length of the gradient over the epoch's updates, before it is clipped",
+    "train/grad_norm": "mean length of the gradient over every sixteenth update of the epoch, before it is clipped",
     "train/examples_per_sec": "training images per second: all steps of the epoch, without loading and evaluation",
     "test/loss, test/acc": "of the test set: once, at the epoch whose weights saw it",
     "weight_log10_lr/…": "sdlm: decimal logarithm of every weight's learning rate, before each epoch",

@@ -1,15 +1,10 @@
-"""TensorBoard's event files read back, and TensorBoard itself. Nothing here imports torch."""
+"""TensorBoard's event files, read back. Nothing here imports torch."""
 
-import io
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.program import TensorBoard, TensorBoardServerException
-
-from lenet.errors import BadInput
 
 
 def event_files(directory: Path) -> list[Path]:
@@ -32,32 +27,3 @@ def points(files: list[Path], wanted: Callable[[str, int], bool]) -> dict[tuple[
             if wanted(value.tag, event.step):
                 found[value.tag, event.step] = event
     return found
-
-
-def serve(directory: Path, port: int | None = None) -> str:
-    """Start TensorBoard on a directory, in a thread of this process, for this machine alone.
-
-    Args:
-        directory: of runs, of a sweep, or of one run.
-        port: without one, 6006 or the next that is free.
-
-    Returns:
-        Its address.
-
-    Raises:
-        BadInput: the port is taken, or no port.
-    """
-    flags = ["--logdir", str(directory), "--host", "localhost"]  # it asks nobody who he is
-    flags += ["--samples_per_plugin", "scalars=100000,images=1000,histograms=1000"]  # else it leaves out points
-    flags += ["--reload_multifile", "true"]  # a run that is resumed begins a new file
-    flags += ["--reload_interval", "5"]
-    if port is not None:
-        flags += ["--port", str(port)]
-    board = TensorBoard()
-    board.configure(argv=["tensorboard", *flags])
-    try:
-        with redirect_stderr(io.StringIO()):  # a notice that its fast reader is experimental
-            address: str = board.launch()
-    except TensorBoardServerException as error:
-        raise BadInput(f"--port {port}: {error.msg}; give another one, or none") from error
-    return address

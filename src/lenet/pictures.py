@@ -157,7 +157,7 @@ def activations(sights: Sequence[Sight], scale: int = 1) -> Image.Image:
     side = min(column, 140)  # of the image
     heights = {layer: column * shown[0].shape[0] // shown[0].shape[1] for layer, shown in mosaics.items()}
     height = 2 * LINE + side + sum(LINE + GAP + tall for tall in heights.values()) + 3 * GAP
-    canvas = Canvas(GAP + (column + GAP) * len(sights), height, scale)
+    canvas = Canvas(max(WIDTH, GAP + (column + GAP) * len(sights)), height, scale)
     for number, sight in enumerate(sights):
         x, y = GAP + number * (column + GAP), GAP
         right = sight.title.split(" (")[0] == sight.answer

@@ -1,0 +1,231 @@
+"""A real TensorBoard on a real sweep in a real Chromium: what a person sees there.
+
+The pictures of every panel are left in screenshots/. Those in docs/ are made of other runs by
+
+    uv run python tests/test_browser.py RUNS_DIR FOLDER
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, sync_playwright
+
+from conftest import PROJECT, script
+from lenet.runs import RunDirectory
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PANELS = ["custom_scalars", "timeseries", "hparams", "images", "graphs", "text", "pr_curves", "histograms", "projector"]
+JOBS = ["lr=0.1", "lr=0.3", "lr=1e+30"]  # the last one does not train
+SECONDS = 90  # to wait for a page at most: the machine may be busy
+
+pytestmark = [
+    pytest.mark.real_data,
+    pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="no Chromium is installed"),
+]
+
+
+@contextmanager
+def board(directory: Path) -> Iterator[str]:
+    """The address of scripts/dashboard.py on a directory."""
+    command = [sys.executable, str(PROJECT / "scripts/dashboard.py"), str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout
+            address = process.stdout.readline().strip()
+            assert address.startswith("http://localhost:"), address
+            yield address
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def chromium() -> Iterator[Page]:
+    assert CHROMIUM, "install Debian's chromium"
+    with sync_playwright() as playwright:
+        # WebGL, which the projector needs, without a graphics card; no sandbox, which root may not have.
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--enable-unsafe-swiftshader"]
+        )
+        yield browser.new_page(viewport={"width": 1600, "height": 1000})
+        browser.close()
+
+
+def show(page: Page, address: str, panel: str) -> None:
+    page.goto("about:blank")  # else a new panel of the same page is no new page
+    page.goto(f"{address}?darkMode=false#{panel}")
+
+
+def text(element: Locator) -> str:
+    """All that is written in an element and in the shadow trees in it."""
+    said: str = element.evaluate("""element => {
+        const hidden = ['STYLE', 'SCRIPT', 'TEMPLATE', 'DOM-MODULE'];
+        const read = node => node.nodeType === Node.TEXT_NODE ? node.textContent
+            : hidden.includes(node.tagName) ? ''
+            : [...(node.shadowRoot ? node.shadowRoot.childNodes : []), ...node.childNodes].map(read).join(' ');
+        return read(element).replace(/\\s+/g, ' ');
+    }""")
+    return said
+
+
+DRAWN = "lines => lines.filter(line => (line.getAttribute('d') || '').length > 20).length"
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {SECONDS} s"
+        time.sleep(0.2)
+
+
+def photograph(page: Page, path: Path) -> None:
+    page.wait_for_timeout(3000)  # lines are drawn slowly
+    path.parent.mkdir(exist_ok=True)
+    page.screenshot(path=path)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, real_root: str) -> Path:
+    """A short sweep with everything that the dashboard offers."""
+    folder = tmp_path_factory.mktemp("browser")
+    given = ["-m", "optimizer.lr=0.1,0.3,1e30", "model.activation=relu", "model.pool=max", "trainer.max_epochs=3",
+             "trainer.limit_train_batches=60", "trainer.limit_val_batches=2", "dashboard.histograms=true",
+             "dashboard.embedding=true", "trainer.accelerator=cpu", f"data.root={real_root}"]  # fmt: skip
+    done = script("train.py", *given, cwd=folder)
+    assert done.returncode == 1, done.stderr
+    assert "3 jobs: 2 completed, 1 failed" in done.stdout + done.stderr
+    return folder / "runs/lenet"
+
+
+@pytest.fixture(scope="module")
+def address(runs: Path) -> Iterator[str]:
+    with board(runs) as where:
+        yield where
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def screenshot(page: Page, request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    photograph(page, PROJECT / "screenshots" / f"{request.node.name.removeprefix('test_')}.png")
+
+
+def test_runs_are_called_after_what_they_vary(page: Page, address: str) -> None:
+    show(page, address, "timeseries")
+    names = page.locator("runs-data-table")
+    until(lambda: names.count() > 0 and all(job in text(names) for job in JOBS), "names of the runs")
+    first = page.locator("metrics-card-group-toolbar, card-group-toolbar").first
+    until(lambda: first.count() > 0, "the first group of cards")
+    assert text(first).split()[0] == "test", "numbers come before pictures"
+
+
+def test_training_and_validation_are_in_one_plot(page: Page, address: str) -> None:
+    show(page, address, "custom_scalars")
+    cards = page.locator("tf-custom-scalar-multi-line-chart-card")
+    until(lambda: cards.count() == 6 and "Matches (4)" in text(cards.nth(0)), "the plots")
+    for card, metric in ((cards.nth(0), "acc"), (cards.nth(1), "loss")):
+        until(lambda card=card: "Matches (4)" in text(card), "the curves of a plot")
+        said = text(card)
+        for part in ("train", "val"):
+            for job in JOBS[:2]:  # the third has not finished an epoch
+                assert f"{part}/{metric} ({job})" in said
+        until(lambda card=card: card.locator("path.line").evaluate_all(DRAWN) >= 4, "four lines")
+
+
+def test_every_job_has_a_row_in_hparams_and_the_values_of_its_result(page: Page, address: str, runs: Path) -> None:
+    show(page, address, "hparams")
+    table = page.locator("tf-hparams-table-view")
+    until(lambda: table.count() > 0 and all(job in text(table) for job in JOBS), "a row for each job")
+    said = text(table)
+    heads = ["Trial ID", "activation", "epochs", "lr", "pool", "val/acc", "test/acc", "parameters", "seconds"]
+    assert [head for head in heads if head in said.split(JOBS[0])[0]] == heads
+    for job, following in zip(JOBS, [*JOBS[1:], None], strict=True):
+        cells = said.split(job, 1)[1].split(following, 1)[0].split() if following else said.split(job, 1)[1].split()
+        result = RunDirectory(runs / job).read_result()
+        assert cells[0] == "relu"
+        numbers = [float(cell) for cell in cells if cell[0].isdigit()]
+        assert float(job[3:]) in numbers
+        for value in (*result["metrics"].values(), result["parameters"], result["seconds"]):
+            key = next((key for key, known in result["metrics"].items() if known == value), "")
+            if key.startswith("train") or key.endswith("loss"):
+                continue
+            assert any(number == pytest.approx(value, rel=1e-4) for number in numbers), (job, key, value, cells)
+
+
+def test_pictures_are_shown_pixel_for_pixel(page: Page, address: str) -> None:
+    show(page, address, "images")
+    pictures = page.locator("tf-image-loader img")
+    until(lambda: pictures.count() >= 12, "two runs with six pictures")
+    until(lambda: all(p.evaluate("p => p.naturalWidth > 0") for p in pictures.all()), "the pictures themselves")
+    loaders = [text(loader) for loader in page.locator("tf-image-loader").all()]
+    for tag in ("what_it_confuses/matrix", "what_it_confuses/surest_mistakes", "what_it_sees/pullover_and_coat",
+                "what_it_sees/c1_by_class", "what_it_sees/c3_by_class", "what_it_sees/filters"):  # fmt: skip
+        for job in JOBS[:2]:
+            assert any(tag in said and job in said for said in loaders), (tag, job)
+    for picture in pictures.all():
+        wide, shown = picture.evaluate("p => [p.naturalWidth, p.getBoundingClientRect().width]")
+        assert wide == shown, "it would be unreadable: TensorBoard leaves out pixels of wider ones"
+
+
+def test_the_graph_shows_the_layers_and_their_shapes(page: Page, address: str) -> None:
+    show(page, address, "graphs")
+    drawn = page.locator("tf-graph-scene")
+    until(lambda: drawn.count() > 0 and "output" in text(drawn), "the graph")
+    said = text(drawn).split()
+    for layer in ("images", "c1", "act1", "s2", "c3", "s4", "c5", "f6", "output"):
+        assert layer in said
+    assert "?×16×10×10" in said
+
+
+def test_the_text_has_config_result_error_and_explanations(page: Page, address: str) -> None:
+    show(page, address, "text")
+    texts = page.locator("tf-text-loader")
+    until(lambda: texts.count() == 9 and all("step" in text(one) for one in texts.all()), "the texts")
+    said = [text(one) for one in texts.all()]
+    assert any("run/config" in one and "max_epochs: 3" in one for one in said)
+    assert any("run/result" in one and "status completed" in one for one in said)
+    assert any("run/result" in one and "status failed" in one and "the training loss became" in one for one in said)
+    assert any("run/tags" in one and "train/grad_norm" in one for one in said)
+
+
+def test_each_class_has_its_curve_of_precision_and_recall(page: Page, address: str) -> None:
+    show(page, address, "pr_curves")
+    cards = page.locator("tf-pr-curve-card")
+    until(lambda: cards.count() >= 10, "ten curves")
+    assert {text(card).split("precision_recall/")[1].split()[0] for card in cards.all()} >= {"coat", "pullover", "bag"}
+
+
+def test_histograms_are_of_weights_and_gradients(page: Page, address: str) -> None:
+    show(page, address, "histograms")
+    panes = page.locator("tf-category-paginated-view")
+    until(lambda: panes.count() >= 2, "two groups")
+    said = " ".join(text(pane) for pane in panes.all())
+    assert "weight_gradients" in said
+    assert "weights" in said
+
+
+def test_the_projector_has_a_thousand_test_images(page: Page, address: str) -> None:
+    show(page, address, "projector")
+    pane = page.frame_locator("iframe").frame_locator("iframe").locator("vz-projector")  # in frames of its own
+    until(lambda: pane.count() > 0 and "Dimension: 84" in text(pane), "a point has 84 coordinates")
+    assert "Points: 1000" in text(pane)
+    assert JOBS[0] in text(pane)
+
+
+if __name__ == "__main__":
+    with board(Path(sys.argv[1])) as place, chromium() as window:
+        for panel in PANELS:
+            show(window, place, panel)
+            window.wait_for_timeout(8000)
+            photograph(window, Path(sys.argv[2]) / f"{panel}.png")

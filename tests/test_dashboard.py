@@ -1,0 +1,361 @@
+"""What a run leaves for TensorBoard, read back as TensorBoard reads it."""
+
+import io
+import re
+import signal
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from conftest import PROJECT, script
+from lenet.checkpoints import load_checkpoint
+from lenet.config import Config, Data, Model, Optimizer, Trainer
+from lenet.dashboard import TAGS, graph
+from lenet.errors import Diverged
+from lenet.evaluate import evaluate, load_trained
+from lenet.events import event_files
+from lenet.geometry import layers
+from lenet.hparams import HYPERPARAMETERS, hyperparameters
+from lenet.runs import RunDirectory
+from lenet.train import train
+
+CURVES = ["train/loss", "train/acc", "val/loss", "val/acc", "train/lr", "train/grad_norm", "train/examples_per_sec"]
+PICTURES = [
+    "what_it_confuses/matrix",
+    "what_it_confuses/surest_mistakes",
+    "what_it_sees/c1_by_class",
+    "what_it_sees/c3_by_class",
+    "what_it_sees/filters",
+    "what_it_sees/pullover_and_coat",
+]
+
+
+def read(run: RunDirectory) -> EventAccumulator:
+    keep_all = {"scalars": 0, "images": 0, "histograms": 0, "tensors": 0}
+    return EventAccumulator(str(run.path), keep_all).Reload()
+
+
+def steps(run: RunDirectory, tag: str) -> list[int]:
+    return [point.step for point in read(run).Scalars(tag)]
+
+
+def values(run: RunDirectory) -> dict[str, list[tuple[int, Any]]]:
+    """Every point of every curve and every picture, but for what is a matter of time."""
+    events = read(run)
+    curves = {tag: [(point.step, point.value) for point in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    for tag in ("train/examples_per_sec", "whole_run/seconds"):
+        curves[tag] = [(step, None) for step, _ in curves.get(tag, [])]
+    images = {tag: [(i.step, i.encoded_image_string) for i in events.Images(tag)] for tag in events.Tags()["images"]}
+    histograms = {
+        tag: [(h.step, h.histogram_value) for h in events.Histograms(tag)] for tag in events.Tags()["histograms"]
+    }
+    return curves | images | histograms
+
+
+def text(run: RunDirectory, name: str) -> str:
+    (event,) = read(run).Tensors(f"run/{name}/text_summary")
+    return event.tensor_proto.string_val[0].decode()
+
+
+def session_end(run: RunDirectory) -> int:
+    content = read(run).summary_metadata["_hparams_/session_end_info"].plugin_data.content
+    return HParamsPluginData.FromString(content).session_end_info.status
+
+
+def test_curves_have_a_point_for_each_epoch_and_the_values_of_metrics_csv(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.data.batch_size = 16  # ten batches
+    result, run = train(tiny_config, tmp_path / "run")
+    events, rows = read(run), run.read_metrics()
+    for tag in CURVES:
+        assert steps(run, tag) == [1, 2]
+    for tag in ("train/loss", "train/acc", "val/loss", "val/acc"):
+        assert [point.value for point in events.Scalars(tag)] == pytest.approx([row[tag] for row in rows])
+    assert [point.value for point in events.Scalars("train/lr")] == pytest.approx([0.1, 0.1])
+    within = events.Scalars("train/loss_within_epoch")
+    assert [point.step for point in within] == [32 * k for k in range(1, 11)], "five in each epoch, over images seen"
+    assert within[-1].value == pytest.approx(rows[-1]["train/loss"])
+    for tag in ("test/loss", "test/acc"):
+        (point,) = events.Scalars(tag)
+        assert (point.step, point.value) == (result["best_epoch"], pytest.approx(result["metrics"][tag]))
+    assert all(tag.startswith(("train/", "val/", "test/", "whole_run/")) for tag in events.Tags()["scalars"])
+
+
+def test_the_length_of_the_gradient_is_that_of_plain_pytorch(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.data.batch_size = 160  # one update
+    tiny_config.trainer.max_epochs = 1
+    lengths = []
+
+    def watch(module: torch.nn.Module, *_: object) -> None:
+        lengths.append(sum(p.grad.square().sum() for p in module.parameters()).sqrt().item())
+
+    class Watch(L.Callback):
+        def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: object) -> None:
+            watch(pl_module)
+
+    tiny_config.trainer.gradient_clip_val = 1e-3
+    _, run = train(tiny_config, tmp_path / "run", callbacks=[Watch()])
+    (point,) = read(run).Scalars("train/grad_norm")
+    assert [point.value] == pytest.approx(lengths)
+    assert point.value > 1e-3, "before it is clipped"
+
+
+def test_hparams_have_keys_of_one_type_and_the_results_of_the_run(tiny_config: Config, tmp_path: Path) -> None:
+    result, run = train(tiny_config, tmp_path / "run", ["model.pool=avg", "optimizer=sgd"])
+    events = read(run)
+    content = {
+        kind: HParamsPluginData.FromString(events.summary_metadata[f"_hparams_/{kind}"].plugin_data.content)
+        for kind in ("experiment", "session_start_info")
+    }
+    given = content["session_start_info"].session_start_info.hparams
+    assert set(given) == set(HYPERPARAMETERS)
+    assert (given["conv_channels"].string_value, given["lr"].number_value) == ("2x3", 0.1)
+    experiment = content["experiment"].experiment
+    assert {info.name for info in experiment.hparam_infos if info.differs} == {"pool", "optimizer", "lr"}
+    shown = {info.name.tag: info.display_name for info in experiment.metric_infos}
+    read_back = {name: events.Scalars(tag)[0].value for tag, name in shown.items()}
+    assert read_back == pytest.approx(
+        {
+            "val/acc": result["metrics"]["val/acc"],
+            "test/acc": result["metrics"]["test/acc"],
+            "parameters": result["parameters"],
+            "seconds": result["seconds"],
+        }
+    )
+    assert session_end(run) == STATUS_SUCCESS
+
+
+@given(
+    model=st.builds(
+        Model,
+        conv_channels=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+        kernel_size=st.one_of(st.integers(1, 5), st.lists(st.integers(1, 5), min_size=1, max_size=3)),
+        fc_sizes=st.lists(st.integers(1, 99), max_size=3),
+    ),
+    lr=st.one_of(st.integers(1, 3), st.floats(1e-6, 3)),
+    seed=st.integers(0, 99),
+)
+def test_hyperparameters_have_the_same_names_and_types_in_every_config(model: Model, lr: float, seed: int) -> None:
+    usual, other = (
+        {name: type(value) for name, value in hyperparameters(config).items()}
+        for config in (Config(), Config(model=model, optimizer=Optimizer(lr=lr), seed=seed))
+    )
+    assert usual == other
+    assert set(usual.values()) == {str, float}
+
+
+def test_pictures_are_there_once_and_as_wide_as_tensorboard_shows_them(tiny_config: Config, tmp_path: Path) -> None:
+    result, run = train(tiny_config, tmp_path / "run")
+    events = read(run)
+    assert sorted(events.Tags()["images"]) == PICTURES
+    for tag in PICTURES:
+        (picture,) = events.Images(tag)
+        assert picture.step == result["best_epoch"]
+        assert picture.width == 350
+        with Image.open(io.BytesIO(picture.encoded_image_string)) as shown:
+            assert shown.size == (picture.width, picture.height)
+            assert len(shown.getcolors(10**6)) > 20
+
+
+def test_a_class_has_the_precision_and_recall_of_the_evaluation(tiny_config: Config, tmp_path: Path) -> None:
+    _, run = train(tiny_config, tmp_path / "run")
+    evaluation = evaluate(load_trained(run.path))
+    (event,) = read(run).Tensors("what_it_confuses/precision_recall/coat")
+    table = torch.tensor(list(event.tensor_proto.float_val)).view(6, -1)  # true and false positives, and so on
+    positives = sum(evaluation.confusion[4])
+    assert table[0, 0] == positives, "with a threshold of 0 everything is a coat"
+    assert table[1, 0] == 50 - positives
+
+
+def test_config_result_and_the_meaning_of_each_tag_can_be_read(tiny_config: Config, tmp_path: Path) -> None:
+    result, run = train(tiny_config, tmp_path / "run")
+    assert (run.path / "config.yaml").read_text() in text(run, "config")
+    assert f"| best_epoch | {result['best_epoch']} |" in text(run, "result")
+    assert "| status | completed |" in text(run, "result")
+    explained = text(run, "tags")
+    tags = read(run).Tags()
+    readme = (PROJECT / "README.md").read_text()
+    for known in TAGS:
+        assert known in explained
+        for tag in known.split(", "):
+            assert f"`{tag}`" in readme
+    for tag in (*tags["scalars"], *tags["images"]):
+        group = tag.split("/")[0]
+        assert any(tag in known or f"{group}/…" in known for known in TAGS), tag
+
+
+@pytest.mark.parametrize(
+    "model", [Model(), Model(norm="batch", dropout=0.1), Model(conv_channels=[4], padding=2, fc_sizes=[])]
+)
+def test_the_graph_has_every_layer_after_the_one_before(model: Model) -> None:
+    nodes = GraphDef.FromString(graph(Config(model=model))).node
+    assert [node.name for node in nodes] == ["images", *(layer.name for layer in layers(model))]
+    for before, node in pairwise(nodes):
+        assert list(node.input) == [before.name]
+    shape = nodes[-1].attr["_output_shapes"].list.shape[0]
+    assert [dim.size for dim in shape.dim] == [-1, 10]
+
+
+def test_by_choice_there_are_pictures_on_the_way_histograms_and_an_embedding(tiny_config, tmp_path) -> None:
+    tiny_config.trainer.max_epochs = 4
+    tiny_config.dashboard.pictures_every = 2
+    tiny_config.dashboard.histograms = True
+    tiny_config.dashboard.embedding = True
+    plain = Config(tiny_config.name, data=tiny_config.data, model=tiny_config.model, optimizer=tiny_config.optimizer)
+    plain.trainer, plain.threads = tiny_config.trainer, 1
+    without = train(plain, tmp_path / "plain")[1]
+    run = train(tiny_config, tmp_path / "run")[1]
+    assert (run.path / "metrics.csv").read_bytes() == (without.path / "metrics.csv").read_bytes(), (
+        "looking is no change"
+    )
+    events = read(run)
+    for tag in ("matrix", "surest_mistakes", "filters", "c1_by_class"):
+        assert [picture.step for picture in events.Images(f"while_it_learns/{tag}")] == [2, 4]
+    for kind in ("weights", "weight_gradients"):
+        for layer in ("c1", "c3", "c5", "output"):
+            assert [h.step for h in events.Histograms(f"{kind}/{layer}.weight")] == [1, 2, 3, 4]
+    rows = (run.path / "00000/last_hidden_layer/tensors.tsv").read_text().splitlines()
+    assert (len(rows), len(rows[0].split("\t"))) == (50, 12), "all test images, and the units of the last hidden layer"
+    names = (run.path / "00000/last_hidden_layer/metadata.tsv").read_text().splitlines()
+    assert len(names) == 50
+    assert "last_hidden_layer/sprite.png" in (run.path / "projector_config.pbtxt").read_text()
+    run.clear()
+    assert [path.name for path in run.path.iterdir()] == ["train.log"]
+
+
+def test_without_a_dashboard_nothing_is_written_for_tensorboard(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.dashboard.enabled = False
+    result, run = train(tiny_config, tmp_path / "run")
+    assert result["status"] == "completed"
+    assert not event_files(run.path)
+    tiny_config.dashboard.enabled = True
+    assert train(tiny_config, tmp_path / "with")[0]["metrics"] == result["metrics"]
+
+
+def test_a_run_that_fails_has_its_curves_its_error_and_its_row(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.optimizer.lr = 1e30
+    tiny_config.model.activation = "relu"
+    with pytest.raises(Diverged):
+        train(tiny_config, tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
+    assert session_end(run) == STATUS_FAILURE
+    assert "| status | failed |" in text(run, "result")
+    assert "the training loss became" in text(run, "result")
+
+
+def resume(run: RunDirectory, epochs: int) -> None:
+    config = run.read_config()
+    config.trainer.max_epochs, config.resume = epochs, str(run.path)
+    train(config, run.path)
+
+
+def cut(tiny_config: Config, path: Path, epochs: int, after: Callable[[RunDirectory], None]) -> RunDirectory:
+    """A run that was stopped after an epoch, something done to it, and finished."""
+    tiny_config.trainer.max_epochs = epochs
+    _, run = train(tiny_config, path)
+    after(run)
+    resume(run, 4)
+    return run
+
+
+def tear(run: RunDirectory, share: float) -> None:
+    (file,) = event_files(run.path)
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * share)])
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_after_a_resume_every_point_is_there_once_as_if_nothing_had_happened(tiny_config, tmp_path, epochs) -> None:
+    tiny_config.dashboard.pictures_every = 1
+    tiny_config.dashboard.histograms = True
+    run = cut(tiny_config, tmp_path / "cut", epochs, lambda run: None)
+    assert len(event_files(run.path)) == 1
+    tiny_config.trainer.max_epochs = 4
+    whole = train(tiny_config, tmp_path / "whole")[1]
+    ours, theirs = values(run), values(whole)
+    assert ours.keys() == theirs.keys()
+    for tag in theirs:
+        assert ours[tag] == theirs[tag], tag
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 0.999])
+def test_a_truncated_event_file_can_be_read_and_a_resume_mends_its_curves(tiny_config, tmp_path, share) -> None:
+    def damage(run: RunDirectory) -> None:
+        tear(run, share)
+        read(run).Tags()  # up to where it is torn, without a word
+
+    run = cut(tiny_config, tmp_path / "cut", 2, damage)
+    for tag in CURVES[:-1]:  # metrics.csv has no times, so it cannot bring back images per second
+        assert steps(run, tag) == [1, 2, 3, 4]
+    rows = run.read_metrics()
+    assert [p.value for p in read(run).Scalars("val/acc")] == pytest.approx([row["val/acc"] for row in rows])
+
+
+def test_a_resume_that_was_itself_cut_off_leaves_no_point_twice(tiny_config: Config, tmp_path: Path) -> None:
+    def copy(run: RunDirectory) -> None:
+        (file,) = event_files(run.path)
+        file.with_name(file.name + ".1").write_bytes(file.read_bytes()[:-40])
+
+    run = cut(tiny_config, tmp_path / "cut", 2, copy)
+    for tag in CURVES:
+        assert steps(run, tag) == [1, 2, 3, 4]
+    assert len(event_files(run.path)) == 1
+
+
+def test_a_killed_run_has_the_points_of_every_epoch_that_is_checkpointed(start, in_empty_folder, real_root) -> None:
+    given = [f"data.root={real_root}", "trainer.limit_train_batches=20", "trainer.max_epochs=50", "threads=1",
+             "trainer.limit_val_batches=1", "hydra.run.dir=run"]  # fmt: skip
+    begun = start(*given)
+    run = RunDirectory(in_empty_folder / "run")
+    deadline = time.monotonic() + 120
+    while len(run.read_metrics()) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    begun.kill(signal.SIGKILL)
+    epochs = load_checkpoint(run.last_checkpoint)["epoch"] + 1
+    assert steps(run, "val/acc")[:epochs] == list(range(1, epochs + 1))
+    code, said = start("resume=run", f"trainer.max_epochs={epochs + 2}").wait()
+    assert code == 0, said
+    assert steps(run, "val/acc") == list(range(1, epochs + 3))
+    assert steps(run, "train/examples_per_sec") == list(range(1, epochs + 3))
+
+
+def test_the_script_says_so_where_there_is_nothing_to_show(tmp_path: Path) -> None:
+    for arguments in ([], ["elsewhere"]):
+        done = script("dashboard.py", *arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert re.match(rf"error: {(arguments or ['runs'])[0]}: no run with a dashboard is in it; ", line)
+
+
+def test_rows_of_an_earlier_time_without_a_column_go_on(tmp_path: Path) -> None:
+    """A run that was begun before there was a curve goes on with one."""
+    run = RunDirectory(tmp_path)
+    run.write_metrics([{"epoch": 1, "lr": 0.5}, {"epoch": 2, "lr": 0.5, "grad_norm": 1.25}])
+    assert run.read_metrics() == [{"epoch": 1, "lr": 0.5}, {"epoch": 2, "lr": 0.5, "grad_norm": 1.25}]
+
+
+def test_a_run_over_mnist_shows_a_four_and_a_nine(tiny: Path, tmp_path: Path) -> None:
+    config = Config(
+        data=Data(name="mnist", root=str(tiny), batch_size=32),
+        model=Model(conv_channels=[2], fc_sizes=[], padding=0),  # neither a second layer nor a hidden one
+        trainer=Trainer(max_epochs=1, accelerator="cpu", enable_progress_bar=False),
+        threads=1,
+    )
+    config.dashboard.embedding = True
+    _, run = train(config, tmp_path / "run")
+    assert sorted(tag for tag in read(run).Tags()["images"] if tag.startswith("what_it_sees")) == [
+        "what_it_sees/4_and_9", "what_it_sees/c1_by_class", "what_it_sees/filters",
+    ]  # fmt: skip
