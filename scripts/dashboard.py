@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lenet import cli
 from lenet.errors import BadInput
+from lenet.runs import EVENT_FILES
 
 
 def main() -> None:
@@ -17,7 +18,9 @@ def main() -> None:
     parser.add_argument("--open", action="store_true", help="also open a browser")
     arguments = parser.parse_args()
     directory = arguments.directory
-    if not any(directory.glob("**/events.out.tfevents.*")):
+    if arguments.port is not None and not 0 <= arguments.port < 2**16:
+        raise BadInput(f"--port {arguments.port}: give a number from 1 to 65535, or 0 for any that is free")
+    if not any(directory.rglob(EVENT_FILES)):
         raise BadInput(
             f"{directory}: no run with a dashboard is in it; start one with scripts/train.py, or name a directory"
         )

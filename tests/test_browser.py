@@ -32,10 +32,12 @@ pytestmark = [
 
 
 @contextmanager
-def board(directory: Path) -> Iterator[str]:
+def board(directory: Path, *arguments: str, **environment: str) -> Iterator[str]:
     """The address of scripts/dashboard.py on a directory."""
-    command = [sys.executable, str(PROJECT / "scripts/dashboard.py"), str(directory)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    command = [sys.executable, str(PROJECT / "scripts/dashboard.py"), str(directory), "--port", "0", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | environment
+    ) as process:
         try:
             assert process.stdout
             address = process.stdout.readline().strip()
@@ -221,6 +223,19 @@ def test_the_projector_has_a_thousand_test_images(page: Page, address: str) -> N
     until(lambda: pane.count() > 0 and "Dimension: 84" in text(pane), "a point has 84 coordinates")
     assert "Points: 1000" in text(pane)
     assert JOBS[0] in text(pane)
+
+
+def test_it_serves_this_machine_alone_and_opens_a_browser(runs: Path, tmp_path: Path) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f"#!/bin/sh\necho $1 > {tmp_path}/opened\n")
+    browser.chmod(0o755)
+    with board(runs, "--open", BROWSER=str(browser)) as place:
+        until((tmp_path / "opened").exists, "the browser")
+        until(lambda: (tmp_path / "opened").read_text().strip() == place, "the address")
+        port = int(place.rstrip("/").rsplit(":", 1)[1])
+        listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        ours = [where for _, where, _, state, *_ in listening if state == "0A" and where.endswith(f":{port:04X}")]
+        assert ours == [f"0100007F:{port:04X}"], "127.0.0.1 and no other"
 
 
 if __name__ == "__main__":

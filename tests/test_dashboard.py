@@ -3,6 +3,7 @@
 import io
 import re
 import signal
+import socket
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -21,16 +22,18 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from conftest import PROJECT, script
+from lenet import pictures
 from lenet.checkpoints import load_checkpoint
-from lenet.config import Config, Data, Model, Optimizer, Trainer
-from lenet.dashboard import TAGS, graph
+from lenet.classifier import build_net
+from lenet.config import Config, Data, Loss, Model, Optimizer, Trainer
+from lenet.dashboard import TAGS, Dashboard, graph
 from lenet.errors import Diverged
 from lenet.evaluate import evaluate, load_trained
-from lenet.events import event_files
-from lenet.geometry import layers
 from lenet.hparams import HYPERPARAMETERS, hyperparameters
+from lenet.inputs import chosen
 from lenet.runs import RunDirectory
 from lenet.train import train
+from lenet.validation import validate
 
 CURVES = ["train/loss", "train/acc", "val/loss", "val/acc", "train/lr", "train/grad_norm", "train/examples_per_sec"]
 PICTURES = [
@@ -70,13 +73,23 @@ def text(run: RunDirectory, name: str) -> str:
     return event.tensor_proto.string_val[0].decode()
 
 
+def shown(events: EventAccumulator, tag: str) -> Image.Image:
+    (picture,) = events.Images(tag)
+    with Image.open(io.BytesIO(picture.encoded_image_string)) as opened:
+        return opened.convert("RGB")
+
+
 def session_end(run: RunDirectory) -> int:
     content = read(run).summary_metadata["_hparams_/session_end_info"].plugin_data.content
     return HParamsPluginData.FromString(content).session_end_info.status
 
 
-def test_curves_have_a_point_for_each_epoch_and_the_values_of_metrics_csv(tiny_config: Config, tmp_path: Path) -> None:
-    tiny_config.data.batch_size = 16  # ten batches
+@pytest.mark.parametrize(("size", "within_steps"), [(16, [32, 64, 96, 128, 160]), (8, [32, 64, 96, 128, 160]),
+                                                    (48, [48, 96, 144, 160])])  # fmt: skip
+def test_curves_have_a_point_for_each_epoch_and_the_values_of_metrics_csv(
+    tiny_config, tmp_path, size, within_steps
+) -> None:
+    tiny_config.data.batch_size = size  # with 8 images many updates are one step of the Trainer
     result, run = train(tiny_config, tmp_path / "run")
     events, rows = read(run), run.read_metrics()
     for tag in CURVES:
@@ -85,7 +98,7 @@ def test_curves_have_a_point_for_each_epoch_and_the_values_of_metrics_csv(tiny_c
         assert [point.value for point in events.Scalars(tag)] == pytest.approx([row[tag] for row in rows])
     assert [point.value for point in events.Scalars("train/lr")] == pytest.approx([0.1, 0.1])
     within = events.Scalars("train/loss_within_epoch")
-    assert [point.step for point in within] == [32 * k for k in range(1, 11)], "five in each epoch, over images seen"
+    assert [point.step for point in within] == [epoch * 160 + seen for epoch in (0, 1) for seen in within_steps]
     assert within[-1].value == pytest.approx(rows[-1]["train/loss"])
     for tag in ("test/loss", "test/acc"):
         (point,) = events.Scalars(tag)
@@ -93,22 +106,24 @@ def test_curves_have_a_point_for_each_epoch_and_the_values_of_metrics_csv(tiny_c
     assert all(tag.startswith(("train/", "val/", "test/", "whole_run/")) for tag in events.Tags()["scalars"])
 
 
-def test_the_length_of_the_gradient_is_that_of_plain_pytorch(tiny_config: Config, tmp_path: Path) -> None:
-    tiny_config.data.batch_size = 160  # one update
-    tiny_config.trainer.max_epochs = 1
-    lengths = []
-
-    def watch(module: torch.nn.Module, *_: object) -> None:
-        lengths.append(sum(p.grad.square().sum() for p in module.parameters()).sqrt().item())
-
+@pytest.mark.parametrize("blocks", [True, False])
+def test_the_length_of_the_gradient_is_that_of_every_sixteenth_update(tiny_config, tmp_path, blocks) -> None:
     class Watch(L.Callback):
-        def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: object) -> None:
-            watch(pl_module)
+        def __init__(self) -> None:
+            self.lengths: list[float] = []
 
-    tiny_config.trainer.gradient_clip_val = 1e-3
-    _, run = train(tiny_config, tmp_path / "run", callbacks=[Watch()])
+        def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: object) -> None:
+            self.lengths.append(sum(p.grad.square().sum() for p in pl_module.parameters()).sqrt().item())
+
+    tiny_config.data.batch_size = 4  # 40 updates
+    tiny_config.trainer.max_epochs = 1
+    if not blocks:
+        tiny_config.trainer.gradient_clip_val = 1e-3
+    watch = Watch()
+    _, run = train(tiny_config, tmp_path / "run", callbacks=[watch])
+    assert len(watch.lengths) == 40
     (point,) = read(run).Scalars("train/grad_norm")
-    assert [point.value] == pytest.approx(lengths)
+    assert point.value == pytest.approx(sum(watch.lengths[::16]) / 3)
     assert point.value > 1e-3, "before it is clipped"
 
 
@@ -164,9 +179,14 @@ def test_pictures_are_there_once_and_as_wide_as_tensorboard_shows_them(tiny_conf
         (picture,) = events.Images(tag)
         assert picture.step == result["best_epoch"]
         assert picture.width == 350
-        with Image.open(io.BytesIO(picture.encoded_image_string)) as shown:
-            assert shown.size == (picture.width, picture.height)
-            assert len(shown.getcolors(10**6)) > 20
+    trained = load_trained(run.path)
+    evaluation = evaluate(trained)
+    names = evaluation.classes
+    title = f"fashion_mnist, test, weights of epoch {result['best_epoch']}: accuracy {evaluation.accuracy:.4f}"
+    assert shown(events, "what_it_confuses/matrix") == pictures.confusion(evaluation.confusion, names, names, title)
+    sights = pictures.look(trained.model, *chosen(trained.config.data), pooled=False)
+    assert shown(events, "what_it_sees/pullover_and_coat").size == pictures.activations(sights).size
+    assert shown(events, "what_it_sees/filters") == pictures.filters(trained.model.net.c1.weight)
 
 
 def test_a_class_has_the_precision_and_recall_of_the_evaluation(tiny_config: Config, tmp_path: Path) -> None:
@@ -184,16 +204,25 @@ def test_config_result_and_the_meaning_of_each_tag_can_be_read(tiny_config: Conf
     assert (run.path / "config.yaml").read_text() in text(run, "config")
     assert f"| best_epoch | {result['best_epoch']} |" in text(run, "result")
     assert "| status | completed |" in text(run, "result")
-    explained = text(run, "tags")
-    tags = read(run).Tags()
     readme = (PROJECT / "README.md").read_text()
-    for known in TAGS:
-        assert known in explained
-        for tag in known.split(", "):
-            assert f"`{tag}`" in readme
-    for tag in (*tags["scalars"], *tags["images"]):
-        group = tag.split("/")[0]
-        assert any(tag in known or f"{group}/…" in known for known in TAGS), tag
+    for tags, meaning in TAGS.items():
+        assert f"| {tags} | {meaning} |" in text(run, "tags")
+        assert "| " + ", ".join(f"`{tag}`" for tag in tags.split(", ")) + f" | {meaning} |" in readme
+    known = {tag for tags in TAGS for tag in tags.split(", ")}
+    assert [tags.split(",")[0] for tags in TAGS] == sorted((t.split(",")[0] for t in TAGS), key=page_order)
+    for tag in curves_and_more(run):
+        assert tag in known or any(tag.startswith(one[:-1]) for one in known if one.endswith("…")), tag
+
+
+def page_order(tag: str) -> str:
+    """TensorBoard sorts groups; within one the table begins with what is asked first."""
+    return tag.split("/")[0]
+
+
+def curves_and_more(run: RunDirectory) -> list[str]:
+    tags = read(run).Tags()
+    tensors = [tag for tag in tags["tensors"] if not tag.startswith(("run/", "custom_scalars"))]
+    return [*tags["scalars"], *tags["images"], *tags["histograms"], *tensors]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +230,7 @@ def test_config_result_and_the_meaning_of_each_tag_can_be_read(tiny_config: Conf
 )
 def test_the_graph_has_every_layer_after_the_one_before(model: Model) -> None:
     nodes = GraphDef.FromString(graph(Config(model=model))).node
-    assert [node.name for node in nodes] == ["images", *(layer.name for layer in layers(model))]
+    assert [node.name for node in nodes] == ["images", *(name for name, _ in build_net(model).named_children())]
     for before, node in pairwise(nodes):
         assert list(node.input) == [before.name]
     shape = nodes[-1].attr["_output_shapes"].list.shape[0]
@@ -239,7 +268,7 @@ def test_without_a_dashboard_nothing_is_written_for_tensorboard(tiny_config: Con
     tiny_config.dashboard.enabled = False
     result, run = train(tiny_config, tmp_path / "run")
     assert result["status"] == "completed"
-    assert not event_files(run.path)
+    assert not run.event_files
     tiny_config.dashboard.enabled = True
     assert train(tiny_config, tmp_path / "with")[0]["metrics"] == result["metrics"]
 
@@ -271,7 +300,7 @@ def cut(tiny_config: Config, path: Path, epochs: int, after: Callable[[RunDirect
 
 
 def tear(run: RunDirectory, share: float) -> None:
-    (file,) = event_files(run.path)
+    (file,) = run.event_files
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
 
@@ -281,7 +310,7 @@ def test_after_a_resume_every_point_is_there_once_as_if_nothing_had_happened(tin
     tiny_config.dashboard.pictures_every = 1
     tiny_config.dashboard.histograms = True
     run = cut(tiny_config, tmp_path / "cut", epochs, lambda run: None)
-    assert len(event_files(run.path)) == 1
+    assert len(run.event_files) == 1
     tiny_config.trainer.max_epochs = 4
     whole = train(tiny_config, tmp_path / "whole")[1]
     ours, theirs = values(run), values(whole)
@@ -303,15 +332,107 @@ def test_a_truncated_event_file_can_be_read_and_a_resume_mends_its_curves(tiny_c
     assert [p.value for p in read(run).Scalars("val/acc")] == pytest.approx([row["val/acc"] for row in rows])
 
 
-def test_a_resume_that_was_itself_cut_off_leaves_no_point_twice(tiny_config: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("first", "second"), [(0.3, 1.0), (1.0, 0.3), (0.5, 0.5)])
+def test_a_resume_that_was_itself_cut_off_leaves_no_point_twice(tiny_config, tmp_path, first, second) -> None:
     def copy(run: RunDirectory) -> None:
-        (file,) = event_files(run.path)
-        file.with_name(file.name + ".1").write_bytes(file.read_bytes()[:-40])
+        (file,) = run.event_files
+        file.with_name(file.name + ".1").write_bytes(file.read_bytes()[: int(second * file.stat().st_size)])
+        file.write_bytes(file.read_bytes()[: int(first * file.stat().st_size)])
 
     run = cut(tiny_config, tmp_path / "cut", 2, copy)
-    for tag in CURVES:
-        assert steps(run, tag) == [1, 2, 3, 4]
-    assert len(event_files(run.path)) == 1
+    tiny_config.trainer.max_epochs = 4
+    whole = train(tiny_config, tmp_path / "whole")[1]
+    assert len(run.event_files) == 1
+    ours, theirs = values(run), values(whole)
+    for tag in CURVES[:-1]:
+        assert ours[tag] == theirs[tag]
+    if 1.0 in (first, second):
+        assert ours == theirs
+
+
+LENET5 = {
+    "model": Model("lenet5", kernel_size=5, padding=0, activation="scaled_tanh", pool="subsample", init="sqrt_fan_in"),
+    "optimizer": Optimizer("sdlm", lr=0.001),
+    "loss": Loss("mse"),
+}
+WAY = "while_it_learns/"
+PICTURES_ON_THE_WAY = {WAY + "matrix", WAY + "filters"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "there", "absent"),
+    [
+        ({}, {"val/acc", "what_it_confuses/matrix"}, {"train/lr_min", "weight_log10_lr/c1.weight"}),
+        (LENET5, {"train/lr_min", "train/lr_max", "weight_log10_lr/c1.weight", "what_it_sees/c3_by_class"}, set()),
+        ({"data.val_fraction": 0, "test_on": "last"}, {WAY + "filters"}, {"val/acc", WAY + "matrix"}),
+        ({"trainer.limit_test_batches": 0}, {"what_it_sees/filters"}, {"test/acc", "what_it_confuses/matrix"}),
+        ({"trainer.limit_val_batches": 0, "test_on": "last"}, {"test/acc"}, {"val/acc"}),
+        ({"test_each_epoch": True, "test_on": "last"}, {"test/acc"}, set()),
+        ({"trainer.precision": "64-true"}, PICTURES_ON_THE_WAY, set()),
+        ({"trainer.precision": "bf16-true"}, PICTURES_ON_THE_WAY, set()),
+        ({"trainer.precision": "bf16-mixed"}, PICTURES_ON_THE_WAY, set()),
+        ({"model.conv_channels": [70, 3]}, PICTURES_ON_THE_WAY, set()),
+        ({"trainer.gradient_clip_val": 0.1, "data.batch_size": 1, "trainer.limit_train_batches": 9}, {"val/acc"}, {""}),
+    ],
+    ids=lambda value: (",".join(value) or "defaults") if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_every_kind_of_run_has_each_point_once_even_resumed(tiny_config, tmp_path, changes, there, absent) -> None:
+    tiny_config.dashboard.pictures_every, tiny_config.dashboard.histograms = 2, True
+    if "model" in changes:
+        tiny_config.data.pad = 2
+    for key, value in changes.items():
+        *path, name = key.split(".")
+        setattr(getattr(tiny_config, path[0]) if path else tiny_config, name, value)
+    validate(tiny_config)
+    run = cut(tiny_config, tmp_path / "cut", 2, lambda run: None)
+    tiny_config.trainer.max_epochs = 4
+    whole = train(tiny_config, tmp_path / "whole")[1]
+    ours = values(run)
+    assert there <= ours.keys()
+    assert not absent & ours.keys()
+    for tag, found in ours.items():
+        over_steps = [step for step, _ in found]
+        assert over_steps == sorted(set(over_steps)), tag
+    assert ours == values(whole)
+
+
+def test_of_values_that_are_no_numbers_there_is_no_histogram(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.optimizer.lr, tiny_config.model.activation = 1e30, "relu"
+    tiny_config.trainer.limit_train_batches = 1  # the loss is a number, the weights are none
+    tiny_config.dashboard.histograms = True
+    with pytest.raises(Diverged):
+        train(tiny_config, tmp_path / "run")
+
+
+def test_what_fails_in_the_dashboard_does_not_cost_the_result(tiny_config, tmp_path, monkeypatch, caplog) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Dashboard, "_add_pictures", fail)
+    result, run = train(tiny_config, tmp_path / "run")
+    assert run.read_result() == result
+    assert result["status"] == "completed"
+    assert "test/acc" in result["metrics"]
+    assert "TensorBoard lacks the end of this run (OSError: [Errno 28] No space left on device)" in caplog.text
+    assert session_end(run) == STATUS_SUCCESS
+
+
+def test_a_signal_leaves_the_curves_and_a_row(start, in_empty_folder, real_root) -> None:
+    begun = start(f"data.root={real_root}", "trainer.limit_train_batches=20", "trainer.max_epochs=99", "threads=1",
+                  "trainer.limit_val_batches=1", "hydra.run.dir=run")  # fmt: skip
+    run = RunDirectory(in_empty_folder / "run")
+    wait_for_epochs(run, 2)
+    code, _ = begun.kill(signal.SIGTERM)
+    assert code == 143
+    assert session_end(run) == STATUS_FAILURE
+    assert "| status | interrupted |" in text(run, "result")
+
+
+def wait_for_epochs(run: RunDirectory, epochs: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(run.read_metrics()) < epochs:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_killed_run_has_the_points_of_every_epoch_that_is_checkpointed(start, in_empty_folder, real_root) -> None:
@@ -319,10 +440,7 @@ def test_a_killed_run_has_the_points_of_every_epoch_that_is_checkpointed(start, 
              "trainer.limit_val_batches=1", "hydra.run.dir=run"]  # fmt: skip
     begun = start(*given)
     run = RunDirectory(in_empty_folder / "run")
-    deadline = time.monotonic() + 120
-    while len(run.read_metrics()) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for_epochs(run, 3)
     begun.kill(signal.SIGKILL)
     epochs = load_checkpoint(run.last_checkpoint)["epoch"] + 1
     assert steps(run, "val/acc")[:epochs] == list(range(1, epochs + 1))
@@ -338,6 +456,18 @@ def test_the_script_says_so_where_there_is_nothing_to_show(tmp_path: Path) -> No
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
         assert re.match(rf"error: {(arguments or ['runs'])[0]}: no run with a dashboard is in it; ", line)
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "taken"])
+def test_a_port_that_cannot_be_is_named(tiny_config: Config, tmp_path: Path, port: str) -> None:
+    tiny_config.trainer.max_epochs = 1
+    train(tiny_config, tmp_path / "runs/run")
+    with socket.create_server(("localhost", 0)) as taken:
+        number = str(taken.getsockname()[1]) if port == "taken" else port
+        done = script("dashboard.py", "--port", number, cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: --port {number}: ")
 
 
 def test_rows_of_an_earlier_time_without_a_column_go_on(tmp_path: Path) -> None:

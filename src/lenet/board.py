@@ -14,13 +14,13 @@ def serve(directory: Path, port: int | None = None) -> str:
 
     Args:
         directory: of runs, of a sweep, or of one run.
-        port: without one, 6006 or the next that is free.
+        port: 0 is any that is free; None 6006, or the next that is free.
 
     Returns:
         Its address.
 
     Raises:
-        BadInput: the port is taken, or no port.
+        BadInput: the port is taken.
     """
     flags = ["--logdir", str(directory), "--host", "localhost"]  # it asks nobody who he is
     flags += ["--samples_per_plugin", "scalars=100000,images=1000,histograms=1000"]  # else it leaves out points
@@ -34,5 +34,7 @@ def serve(directory: Path, port: int | None = None) -> str:
         with redirect_stderr(io.StringIO()):  # a notice that its fast reader is experimental
             address: str = board.launch()
     except TensorBoardServerException as error:
-        raise BadInput(f"--port {port}: {error.msg}; give another one, or none") from error
+        words = error.msg.strip().splitlines()[0].rstrip(".")
+        given = "" if port is None else f"--port {port}: "
+        raise BadInput(f"{given}{words}; give another --port, or --port 0 for any that is free") from error
     return address

@@ -16,7 +16,7 @@ from lenet.data import Batch, ImageData, epoch_seed, normalise
 from lenet.errors import Diverged
 from lenet.runs import Row, RunDirectory
 from lenet.sdlm import SDLM, diagonal_hessian
-from lenet.validation import POINTS_PER_EPOCH, batches, updates_per_step
+from lenet.validation import POINTS_PER_EPOCH, batches, images_seen, updates_per_step
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ class EpochLog(L.Callback):
     ) -> None:
         self.lr = optimizer.param_groups[0]["lr"]  # after the step the schedule has moved on
         if self.updated % GRADIENT_EVERY == 0:
-            gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
+            gradients = [p.grad.float() for p in pl_module.parameters() if p.grad is not None]
             self.norms.append(torch.nn.utils.get_total_norm(gradients))
         self.updated += 1
 
@@ -179,7 +179,7 @@ class EpochLog(L.Callback):
             return
         loss = pl_module.train_totals.compute()["loss"]
         self._check(loss, trainer)
-        seen = (trainer.current_epoch * self.total + done) * pl_module.config.data.batch_size
+        seen = images_seen(pl_module.config, trainer.current_epoch, done)
         log_points(trainer, {"train/loss_within_epoch": loss}, seen)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -196,7 +196,8 @@ class EpochLog(L.Callback):
             by_weight = optimizer.last_rates or optimizer.rates()
             rates = torch.cat([rates.flatten() for rates in by_weight.values()])
             row |= {"lr_min": rates.min().item(), "lr_max": rates.max().item()}
-        row["grad_norm"] = torch.stack(self.norms).mean().item()
+        norms = torch.stack(self.norms)
+        row["grad_norm"] = norms[norms.isfinite()].mean().item()  # a scaler of gradients leaves out those that are not
         self.rows.append(row | metrics)
         self.run.write_metrics(self.rows)
         log_points(trainer, curves(self.rows[-1]), epoch)

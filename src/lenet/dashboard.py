@@ -26,32 +26,32 @@ from lenet.callbacks import curves
 from lenet.classifier import Classifier
 from lenet.config import Config
 from lenet.data import CLASS_NAMES, Batch, ImageData, Images
-from lenet.events import event_files, points
+from lenet.events import points, sync
 from lenet.geometry import CLASSES, IMAGE_SIDE, Layer, layers
 from lenet.hparams import beginning, ending, results
 from lenet.inputs import SHOWN_CLASSES, chosen
 from lenet.predictions import Predictions
 from lenet.runs import Row, RunDirectory
-from lenet.validation import batches
+from lenet.validation import images_seen
 
 TAGS = {
-    "train/loss, val/loss": "mean loss of an epoch. Training: counted on the fly, while the weights change, as in the "
-    "book; validation: after the epoch. Together in CUSTOM SCALARS",
-    "train/acc, val/acc": "share of the images that are recognised; likewise",
-    "train/loss_within_epoch": "the running mean of the training loss, five times an epoch, over images seen",
-    "train/lr": "learning rate of the last update of the epoch; sdlm: with the smallest and the largest of a weight",
+    "test/loss, test/acc": "of the test set: once, at the epoch whose weights saw it; with test_each_epoch a curve",
+    "train/loss, val/loss": "mean loss of an epoch; training is counted on the fly, while the weights change, as the "
+    "book does",
+    "train/acc, val/acc": "share of the images that are recognised, likewise",
+    "train/loss_within_epoch": "the running mean of the training loss, about five times an epoch, over images seen",
+    "train/lr": "learning rate of the epoch's last update",
+    "train/lr_min, train/lr_max": "sdlm: the smallest and the largest of all weights",
     "train/grad_norm": "mean length of the gradient over every sixteenth update of the epoch, before it is clipped",
     "train/examples_per_sec": "training images per second: all steps of the epoch, without loading and evaluation",
-    "test/loss, test/acc": "of the test set: once, at the epoch whose weights saw it",
+    "weight_gradients/…, weights/…": "dashboard.histograms: after each epoch; gradients are the last update's",
     "weight_log10_lr/…": "sdlm: decimal logarithm of every weight's learning rate, before each epoch",
     "what_it_confuses/matrix": "test images by what they are (rows) and what they are taken for (columns)",
-    "what_it_confuses/surest_mistakes": "test images that are taken for another class with the most confidence",
     "what_it_confuses/precision_recall/…": "PR CURVES: each class against all others, as the threshold moves",
-    "what_it_sees/…": "activations of the first (C1) and second (C3) convolution layer for two classes that are easy "
-    "to confuse and for one test image of each class; the filters of C1: what they respond to",
-    "while_it_learns/…": "dashboard.pictures_every: the same pictures on the way; confusions are those of "
-    "validation images",
-    "weights/…, weight_gradients/…": "dashboard.histograms: after each epoch; gradients are the last update's",
+    "what_it_confuses/surest_mistakes": "test images taken for another class with the largest softmax of the outputs",
+    "what_it_sees/…": "what the first (C1) and second (C3) convolution layer make of two classes that are easy to "
+    "confuse and of one test image of each class; the filters of C1",
+    "while_it_learns/…": "dashboard.pictures_every: these pictures on the way; confusions are of validation images",
     "whole_run/…": "what HPARAMS shows: of the tested weights, and what the run took",
 }
 """What each tag means, in its order on the page."""
@@ -107,8 +107,11 @@ class Dashboard(L.Callback):
 
     def start(self, rows: Sequence[Row]) -> RunLogger:
         """Write what is known before training starts or, after the epochs in `rows`, goes on."""
-        earlier = event_files(self.run.path)
-        self.logger = RunLogger(self.run)
+        earlier = self.run.event_files
+        self.run.clear_projector()
+        logger = RunLogger(self.run)
+        logger.experiment.flush()  # makes the file, or fails to
+        self.logger = logger
         self.writer.add_custom_scalars(LAYOUT)
         self.writer.add_text("run/tags", _table("tag", "meaning", TAGS))
         self.writer.add_text("run/config", "```yaml\n" + (self.run.path / "config.yaml").read_text() + "```")
@@ -121,12 +124,12 @@ class Dashboard(L.Callback):
     def _go_on(self, earlier: list[Path], rows: Sequence[Row]) -> None:
         """Take over the points of the epochs in `rows` from the event files of an earlier start, and remove those.
 
-        So each point is there once, whenever the run was cut off. A curve's point that the files have lost comes from
-        metrics.csv.
+        So each point is there once, whenever the run was cut off. What an epoch has was on the disk before its
+        checkpoint; should a file be damaged all the same, metrics.csv gives back the curves that it has.
         """
         assert self.logger
         epochs = len(rows)
-        seen = epochs * batches(self.config, "train") * self.config.data.batch_size
+        seen = images_seen(self.config, epochs)
         groups = (*OVER_EPOCHS, "test/") if self.config.test_each_epoch else OVER_EPOCHS
 
         def belongs(tag: str, step: int) -> bool:
@@ -141,9 +144,13 @@ class Dashboard(L.Callback):
             self.logger.log_metrics(
                 {tag: value for tag, value in curves(row).items() if (tag, epoch) not in kept}, epoch
             )
-        self.writer.flush()
+        self._flush()
         for file in earlier:
             file.unlink()
+
+    def _flush(self) -> None:
+        self.writer.flush()
+        sync(self.run.event_files)
 
     def _write(self, event: Event) -> None:
         self.writer._get_file_writer().add_event(event)  # type: ignore[no-untyped-call]
@@ -155,9 +162,10 @@ class Dashboard(L.Callback):
         if self.config.dashboard.histograms and batch_idx + 1 == trainer.num_training_batches:
             assert isinstance(pl_module, Classifier)
             for name, parameter in pl_module.net.named_parameters():
-                self.writer.add_histogram(f"weights/{name}", parameter, trainer.current_epoch + 1)
-                if parameter.grad is not None:
-                    self.writer.add_histogram(f"weight_gradients/{name}", parameter.grad, trainer.current_epoch + 1)
+                for tag, values in (("weights", parameter.detach()), ("weight_gradients", parameter.grad)):
+                    # Gradients under 16-mixed may overflow; torch's histograms take nothing beyond 1e20.
+                    if values is not None and len(finite := values[values.abs() < 1e20]):
+                        self.writer.add_histogram(f"{tag}/{name}", finite.float(), trainer.current_epoch + 1)
 
     def on_validation_batch_end(
         self,
@@ -196,9 +204,9 @@ class Dashboard(L.Callback):
             if predictions := self._predictions():
                 shown |= self._of_what_it_confuses(predictions, self.data.validation, f"validation, epoch {epoch}")
             self._add_pictures("while_it_learns", shown, epoch)
-        self.writer.flush()  # before the checkpoint: what is checkpointed can be seen
+        self._flush()  # before the checkpoint: what is checkpointed can be seen
 
-    def finish(self, model: Classifier, result: Mapping[str, Any], epoch: int) -> None:
+    def show_test(self, model: Classifier, result: Mapping[str, Any], epoch: int) -> None:
         """Write what the weights of `epoch` did on the test set, which the model has now, and what they see."""
         self.tested = epoch
         if not self.config.test_each_epoch:
@@ -215,20 +223,22 @@ class Dashboard(L.Callback):
         if self.config.dashboard.embedding:
             self._add_embedding(model)
 
-    def end(self, result: Mapping[str, Any]) -> None:
-        """Write the result, as text and as a row of HPARAMS, however the run ended. There is no more to come."""
+    def close(self, result: Mapping[str, Any]) -> None:
+        """Write the result, as text and as a row of HPARAMS, however the run ended."""
         if not self.logger:
             return
-        epoch = self.tested or result["epochs"]
-        for tag, value in results(result).items():
-            self.writer.add_scalar(tag, value, epoch)
-        told = dict(result)
-        if result["error"]:
-            told["error"] = result["error"]["message"]  # the traceback is in result.json
-        known = {key: _as_text(value) for key, value in told.items() if value not in (None, [], {})}
-        self.writer.add_text("run/result", _table("", "", known), epoch)
-        self._write(Event(summary=ending(result)))
-        self.writer.close()
+        try:
+            epoch = self.tested or result["epochs"]
+            for tag, value in results(result).items():
+                self.writer.add_scalar(tag, value, epoch)
+            told = dict(result)
+            if result["error"]:
+                told["error"] = result["error"]["message"]  # the traceback is in result.json
+            known = {key: _as_text(value) for key, value in told.items() if value not in (None, [], {})}
+            self.writer.add_text("run/result", _table("", "", known), epoch)
+            self._write(Event(summary=ending(result)))
+        finally:
+            self.writer.close()
 
     def _predictions(self) -> Predictions | None:
         """Of the images just seen, if any."""
@@ -236,11 +246,11 @@ class Dashboard(L.Callback):
         if not answers:
             return None
         logits, labels = (torch.cat(parts).cpu() for parts in zip(*answers, strict=True))
-        return Predictions(logits.float(), labels)
+        return Predictions(logits.double(), labels)
 
     def _of_what_it_confuses(self, predictions: Predictions, images: Images, part: str) -> dict[str, Image]:
         title = f"{self.config.data.name}, {part}: accuracy {predictions.accuracy:.4f}"
-        mistakes = f"{part}: taken for another class with most confidence"
+        mistakes = f"{part}: the surest mistakes"
         return {
             "matrix": pictures.confusion(predictions.confusion(), self.names, self.names, title),
             "surest_mistakes": pictures.surest_mistakes(predictions, images.images, self.names, mistakes),
@@ -268,7 +278,6 @@ class Dashboard(L.Callback):
                 x = layer(x.to(model.dtype))
         names = [self.names[label] for label in labels.tolist()]
         thumbnails = 1 - images.cpu().float() / 255  # dark on bright: the page is bright
-        self.run.clear_projector()  # of an earlier end
         self.writer.add_embedding(x.flatten(1).float(), names, thumbnails, tag="last_hidden_layer")
 
 

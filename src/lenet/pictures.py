@@ -5,6 +5,7 @@ run of a sweep ends with them. They are just as wide as TensorBoard shows them, 
 pixels, letters and all; `scale` makes larger ones for files.
 """
 
+import functools
 import io
 import math
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ class Sight:
     image: Tensor  # (h, w), as the net gets it
     title: str
     answer: str
+    is_wrong: bool  # it is of a class of the data set, and the answer is another
     maps: dict[str, Tensor]  # layer -> (maps, h, w)
 
 
@@ -58,20 +60,21 @@ def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequ
     maps: dict[str, Tensor] = {}
     with torch.inference_mode():
         x = images.to(model.device).to(model.dtype)
+        answered = model(x).argmax(1).tolist()  # LeNet-5 is more than its layers: it turns penalties into logits
         for name, layer in model.net.named_children():
             x = layer(x)
             if name in wanted and x.dim() == 4:  # with one convolution layer act3 is behind a fully connected one
                 maps[wanted[name]] = x.float().cpu()
-    predicted = x.argmax(1).tolist()
-    return [
-        Sight(
-            image=images[i, 0].float().cpu(),
-            title=title,
-            answer=answers[predicted[i]],
-            maps={name: values[i] for name, values in maps.items()},
-        )
-        for i, title in enumerate(titles)
-    ]
+    sights = []
+    for i, (title, predicted) in enumerate(zip(titles, answered, strict=True)):
+        image, answer = images[i, 0].float().cpu(), answers[predicted]
+        is_wrong = _name(title) in answers and _name(title) != answer
+        sights.append(Sight(image, title, answer, is_wrong, {name: values[i] for name, values in maps.items()}))
+    return sights
+
+
+def _name(title: str) -> str:
+    return title.split(" (")[0]
 
 
 def as_png(picture: Image.Image) -> bytes:
@@ -83,7 +86,7 @@ def as_png(picture: Image.Image) -> bytes:
 class Canvas:
     """A white picture, and where to put things: x to the right and y down, in pixels at scale 1."""
 
-    def __init__(self, width: int, height: int, scale: int) -> None:
+    def __init__(self, width: int, height: int, scale: int = 1) -> None:
         self.scale = scale
         self.image = Image.new("RGB", (width * scale, height * scale), WHITE)
         self._draw = ImageDraw.Draw(self.image)
@@ -115,6 +118,7 @@ class Canvas:
         self.image.paste(lying.image.rotate(90, expand=True), ((x - LINE // 2) * self.scale, (y - room) * self.scale))
 
 
+@functools.cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size)
     assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow's wheels have FreeType
@@ -160,9 +164,8 @@ def activations(sights: Sequence[Sight], scale: int = 1) -> Image.Image:
     canvas = Canvas(max(WIDTH, GAP + (column + GAP) * len(sights)), height, scale)
     for number, sight in enumerate(sights):
         x, y = GAP + number * (column + GAP), GAP
-        right = sight.title.split(" (")[0] == sight.answer
         canvas.write(sight.title, x, y, column)
-        canvas.write(f"taken for: {sight.answer}", x, y + LINE, column, colour=BLACK if right else DARK_RED)
+        canvas.write(f"taken for: {sight.answer}", x, y + LINE, column, colour=DARK_RED if sight.is_wrong else BLACK)
         y += 2 * LINE
         grey = (sight.image.min().item(), sight.image.max().item())
         canvas.put(paint(sight.image, *grey, GREY), x, y, side, side)
@@ -177,22 +180,20 @@ def activations(sights: Sequence[Sight], scale: int = 1) -> Image.Image:
     return canvas.image
 
 
-def classes(sights: Sequence[Sight], layer: str, scale: int = 1) -> Image.Image:
+def classes(sights: Sequence[Sight], layer: str) -> Image.Image:
     """A row for each image: what it is and what it is taken for, the image, and the maps of one layer."""
     low, high = _range(sights, layer)
     maps = len(sights[0].maps[layer])
     shown = min(maps, MOST_MAPS)
     names, side, gap, in_a_line = 72, 28, 2, 8
     tall = (side + gap) * math.ceil(shown / in_a_line)
-    canvas = Canvas(WIDTH, LINE + 2 * GAP + (tall + GAP) * len(sights), scale)
+    canvas = Canvas(WIDTH, LINE + 2 * GAP + (tall + GAP) * len(sights))
     which = f"{shown} of {maps} maps" if shown < maps else f"{maps} maps"
     canvas.write(f"{layer}: {which}, {low:.2f} to {high:.2f}; red: taken for another class", GAP, GAP, WIDTH - 2 * GAP)
     for row, sight in enumerate(sights):
         y = LINE + 2 * GAP + row * (tall + GAP)
-        title = sight.title.split(" (")[0]
-        right = title == sight.answer
-        canvas.write(title, GAP, y + tall // 2 - (0 if right else LINE // 2), names - GAP, "lm")
-        if not right:
+        canvas.write(_name(sight.title), GAP, y + tall // 2 - sight.is_wrong * LINE // 2, names - GAP, "lm")
+        if sight.is_wrong:
             canvas.write(f"-> {sight.answer}", GAP, y + tall // 2 + LINE // 2, names - GAP, "lm", DARK_RED)
         grey = (sight.image.min().item(), sight.image.max().item())
         canvas.put(paint(sight.image, *grey, GREY), names, y + (tall - side) // 2 - 1, side, side)
@@ -203,14 +204,14 @@ def classes(sights: Sequence[Sight], layer: str, scale: int = 1) -> Image.Image:
     return canvas.image
 
 
-def filters(weight: Tensor, scale: int = 1) -> Image.Image:
+def filters(weight: Tensor) -> Image.Image:
     """The kernels (n, 1, h, w) of the first layer."""
     kernels = weight.detach().float().cpu()[:, 0]
     most = kernels.abs().max().item()
     picture = mosaic(kernels)
     width = WIDTH - 2 * GAP
     height = width * picture.shape[0] // picture.shape[1]
-    canvas = Canvas(WIDTH, height + LINE + 3 * GAP, scale)
+    canvas = Canvas(WIDTH, height + LINE + 3 * GAP)
     size = "x".join(str(side) for side in kernels.shape[1:])
     text = f"{len(kernels)} filters of {size}; blue: {-most:.2f}, white: 0, red: {most:.2f}"
     canvas.write(text, GAP, GAP, WIDTH - 2 * GAP)
@@ -241,15 +242,13 @@ def confusion(
     return canvas.image
 
 
-def surest_mistakes(
-    predictions: Predictions, images: Tensor, names: Sequence[str], title: str, scale: int = 1
-) -> Image.Image:
+def surest_mistakes(predictions: Predictions, images: Tensor, names: Sequence[str], title: str) -> Image.Image:
     """The mistakes that the net was most confident of, with what each image (n, 1, h, w) is and is taken for."""
     mistakes = predictions.surest_mistakes(12)
     columns, side = 4, 62
     column = WIDTH // columns
     rows = max(1, math.ceil(len(mistakes) / columns))
-    canvas = Canvas(WIDTH, LINE + 2 * GAP + rows * (side + 2 * LINE + 2 * GAP), scale)
+    canvas = Canvas(WIDTH, LINE + 2 * GAP + rows * (side + 2 * LINE + 2 * GAP))
     canvas.write(title, GAP, GAP, WIDTH - 2 * GAP)
     for number, mistake in enumerate(mistakes):
         x = number % columns * column + GAP

@@ -32,6 +32,8 @@ from lenet.errors import BadInput
 
 Row = dict[str, float]
 
+EVENT_FILES = "events.out.tfevents.*"  # as TensorBoard calls them
+
 # Keys of the config that may change when a run goes on: where and how it is computed, not what.
 INCIDENTAL = (
     "trainer.enable_progress_bar",
@@ -152,10 +154,15 @@ class RunDirectory:
         """Make room for a new start: leave nothing of a run but train.log, which holds the lock."""
         for name in ("config.yaml", "result.json", "metrics.csv"):
             (self.path / name).unlink(missing_ok=True)
-        for events in self.path.glob("events.out.tfevents.*"):
-            events.unlink()
+        for file in self.event_files:
+            file.unlink()
         self.clear_projector()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    @property
+    def event_files(self) -> list[Path]:
+        """TensorBoard's, the oldest first: their names begin with the time."""
+        return sorted(self.path.glob(EVENT_FILES))
 
     def clear_projector(self) -> None:
         """Remove the files of TensorBoard's projector, which go where torch puts them."""

@@ -95,6 +95,15 @@ class Sweep:
             raise BadInput(f"{path}: not the list of a sweep's jobs; start the sweep again") from error
 
 
+def swept(directory: Path) -> list[str]:
+    """The overrides that tell the jobs of a directory's sweep from one another; none if it holds no sweep."""
+    try:
+        jobs = Sweep.read(directory).jobs
+    except BadInput:
+        return []
+    return list(dict.fromkeys(text for job in jobs for text in job.overrides))
+
+
 def settings(design: str, parameters: Sequence[Parameter]) -> Iterator[dict[str, Level]]:
     """What each setting of a design varies, a setting being what is repeated for every seed.
 

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
@@ -22,12 +22,15 @@ from lenet.callbacks import EpochLog, ObserveCurvature, SeedEpochs, TestEachEpoc
 from lenet.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, load_checkpoint
 from lenet.classifier import Classifier, set_arithmetic
 from lenet.config import Config
-from lenet.dashboard import Dashboard
 from lenet.data import ImageData
 from lenet.errors import BadInput, Stopped, stop_on_signals
 from lenet.geometry import IMAGE_SIDE, parameters_and_macs
 from lenet.runs import Row, RunDirectory
+from lenet.sweep import swept
 from lenet.validation import batches, updates_per_step
+
+if TYPE_CHECKING:
+    from lenet.dashboard import Dashboard
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +137,11 @@ def _recorded(
     """Train and test; however that ends, result.json says so."""
     rows, before = resumed(config, run) if config.resume else ([], {})
     result = _started(config, run, rows, before, overrides)
-    dashboard = Dashboard(config, run, data, result["overrides"]) if config.dashboard.enabled else None
+    dashboard = None
+    if config.dashboard.enabled:
+        from lenet.dashboard import Dashboard  # a run without one need not wait for what it imports
+
+        dashboard = Dashboard(config, run, data, [*result["overrides"], *swept(run.path.parent)])
     started = time.perf_counter()
     error: BaseException | None = None
     try:
@@ -147,18 +154,18 @@ def _recorded(
         result["status"] = "interrupted" if stopped else "failed"
         trace = None if stopped else "".join(traceback.format_exception(error))
         result["error"] = {"message": f"{type(error).__name__}: {error}", "traceback": trace}
-        result["metrics"] = {name: value for name, value in rows[-1].items() if "/" in name} if rows else {}
+        if rows and not result["metrics"]:
+            result["metrics"] = {name: value for name, value in rows[-1].items() if "/" in name}
         raise
     finally:
         result["epochs"] = len(rows)
         result["seconds"] = round((before.get("seconds") or 0) + time.perf_counter() - started, 3)
         # On a full disk the first error is the one to report.
-        suppressed = [OSError] if error else []
-        with contextlib.suppress(*suppressed):
-            if dashboard:
-                dashboard.end(result)
-        with contextlib.suppress(*suppressed):
+        with contextlib.suppress(*[OSError] if error else []):
             run.write_result(result)
+        if dashboard:
+            with _unless_it_fails(run):
+                dashboard.close(result)
     return result
 
 
@@ -202,7 +209,7 @@ def _fit_and_test(
     model: Classifier,
     data: ImageData,
     result: Result,
-    dashboard: Dashboard | None,
+    dashboard: "Dashboard | None",
     watchers: Sequence[L.Callback],
 ) -> None:
     throughput = Throughput()
@@ -239,7 +246,17 @@ def _fit_and_test(
     result["metrics"] = row | test  # all of the epoch whose weights were tested
     result["epochs"] = len(rows)
     if dashboard:
-        dashboard.finish(model, result, tested)
+        with _unless_it_fails(run):
+            dashboard.show_test(model, result, tested)
+
+
+@contextlib.contextmanager
+def _unless_it_fails(run: RunDirectory) -> Iterator[None]:
+    """What is shown of a result must not cost the result."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s: TensorBoard lacks the end of this run (%s: %s)", run.path, type(error).__name__, error)
 
 
 def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:

@@ -130,6 +130,13 @@ def updates(config: Config) -> int:
     return math.ceil(batches(config, "train") / config.trainer.accumulate_grad_batches) * config.trainer.max_epochs
 
 
+def images_seen(config: Config, epochs: int, more: int = 0) -> int:
+    """Training images seen after whole epochs and some batches of the next one."""
+    size = config.data.batch_size
+    epoch = min(batches(config, "train") * size, training_size(config.data))
+    return epochs * epoch + min(more * size, epoch)
+
+
 FEW_IMAGES = 8  # in a batch: so few that a loop of Python around them costs more than the arithmetic
 BLOCK = 256  # updates of few images that the Trainer sees as one step, at most
 POINTS_PER_EPOCH = 5  # of train/loss within an epoch, as in the book's plot
