@@ -1,4 +1,4 @@
-"""TensorBoard on runs/, or on the directory of a sweep or of a run: scripts/dashboard.py [DIR] [--open]."""
+"""TensorBoard on runs/, or on the directory of a sweep or of a run: scripts/dashboard.py [DIR] [--port N] [--open]."""
 
 import argparse
 import contextlib
@@ -20,15 +20,18 @@ def main() -> None:
     directory = arguments.directory
     if arguments.port is not None and not 0 <= arguments.port < 2**16:
         raise BadInput(f"--port {arguments.port}: give a number from 1 to 65535, or 0 for any that is free")
+    if not directory.is_dir():
+        raise BadInput(f"{directory}: no such directory; start a run with scripts/train.py, or name another")
     if not any(directory.rglob(EVENT_FILES)):
         raise BadInput(
-            f"{directory}: no run with a dashboard is in it; start one with scripts/train.py, or name a directory"
+            f"{directory}: no run in it wrote anything for TensorBoard; name another, or resume one with "
+            "dashboard.enabled=true"
         )
 
     from lenet.board import serve  # TensorBoard takes a while to import
 
     address = serve(directory, arguments.port)
-    print(f"{address}\nCtrl-C ends it.", flush=True)
+    print(f"{address}\nBegin with CUSTOM SCALARS. Ctrl-C ends it.", flush=True)
     if arguments.open:
         webbrowser.open(address)
     with contextlib.suppress(KeyboardInterrupt):

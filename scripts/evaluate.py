@@ -28,7 +28,7 @@ def main() -> None:
 
     stem = arguments.run_dir / f"evaluation_{evaluation.data}_{evaluation.part}_{evaluation.weights}"
     write_atomically(stem.with_suffix(".json"), (json.dumps(evaluation.as_dict(), indent=2) + "\n").encode())
-    title = f"{evaluation.data}, {evaluation.part}: accuracy {evaluation.accuracy:.4f}"
+    title = f"{evaluation.data}, {evaluation.part}, {evaluation.weights} weights: accuracy {evaluation.accuracy:.4f}"
     picture = confusion(evaluation.confusion, evaluation.classes, evaluation.answers, title, scale=3)
     write_atomically(stem.with_suffix(".png"), as_png(picture))
     print(f"\n{stem}.json\n{stem}.png")

@@ -219,3 +219,7 @@ def start(driver: "subprocess.Popen[str]", in_empty_folder: Path, tmp_path: Path
         return Started(driver, int(driver.stdout.readline()), log)
 
     return begin
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=6, help="how many times test_soak.py kills a sweep (default 6)")

@@ -135,6 +135,11 @@ BAD = [
     ("schedule=lenet5_1998 schedule.factors=[0.5]", "schedule.factors=[0.5]", "[2, 5, 8, 12]"),
     ("schedule=lenet5_1998 schedule.factors=[0.5,0.4,0.3,0]", "schedule.factors=", "above 0"),
     ("test_each_epoch=true", "test_each_epoch=True", "test_on=last"),
+    ("resume=runs/x/pool=max,seed=2", "runs/x/pool=max,seed=2: no run directory", "folder"),
+    ("resume=''", "no run directory", "folder"),
+    ("dashboard.pictures_every=0", "dashboard.pictures_every=0", "at least 1"),
+    ("dashboard.histograms=maybe", "dashboard.histograms=maybe", "true or false"),
+    ("dashboard.enabled=false dashboard.embedding=true", "dashboard.embedding=True", "dashboard.enabled=false"),
     (
         "test_each_epoch=true test_on=last trainer.limit_test_batches=0",
         "test_each_epoch=True",

@@ -25,9 +25,9 @@ from conftest import PROJECT, script
 from lenet.cli import resumed_config
 from lenet.config import Augment, Config, Data, Optimizer, Schedule
 from lenet.data import EpochOrder, load, split
-from lenet.errors import BadInput, Diverged
+from lenet.errors import BadInput, Diverged, Stopped
 from lenet.runs import RunDirectory
-from lenet.train import train
+from lenet.train import train, train_job
 
 
 def metrics_csv(run: RunDirectory) -> bytes:
@@ -163,18 +163,147 @@ def test_a_resumed_run_keeps_its_config(tiny_config: Config, tmp_path: Path) -> 
         resumed_config(str(run.path), [f"resume={run.path}", "trainer.max_epochs=9"])
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "stranger"])
-def test_a_checkpoint_that_cannot_be_used_is_named(tiny_config: Config, tmp_path: Path, damage: str) -> None:
-    run = train(tiny_config, tmp_path / "run")[1]
+def harm(checkpoint: Path, damage: str) -> None:
     if damage == "missing":
-        run.last_checkpoint.unlink()
+        checkpoint.unlink()
     elif damage == "truncated":
-        run.last_checkpoint.write_bytes(run.last_checkpoint.read_bytes()[:-500])
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-500])
+    elif damage == "empty":
+        checkpoint.write_bytes(b"")
+    elif damage == "of another net":
+        content = torch.load(checkpoint, weights_only=True)
+        content["state_dict"]["net.c1.weight"] = torch.zeros(9, 1, 5, 5)
+        torch.save(content, checkpoint)
     else:
-        torch.save({"state_dict": {}, "evil": Path("/")}, run.last_checkpoint)
-    with pytest.raises(BadInput, match=r"last.ckpt") as caught:
+        torch.save({"state_dict": {}, "evil": Path("/")}, checkpoint)
+
+
+DAMAGES = ["missing", "truncated", "empty", "of another net", "a stranger's"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_where_the_last_checkpoint_is_damaged_a_run_goes_on_from_the_best(
+    tiny_config, tmp_path, caplog, damage
+) -> None:
+    tiny_config.trainer.max_epochs = 4
+    whole = train(tiny_config, tmp_path / "whole")[1]
+    with pytest.raises(CutOff):
+        train(tiny_config, tmp_path / "cut", callbacks=[CutOffIn(3)])
+    run = RunDirectory(tmp_path / "cut")
+    best = torch.load(run.best_checkpoint, weights_only=True)["epoch"] + 1
+    harm(run.last_checkpoint, damage)
+    train(replace(tiny_config, resume=str(run.path)), run.path)
+    assert f"going on from best.ckpt, after epoch {best}" in caplog.text
+    assert str(run.last_checkpoint) in caplog.text
+    assert metrics_csv(run) == metrics_csv(whole)
+    a, b = weights(whole.last_checkpoint), weights(run.last_checkpoint)
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_without_a_whole_checkpoint_a_run_is_refused_and_a_job_starts_again(
+    tiny_config, tmp_path, caplog, damage
+) -> None:
+    whole = train(tiny_config, tmp_path / "whole")[1]
+    run = train(tiny_config, tmp_path / "run")[1]
+    harm(run.last_checkpoint, damage)
+    harm(run.best_checkpoint, damage)
+    result = run.read_result()
+    with pytest.raises(BadInput, match=r"last.ckpt.*best.ckpt.*start the run again") as caught:
         train(replace(tiny_config, resume=str(run.path)), run.path)
     assert "\n" not in str(caught.value)
+    assert run.read_result() == result, "nothing was touched"
+    run.write_result(result | {"status": "running"})
+    train_job(tiny_config, run.path, [])
+    assert metrics_csv(run) == metrics_csv(whole)
+    assert len(run.event_files) == 1
+    if damage != "missing":
+        assert "start the run again" in caplog.text
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["on_before_optimizer_step", "on_validation_batch_start", "on_test_batch_start"])
+def test_a_signal_ends_a_run_after_the_step_that_it_came_in(tiny_config, tmp_path, signum, moment) -> None:
+    class Watch(L.Callback):
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+    def note(name: str) -> object:
+        def hook(watch: Watch, *_: object, **__: object) -> None:
+            watch.seen.append(name)
+            if name == moment and name not in watch.seen[:-1]:
+                os.kill(os.getpid(), signum)
+
+        return hook
+
+    for name in (moment, "on_train_batch_end", "on_validation_batch_end", "on_test_batch_end", "on_train_batch_start"):
+        setattr(Watch, name, note(name))
+    watch = Watch()
+    before = signal.getsignal(signum)
+    with pytest.raises(Stopped) as caught:
+        train(tiny_config, tmp_path / "run", callbacks=[watch])
+    assert caught.value.exit_code == 128 + signum
+    part = {"on_before_optimizer_step": "train", "on_validation_batch_start": "validation"}.get(moment, "test")
+    assert watch.seen[-1] == f"on_{part}_batch_end"
+    run = RunDirectory(tmp_path / "run")
+    assert run.read_result()["status"] == "interrupted"
+    assert not run.is_locked
+    assert signal.getsignal(signum) == before
+    result = train(replace(tiny_config, resume=str(run.path)), run.path)[0] if run.last_checkpoint.exists() else None
+    assert result is None or result["status"] == "completed"
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_another_writes_is_not(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    run = train(tiny_config, tmp_path / "run")[1]
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = [run.checkpoints / f".last.ckpt.{gone.pid}.tmp", run.path / f".result.json.{gone.pid}.tmp"]
+    others = [run.path / f".metrics.csv.{os.getpid()}.tmp", run.path / ".mine.tmp"]
+    for file in (*left, *others):
+        file.write_bytes(b"half")
+    assert run.lock()
+    run.unlock()
+    assert not any(file.exists() for file in left)
+    assert all(file.exists() for file in others)
+
+
+OPTIMIZERS = {
+    "sgd": Optimizer(lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "adam": Optimizer(name="adam", lr=0.003),
+    "adamw": Optimizer(name="adamw", lr=0.003, weight_decay=0.01),
+    "sdlm": Optimizer(name="sdlm", lr=0.005, curvature_samples=50),
+}
+SCHEDULES = {
+    "constant": Schedule(),
+    "one_cycle": Schedule(name="one_cycle"),
+    "cosine": Schedule(name="cosine"),
+    "steps": Schedule("steps", 0, [1, 2], [0.5, 0.1]),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_and_schedule_goes_on_after_every_epoch(tiny_config, tmp_path, optimizer, schedule) -> None:
+    config = replace(tiny_config, optimizer=OPTIMIZERS[optimizer], schedule=SCHEDULES[schedule])
+    config.model.norm = "none" if optimizer == "sdlm" else "batch"
+    config.model.dropout = 0.3
+    config.data.augment = Augment(shift=2, flip=True, scale=0.1)
+    config.trainer.max_epochs = 3
+    whole = train(config, tmp_path / "whole")[1]
+    for epochs in (1, 2):
+        path = tmp_path / f"cut{epochs}"
+        with pytest.raises(CutOff):
+            train(config, path, callbacks=[CutOffIn(epochs)])
+        cut = train(replace(config, resume=str(path)), path)[1]
+        assert metrics_csv(cut) == metrics_csv(whole)
+        for name in ("best.ckpt", "last.ckpt"):
+            a, b = (torch.load(run.checkpoints / name, weights_only=True) for run in (whole, cut))
+            assert all(torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in a["state_dict"])
+            assert str(a["optimizer_states"]) == str(b["optimizer_states"])
+            assert a["lr_schedulers"] == b["lr_schedulers"]
+            assert (a["epoch"], a["global_step"]) == (b["epoch"], b["global_step"])
 
 
 def test_the_test_set_sees_the_best_weights_or_the_last_as_the_recipe_says(tiny_config, tmp_path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lenet.classifier import Classifier, Totals
 from lenet.data import Batch, ImageData, epoch_seed, normalise
-from lenet.errors import Diverged
+from lenet.errors import Diverged, Signals
 from lenet.runs import Row, RunDirectory
 from lenet.sdlm import SDLM, diagonal_hessian
 from lenet.validation import POINTS_PER_EPOCH, batches, images_seen, updates_per_step
@@ -73,6 +73,22 @@ def log_points(trainer: L.Trainer, metrics: dict[str, float], step: int) -> None
     """A point of each curve, where the run keeps curves."""
     for logger in trainer.loggers:
         logger.log_metrics(metrics, step)
+
+
+class StopAfterStep(L.Callback):
+    """Lets a signal end the run between two steps, of training or of evaluation, and never within one."""
+
+    def __init__(self, signals: Signals) -> None:
+        self.signals = signals
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.signals.check()
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self.signals.check()
+
+    def on_test_batch_end(self, *_: Any) -> None:
+        self.signals.check()
 
 
 class Throughput(L.Callback):

@@ -1,15 +1,23 @@
 """best.ckpt and last.ckpt: written whole or not at all, and read without running anybody's code."""
 
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import nn
 
 from lenet.errors import BadInput
 from lenet.runs import RunDirectory, write_atomically
+
+log = logging.getLogger(__name__)
+
+
+class NoCheckpoint(BadInput):
+    """A run to go on with has no checkpoint that can be used."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -44,6 +52,34 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     if not isinstance(content, dict) or not {"state_dict", "epoch"} <= content.keys():
         raise BadInput(f"{path}: not a checkpoint of ours; start the run again from the beginning")
     return content
+
+
+def newest_checkpoint(run: RunDirectory, net: nn.Module) -> tuple[Path, int]:
+    """The newest checkpoint of a run that is whole and of its net, and the number of epochs that it has seen.
+
+    That is last.ckpt, which is written after every epoch, or where that has been lost or damaged best.ckpt; then a
+    warning says so.
+
+    Raises:
+        NoCheckpoint: there is none.
+    """
+    wanted = {f"net.{name}": value.shape for name, value in net.state_dict().items()}
+    wrong = []
+    for path in (run.last_checkpoint, run.best_checkpoint):
+        try:
+            checkpoint = load_checkpoint(path)
+        except BadInput as error:
+            wrong.append(str(error).split(";")[0])
+            continue
+        found = {name: value.shape for name, value in checkpoint["state_dict"].items() if name in wanted}
+        if found != wanted:
+            wrong.append(f"{path}: of another net than config.yaml describes")
+            continue
+        epochs: int = checkpoint["epoch"] + 1
+        if wrong:
+            log.warning("%s; going on from %s, after epoch %d", wrong[0], path.name, epochs)
+        return path, epochs
+    raise NoCheckpoint(f"{'; '.join(wrong)}; start the run again from the beginning")
 
 
 class MovableCheckpoint(ModelCheckpoint):

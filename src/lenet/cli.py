@@ -132,6 +132,7 @@ def run(main: Callable[[], Any]) -> None:
     """
     for_developers = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
+    sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
     quiet()
     try:
         main()
@@ -150,6 +151,14 @@ def run(main: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _quoted(argument: str) -> str:
+    """A run directory to resume, as the shell completes it, in the quotes that Hydra wants around pool=max,seed=2."""
+    key, _, path = argument.partition("=")
+    if key == "resume" and re.search("[=,]", path) and path[0] not in "'\"":
+        return f"resume='{path}'"
+    return argument
 
 
 def quiet(least: int = logging.INFO) -> None:

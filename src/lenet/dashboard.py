@@ -249,7 +249,8 @@ class Dashboard(L.Callback):
         return Predictions(logits.double(), labels)
 
     def _of_what_it_confuses(self, predictions: Predictions, images: Images, part: str) -> dict[str, Image]:
-        title = f"{self.config.data.name}, {part}: accuracy {predictions.accuracy:.4f}"
+        count = len(predictions.labels)
+        title = f"{self.config.data.name}, {part}: accuracy {predictions.accuracy:.4f} of {count:,}"
         mistakes = f"{part}: the surest mistakes"
         return {
             "matrix": pictures.confusion(predictions.confusion(), self.names, self.names, title),

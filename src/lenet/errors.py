@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
 
 class BadInput(Exception):
     """Something that was given cannot be used. The message is one line: the key, the value, the remedy."""
@@ -31,20 +33,50 @@ class JobsFailed(Exception):
     """A sweep is at its end, and not every job is completed. The message is one line."""
 
 
+class Signals:
+    """The first SIGINT or SIGTERM raises Stopped: at once or, where that is put off, when somebody looks."""
+
+    def __init__(self) -> None:
+        self._signum: int | None = None
+        self._is_put_off = False
+
+    def arrive(self, signum: int, frame: FrameType | None) -> None:
+        for either in STOPPING:
+            signal.signal(either, signal.SIG_DFL)  # a second one ends the process at once
+        self._signum = signum
+        if not self._is_put_off:
+            raise Stopped(signum)
+
+    def check(self) -> None:
+        """Raises Stopped if a signal has come."""
+        if self._signum is not None:
+            raise Stopped(self._signum)
+
+    @contextmanager
+    def put_off(self) -> Iterator[None]:
+        """While this lasts, only `check` raises Stopped, and the end of it, unless that is within another such time."""
+        before, self._is_put_off = self._is_put_off, True
+        try:
+            yield
+        except SystemExit:  # Lightning's answer to SIGTERM, which would exit with 0
+            self.check()
+            raise
+        finally:
+            self._is_put_off = before
+        if not self._is_put_off:
+            self.check()
+
+
 @contextmanager
-def stop_on_signals() -> Iterator[None]:
+def stop_on_signals() -> Iterator[Signals]:
     """While this lasts, the first SIGINT or SIGTERM raises Stopped; a second one ends the process at once."""
+    signals = Signals()
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
+        yield signals  # only the main thread may set handlers
         return
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        signal.signal(signum, signal.SIG_DFL)
-        raise Stopped(signum)
-
-    before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+    before = {signum: signal.signal(signum, signals.arrive) for signum in STOPPING}
     try:
-        yield
+        yield signals
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -31,7 +31,7 @@ GREY: Colours = ((0, 0, 0), (255, 255, 255))
 HEAT: Colours = ((20, 20, 70), (30, 120, 140), (250, 230, 90))
 DIVERGING: Colours = ((40, 80, 190), (255, 255, 255), (200, 40, 40))
 BLUES: Colours = ((255, 255, 255), (30, 90, 170))
-BLACK, DARK_RED, WHITE = (0, 0, 0), (170, 20, 20), (255, 255, 255)
+BLACK, DARK_RED, FRAME, WHITE = (0, 0, 0), (170, 20, 20), (190, 190, 190), (255, 255, 255)
 
 Pixels = npt.NDArray[np.uint8]  # (height, width, 3)
 
@@ -98,6 +98,10 @@ class Canvas:
         columns = np.arange(width) * pixels.shape[1] // width
         self.image.paste(Image.fromarray(pixels[rows[:, None], columns]), (x * self.scale, y * self.scale))
 
+    def frame(self, x: int, y: int, width: int, height: int) -> None:
+        corners = [x * self.scale, y * self.scale, (x + width) * self.scale - 1, (y + height) * self.scale - 1]
+        self._draw.rectangle(corners, outline=FRAME)
+
     def write(
         self, text: str, x: int, y: int, room: int = WIDTH, anchor: str = "la", colour: tuple[int, int, int] = BLACK
     ) -> None:
@@ -157,7 +161,7 @@ def _range(sights: Sequence[Sight], layer: str) -> tuple[float, float]:
 def activations(sights: Sequence[Sight], scale: int = 1) -> Image.Image:
     """A column for each image: the image, then all maps of each layer, with one scale per layer."""
     mosaics = {layer: [mosaic(sight.maps[layer]) for sight in sights] for layer in sights[0].maps}
-    column = (max(WIDTH, 150 * len(sights)) - GAP * (len(sights) + 1)) // len(sights)
+    column = (max(WIDTH, 150 * len(sights)) - GAP * (len(sights) + 1)) // max(2, len(sights))  # one has half the width
     side = min(column, 140)  # of the image
     heights = {layer: column * shown[0].shape[0] // shown[0].shape[1] for layer, shown in mosaics.items()}
     height = 2 * LINE + side + sum(LINE + GAP + tall for tall in heights.values()) + 3 * GAP
@@ -169,6 +173,7 @@ def activations(sights: Sequence[Sight], scale: int = 1) -> Image.Image:
         y += 2 * LINE
         grey = (sight.image.min().item(), sight.image.max().item())
         canvas.put(paint(sight.image, *grey, GREY), x, y, side, side)
+        canvas.frame(x, y, side, side)  # where it is bright at its edge, so is the page
         y += side + GAP
         for layer, shown in mosaics.items():
             low, high = _range(sights, layer)

@@ -70,6 +70,18 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote a file have left beside it."""
+    for staged in folder.glob(".*.tmp"):
+        pid = staged.name.split(".")[-2]
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            staged.unlink(missing_ok=True)
+        except (ValueError, OSError):  # not one of ours, or of another user
+            continue
+
+
 class RunDirectory:
     """The files of one run.
 
@@ -127,6 +139,8 @@ class RunDirectory:
                 file.close()
                 return False
         self._locked = file
+        for folder in (self.path, self.checkpoints):
+            remove_leftovers(folder)
         return True
 
     def unlock(self) -> None:

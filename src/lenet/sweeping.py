@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed, Stopped, stop_on_signals
-from lenet.runs import RunDirectory
+from lenet.runs import RunDirectory, remove_leftovers
 from lenet.sweep import FAILED, LOCK, Job, Sweep, check_directory, state
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ def run(sweep: Sweep, directory: Path, configs: Mapping[str, Config], launch: La
     except OSError as error:
         raise BadInput(f"{directory}: cannot be written to ({error.strerror}); start where you can write") from error
     try:
+        remove_leftovers(directory)
         check_directory(directory, configs, sweep)  # once more, now that nobody else can start a job
         sweep.write(directory)
         (directory / FAILED).unlink(missing_ok=True)

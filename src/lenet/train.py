@@ -18,12 +18,12 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from lenet.callbacks import EpochLog, ObserveCurvature, SeedEpochs, TestEachEpoch, Throughput
-from lenet.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, load_checkpoint
+from lenet.callbacks import EpochLog, ObserveCurvature, SeedEpochs, StopAfterStep, TestEachEpoch, Throughput
+from lenet.checkpoints import AtomicCheckpointIO, NoCheckpoint, checkpoint_callbacks, load_checkpoint, newest_checkpoint
 from lenet.classifier import Classifier, set_arithmetic
 from lenet.config import Config
 from lenet.data import ImageData
-from lenet.errors import BadInput, Stopped, stop_on_signals
+from lenet.errors import BadInput, Signals, Stopped, stop_on_signals
 from lenet.geometry import IMAGE_SIDE, parameters_and_macs
 from lenet.runs import Row, RunDirectory
 from lenet.sweep import swept
@@ -66,7 +66,7 @@ def train(
         Diverged: the loss is no longer finite; recorded as failed.
         Stopped: a signal came; recorded as interrupted.
     """
-    with stop_on_signals():
+    with stop_on_signals() as signals:
         git_commit()  # takes a moment, which is better spent before there is a directory without a result
         set_arithmetic(config, config.threads or ALL_THREADS)
         _check_devices(config)
@@ -78,7 +78,10 @@ def train(
         data.setup("check")  # reads the files, so that a bad one is found before anything is written
         run = _directory(config, place)
         try:
-            return _recorded(config, run, model, data, overrides, callbacks), run
+            with signals.put_off():
+                return _recorded(
+                    config, run, model, data, overrides, [*callbacks, StopAfterStep(signals)], signals
+                ), run
         finally:
             run.unlock()
 
@@ -101,15 +104,17 @@ def train_job(config: Config, path: str | Path, overrides: Sequence[str]) -> Res
         return result
     # A sweep shows its own progress.
     config = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, enable_progress_bar=False))
-    if run.last_checkpoint.exists():
-        config = dataclasses.replace(config, resume=str(path))
-    else:
-        run.clear()
+    if run.last_checkpoint.exists() or run.best_checkpoint.exists():
+        try:
+            return train(dataclasses.replace(config, resume=str(path)), run, overrides)[0]
+        except NoCheckpoint as error:
+            log.warning("%s; doing so", error)
+            run.lock(wait=True)
+    run.clear()
     try:
         return train(config, run, overrides)[0]
     except BadInput:
-        if not config.resume:
-            run.remove()
+        run.remove()
         raise
     finally:
         run.unlock()
@@ -133,20 +138,21 @@ def _recorded(
     data: ImageData,
     overrides: Sequence[str],
     callbacks: Sequence[L.Callback],
+    signals: Signals,
 ) -> Result:
     """Train and test; however that ends, result.json says so."""
-    rows, before = resumed(config, run) if config.resume else ([], {})
+    rows, before, checkpoint = resumed(config, run, model) if config.resume else ([], {}, None)
     result = _started(config, run, rows, before, overrides)
     dashboard = None
     if config.dashboard.enabled:
         from lenet.dashboard import Dashboard  # a run without one need not wait for what it imports
 
-        dashboard = Dashboard(config, run, data, [*result["overrides"], *swept(run.path.parent)])
+        dashboard = Dashboard(config, run, data, swept(run.path.parent) or result["overrides"])
     started = time.perf_counter()
     error: BaseException | None = None
     try:
-        with run.log_file():
-            _fit_and_test(config, run, rows, model, data, result, dashboard, callbacks)
+        with run.log_file(), signals.put_off():
+            _fit_and_test(config, run, rows, checkpoint, model, data, result, dashboard, callbacks)
         result["status"] = "completed"
     except BaseException as caught:
         error = caught
@@ -206,6 +212,7 @@ def _fit_and_test(
     config: Config,
     run: RunDirectory,
     rows: list[Row],
+    checkpoint: Path | None,
     model: Classifier,
     data: ImageData,
     result: Result,
@@ -228,7 +235,7 @@ def _fit_and_test(
     logger = dashboard.start(rows) if dashboard else False
     trainer = build_trainer(config, callbacks=callbacks, logger=logger, default_root_dir=run.path)
     result["device"] = str(trainer.strategy.root_device)
-    trainer.fit(model, data, ckpt_path=run.last_checkpoint if config.resume else None, weights_only=True)
+    trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
     if throughput.images:
         result["examples_per_sec"] = round(throughput.examples_per_sec, 1)
 
@@ -308,13 +315,13 @@ def validates(config: Config) -> bool:
     return config.data.val_fraction > 0 and config.trainer.limit_val_batches != 0
 
 
-def resumed(config: Config, run: RunDirectory) -> tuple[list[Row], Result]:
-    """The metrics of the run to go on with, up to its last checkpoint, and its result so far.
+def resumed(config: Config, run: RunDirectory, model: Classifier) -> tuple[list[Row], Result, Path]:
+    """The metrics of the run to go on with, up to its newest checkpoint; its result so far; and that checkpoint.
 
     Raises:
         BadInput: there is no checkpoint, or nothing is left to do.
     """
-    epochs = load_checkpoint(run.last_checkpoint)["epoch"] + 1
+    checkpoint, epochs = newest_checkpoint(run, model.net)
     result = run.read_result() or {}
     finished = epochs == config.trainer.max_epochs and result.get("status") == "completed"
     if finished or epochs > config.trainer.max_epochs:
@@ -322,7 +329,7 @@ def resumed(config: Config, run: RunDirectory) -> tuple[list[Row], Result]:
             f"resume={config.resume}: {epochs} epochs are done, and trainer.max_epochs={config.trainer.max_epochs}; "
             "give a later one to go on"
         )
-    return [row for row in run.read_metrics() if row["epoch"] <= epochs], result
+    return [row for row in run.read_metrics() if row["epoch"] <= epochs], result, checkpoint
 
 
 @functools.cache

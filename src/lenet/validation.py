@@ -168,6 +168,13 @@ def validate(config: Config) -> None:
         if value is not None:
             _require(isinstance(value, int | float) and smallest <= value <= largest, key, config, remedy)
             _require(math.isfinite(value), key, config, remedy)
+    for name, default in (("pictures_every", None), ("histograms", False), ("embedding", False)):
+        _require(
+            config.dashboard.enabled or getattr(config.dashboard, name) == default,
+            f"dashboard.{name}",
+            config,
+            "dashboard.enabled=false writes nothing for TensorBoard; leave out one of the two",
+        )
     _validate_names(config)
     _validate_data(config)
     _validate_model(config)
