@@ -212,6 +212,7 @@ def start(driver: "subprocess.Popen[str]", in_empty_folder: Path, tmp_path: Path
 
     def begin(*arguments: str, script: Path = PROJECT / "scripts/train.py") -> Started:
         log = tmp_path / "said.txt"
+        log.write_text("")  # not what the one before said
         assert driver.stdin
         assert driver.stdout
         driver.stdin.write(json.dumps([str(script), arguments, str(in_empty_folder), str(log)]) + "\n")
