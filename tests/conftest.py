@@ -223,4 +223,4 @@ def start(driver: "subprocess.Popen[str]", in_empty_folder: Path, tmp_path: Path
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=6, help="how many times test_soak.py kills a sweep (default 6)")
+    parser.addoption("--kills", type=int, default=4, help="how many times test_soak.py kills a sweep (default 4)")

@@ -87,7 +87,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 def photograph(page: Page, path: Path) -> None:
-    page.wait_for_timeout(3000)  # lines are drawn slowly
+    page.wait_for_timeout(1500)  # lines are drawn slowly
     path.parent.mkdir(exist_ok=True)
     page.screenshot(path=path)
 

@@ -2,7 +2,7 @@
 
     uv run pytest tests/test_soak.py --kills 30 -s
 
-kills it thirty times and says when and how; without --kills it is six times.
+kills it thirty times and says when and how; without --kills it is four times.
 """
 
 import os

@@ -82,13 +82,7 @@ def test_the_same_config_gives_the_same_metrics_to_the_last_bit(tiny_config: Con
     assert metrics_csv(first) != metrics_csv(other)
 
 
-RANDOM = {
-    "sgd": lambda c: replace(c, optimizer=Optimizer(lr=0.1, momentum=0.9)),
-    "adam": lambda c: replace(c, optimizer=Optimizer(name="adam", lr=0.003)),
-    "adamw": lambda c: replace(c, optimizer=Optimizer(name="adamw", lr=0.003, weight_decay=0.1)),
-    "one_cycle": lambda c: replace(c, schedule=Schedule(name="one_cycle")),
-    "cosine": lambda c: replace(c, schedule=Schedule(name="cosine")),
-    "steps": lambda c: replace(c, schedule=Schedule(name="steps", epochs=[1, 3], factors=[0.5, 0.1])),
+BLOCKS = {
     "blocks": lambda c: replace(c, data=replace(c.data, batch_size=4), schedule=Schedule(name="one_cycle")),
     "blocks_in_steps": lambda c: replace(
         c,
@@ -121,10 +115,10 @@ class CutOffIn(L.Callback):
             raise CutOff
 
 
-@pytest.mark.parametrize("kind", RANDOM)
+@pytest.mark.parametrize("kind", BLOCKS)
 def test_a_run_cut_off_after_any_epoch_ends_as_one_that_never_stopped(tiny_config, tmp_path, kind: str) -> None:
     tiny_config.model.norm = "batch"
-    config = RANDOM[kind](tiny_config)
+    config = BLOCKS[kind](tiny_config)
     config.model.dropout = 0.3
     config.data.augment = Augment(shift=2, flip=True, shear=0.2 if kind == "sdlm" else 0)
     config.trainer.max_epochs = 4
