@@ -77,7 +77,7 @@ def wait_for(moment: str, runs: Path, random_: random.Random, whole: float, is_o
     """Wait for a moment; whether it came before the sweep was over."""
     began = time.monotonic()
     if moment == "any time":
-        pause = random_.uniform(0, 0.7 * whole)  # what is left to do is less each time
+        pause = random_.uniform(0, 0.4 * whole)  # what is left to do is less each time
         while time.monotonic() - began < pause and not is_over():
             time.sleep(0.002)
         return not is_over()
