@@ -215,6 +215,17 @@ def test_without_a_whole_checkpoint_a_run_is_refused_and_a_job_starts_again(
         assert "start the run again" in caplog.text
 
 
+def test_a_job_that_cannot_go_on_lets_go_of_its_directory_and_keeps_what_it_has(tiny_config, tmp_path) -> None:
+    run = train(tiny_config, tmp_path / "run")[1]
+    run.write_result(run.read_result() | {"status": "running"})
+    tiny_config.trainer.accelerator = "gpu" if not torch.cuda.is_available() else "tpu"
+    with pytest.raises(BadInput, match=r"trainer\.accelerator") as kept:  # as a sweep keeps what ended its jobs
+        train_job(tiny_config, run.path, [])
+    assert not run.is_locked, kept
+    assert run.last_checkpoint.exists()
+    assert len(run.read_metrics()) == 2
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["on_before_optimizer_step", "on_validation_batch_start", "on_test_batch_start"])
 def test_a_signal_ends_a_run_after_the_step_that_it_came_in(tiny_config, tmp_path, signum, moment) -> None:

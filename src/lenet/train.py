@@ -104,18 +104,19 @@ def train_job(config: Config, path: str | Path, overrides: Sequence[str]) -> Res
         return result
     # A sweep shows its own progress.
     config = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, enable_progress_bar=False))
-    if run.last_checkpoint.exists() or run.best_checkpoint.exists():
-        try:
-            return train(dataclasses.replace(config, resume=str(path)), run, overrides)[0]
-        except NoCheckpoint as error:
-            log.warning("%s; doing so", error)
-            run.lock(wait=True)
-    run.clear()
     try:
-        return train(config, run, overrides)[0]
-    except BadInput:
-        run.remove()
-        raise
+        if run.last_checkpoint.exists() or run.best_checkpoint.exists():
+            try:
+                return train(dataclasses.replace(config, resume=str(path)), run, overrides)[0]
+            except NoCheckpoint as error:
+                log.warning("%s; doing so", error)
+                run.lock(wait=True)
+        run.clear()
+        try:
+            return train(config, run, overrides)[0]
+        except BadInput:
+            run.remove()
+            raise
     finally:
         run.unlock()
 
