@@ -1,6 +1,5 @@
 """What the first and second layer of a trained net see: scripts/activations.py RUN_DIR --classes pullover coat"""
 
-import argparse
 from pathlib import Path
 
 from lenet import cli
@@ -8,7 +7,7 @@ from lenet.errors import BadInput
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     parser.add_argument("run_dir", type=Path, help="directory of a finished run")
     parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="the first test image of each class")
     parser.add_argument("--images", nargs="+", default=[], type=int, metavar="N", help="test images by number, from 0")

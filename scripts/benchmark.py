@@ -236,13 +236,15 @@ def table(seconds: dict[str, list[float]]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ["book", "bare", "bare channels_last"]
-    parser.add_argument("--epochs", type=int, default=5, help="counted epochs of each row (default 5)")
+    parser.add_argument("--epochs", type=cli.positive, default=5, help="counted epochs of each row (default 5)")
     parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="ROW", help=", ".join(names))
-    parser.add_argument("--jobs", type=int, metavar="N", help="time N jobs of a sweep instead")
-    parser.add_argument("--dashboard", type=int, metavar="N", help="time N whole runs with and without it instead")
-    parser.add_argument("--threads", type=int, help="of one operation (default: one per core)")
+    parser.add_argument("--jobs", type=cli.positive, metavar="N", help="time N jobs of a sweep instead")
+    parser.add_argument(
+        "--dashboard", type=cli.positive, metavar="N", help="time N whole runs with and without it instead"
+    )
+    parser.add_argument("--threads", type=cli.positive, help="of one operation (default: one per core)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     if arguments.jobs:

@@ -1,6 +1,5 @@
 """TensorBoard on runs/, or on the directory of a sweep or of a run: scripts/dashboard.py [DIR] [--port N] [--open]."""
 
-import argparse
 import contextlib
 import signal
 import webbrowser
@@ -12,7 +11,7 @@ from lenet.runs import EVENT_FILES
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     parser.add_argument("directory", type=Path, nargs="?", default=Path("runs"), help="default: runs")
     parser.add_argument("--port", type=int, help="default: 6006, or the next one that is free")
     parser.add_argument("--open", action="store_true", help="also open a browser")

@@ -1,21 +1,22 @@
 """What a trained net gets right and wrong: scripts/evaluate.py RUN_DIR [--part validation] [--data mnist] ..."""
 
-import argparse
 import json
 from pathlib import Path
 
 from lenet import cli
+from lenet.errors import BadInput
 from lenet.runs import write_atomically
 from lenet.validation import CHOICES
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     parser.add_argument("run_dir", type=Path, help="directory of a finished run")
     parser.add_argument("--part", choices=["test", "validation"], default="test", help="default: test")
     parser.add_argument("--weights", choices=CHOICES["test_on"], help="default: those that the run tested")
     parser.add_argument("--data", choices=CHOICES["data.name"], help="default: the data set of the run")
     parser.add_argument("--data-root", help="folder of the data files; default: where the run found them")
+    parser.add_argument("--out", type=Path, help="folder for the figures and the picture; default: the run directory")
     arguments = parser.parse_args()
 
     # Only now: a wrong argument is answered before torch is imported.
@@ -26,11 +27,16 @@ def main() -> None:
     evaluation = evaluate(trained, arguments.part, arguments.data, arguments.data_root)
     print(as_text(evaluation))
 
-    stem = arguments.run_dir / f"evaluation_{evaluation.data}_{evaluation.part}_{evaluation.weights}"
-    write_atomically(stem.with_suffix(".json"), (json.dumps(evaluation.as_dict(), indent=2) + "\n").encode())
+    out = arguments.out or arguments.run_dir
+    stem = out / f"evaluation_{evaluation.data}_{evaluation.part}_{evaluation.weights}"
     title = f"{evaluation.data}, {evaluation.part}, {evaluation.weights} weights: accuracy {evaluation.accuracy:.4f}"
     picture = confusion(evaluation.confusion, evaluation.classes, evaluation.answers, title, scale=3)
-    write_atomically(stem.with_suffix(".png"), as_png(picture))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(stem.with_suffix(".json"), (json.dumps(evaluation.as_dict(), indent=2) + "\n").encode())
+        write_atomically(stem.with_suffix(".png"), as_png(picture))
+    except OSError as error:
+        raise BadInput(f"{error.filename}: {error.strerror}; name a folder that can be written with --out") from error
     print(f"\n{stem}.json\n{stem}.png")
 
 

@@ -1,13 +1,12 @@
 """The published curves beside those of sweep=lenet5_1998_figures: scripts/published.py SWEEP_DIR [--out DIR]."""
 
-import argparse
 from pathlib import Path
 
 from lenet import cli
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     parser.add_argument("directory", type=Path, help="of the sweep, such as runs/lenet5_1998_figures; it may still run")
     parser.add_argument("--out", type=Path, help="where the figures go; default: the sweep's directory")
     arguments = parser.parse_args()

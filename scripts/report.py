@@ -1,13 +1,12 @@
 """Tables and plots of a sweep, finished or not: scripts/report.py SWEEP_DIR."""
 
-import argparse
 from pathlib import Path
 
 from lenet import cli
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     parser.add_argument("directory", type=Path, help="of a sweep, such as runs/exercises")
     directory = parser.parse_args().directory
 

@@ -5,9 +5,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 import torch
@@ -104,17 +104,21 @@ def script(name: str, *arguments: str, cwd: Path, **kwargs: Any) -> subprocess.C
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **kwargs)
 
 
-# Runs scripts/train.py once for every list of arguments on standard input, each time in a fork of a process that has
-# imported Hydra, so that forty cases take a second or two; prints what each said.
+# Runs a script of ours once for every line of standard input, each time in a fork of a process that has imported what
+# takes time, so that forty cases take a second or two; prints what each said.
 FORKING_DRIVER = """
-import json, os, runpy, sys, traceback
-import lenet.cli
-for arguments in json.load(sys.stdin):
+import importlib, json, os, runpy, signal, sys, traceback
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+for line in sys.stdin:
+    script, arguments, cwd = json.loads(line)
     read, write = os.pipe()
     if not (child := os.fork()):
+        signal.alarm(60)
         os.dup2(write, 1)
         os.dup2(write, 2)
-        sys.argv = [sys.argv[1], *arguments]
+        os.chdir(cwd)
+        sys.argv = [script, *arguments]
         code = 0
         try:
             runpy.run_path(sys.argv[0], run_name="__main__")
@@ -129,21 +133,31 @@ for arguments in json.load(sys.stdin):
     os.close(write)
     with os.fdopen(read) as pipe:
         said, _, end = pipe.read().partition("\\0")
-    os.waitpid(child, 0)
-    print(json.dumps({"said": said, **json.loads(end)}), flush=True)
+    _, status, used = os.wait4(child, 0)
+    end = json.loads(end) if end else {"code": os.waitstatus_to_exitcode(status)}
+    print(json.dumps({"said": said, "megabytes": used.ru_maxrss // 1024, **end}), flush=True)
 """
 
 
+class Answer(TypedDict):
+    said: str
+    code: int
+    torch: bool  # whether it was imported
+    megabytes: int  # the most memory that it had
+
+
+def ask(cases: Sequence[tuple[str, Sequence[str], Path]], imports: Sequence[str] = ("lenet.cli",)) -> list[Answer]:
+    """What scripts answer to arguments in a folder, in processes that have imported `imports` before."""
+    lines = [json.dumps([str(PROJECT / "scripts" / name), arguments, str(cwd)]) for name, arguments, cwd in cases]
+    command = [sys.executable, "-c", FORKING_DRIVER, *imports]
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, timeout=300, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 @pytest.fixture
-def answers(in_empty_folder: Path) -> Callable[[list[list[str]]], list[dict[str, Any]]]:
-    """What scripts/train.py answers to lists of arguments: `said`, exit `code`, and whether it imported `torch`."""
-
-    def ask(cases: list[list[str]]) -> list[dict[str, Any]]:
-        command = [sys.executable, "-c", FORKING_DRIVER, str(PROJECT / "scripts/train.py")]
-        done = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, timeout=120, check=True)
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    return ask
+def answers(in_empty_folder: Path) -> Callable[[list[list[str]]], list[Answer]]:
+    """What scripts/train.py answers to lists of arguments, in an empty folder."""
+    return lambda cases: ask([("train.py", arguments, in_empty_folder) for arguments in cases])
 
 
 # Runs scripts/train.py in forks of a process that has imported what takes time, each in a session of its own, so that
@@ -223,4 +237,5 @@ def start(driver: "subprocess.Popen[str]", in_empty_folder: Path, tmp_path: Path
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-docs", action="store_true", help="docs/bad_input.md says what was said")
     parser.addoption("--kills", type=int, default=4, help="how many times test_soak.py kills a sweep (default 4)")

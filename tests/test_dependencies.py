@@ -1,5 +1,6 @@
 """requirements.txt pins what pyproject.toml allows: exactly, completely, and without naming a host."""
 
+import itertools
 import re
 import tomllib
 from collections import defaultdict
@@ -8,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from conftest import PROJECT
 
@@ -75,6 +77,49 @@ def test_every_dependency_has_a_lower_bound_and_a_reason_beside_it() -> None:
         (number,) = [i for i, line in enumerate(lines) if re.match(rf'  "{requirement.name}\b(?!-)', line)]
         assert lines[number - 1].lstrip().startswith("#"), f"{requirement.name}: no reason beside its bound"
         assert any(spec.operator == ">=" for spec in requirement.specifier), requirement
+
+
+# The first release that no advisory known to us on 2026-11-22 is about, and the newest advisory. pip-audit would know
+# more, where its database can be reached; without it, it passes everything.
+ADVISORIES = {
+    "torch": ("2.13.0", "CVE-2025-3000"),
+    "lightning": ("2.6.6", "CVE-2026-58659"),
+    "hydra-core": ("1.3.7", "CVE-2026-106439"),
+    "pillow": ("13.0.0", "CVE-2026-112403"),
+    "tqdm": ("4.66.3", "CVE-2024-34062"),
+    "filelock": ("4.2.1", "CVE-2026-112909"),
+    "pytest": ("9.0.3", "CVE-2025-71176"),
+    "aiohttp": ("3.14.4", "CVE-2026-111748"),
+    "fonttools": ("4.60.2", "CVE-2025-66034"),
+    "fsspec": ("2026.6.0", "CVE-2026-104851"),
+    "grpcio": ("1.65.4", "CVE-2024-7246"),
+    "idna": ("3.15", "CVE-2026-45409"),
+    "jinja2": ("3.1.6", "CVE-2025-27516"),
+    "joblib": ("1.5", "CVE-2024-34997"),
+    "markdown": ("3.8.1", "CVE-2025-69534"),
+    "protobuf": ("6.33.5", "CVE-2026-0994"),
+    "pygments": ("2.20.0", "CVE-2026-4539"),
+    "setuptools": ("83.0.0", "CVE-2026-59890"),
+    "werkzeug": ("3.1.6", "CVE-2026-27199"),
+}
+CONSTRAINTS = [Requirement(text) for text in PYPROJECT["tool"]["uv"]["constraint-dependencies"]]
+
+
+@pytest.mark.parametrize("name", ADVISORIES)
+def test_no_release_with_a_known_vulnerability_can_be_resolved(name: str) -> None:
+    safe, advisory = ADVISORIES[name]
+    (bound,) = [requirement for requirement in WANTED + CONSTRAINTS if requirement.name == name]
+    (lowest,) = [Version(spec.version) for spec in bound.specifier if spec.operator == ">="]
+    assert lowest >= Version(safe), f"{bound} lets releases with {advisory} in"
+    assert all(Version(next(iter(pin.specifier)).version) >= Version(safe) for pin in pins()[canonicalize_name(name)])
+    lines = (PROJECT / "pyproject.toml").read_text().splitlines()
+    (number,) = [i for i, line in enumerate(lines) if re.match(rf'  "{name}\b(?!-)', line)]
+    beside = "\n".join(itertools.takewhile(lambda line: line.lstrip().startswith("#"), reversed(lines[:number])))
+    assert advisory in beside
+
+
+def test_every_constraint_on_what_comes_along_names_its_advisory() -> None:
+    assert {constraint.name for constraint in CONSTRAINTS} <= ADVISORIES.keys()
 
 
 @pytest.mark.parametrize("bad", ["2.6.2", "2.6.3", "2.6.5"])

@@ -64,50 +64,6 @@ def status(run: Path) -> str | None:
         return None
 
 
-# what is given, and what the answer has to name
-BAD = [
-    ("-m model.pol=avg,max", ["model.pol", "model.pool"]),
-    ("-m +new=1,2", ["new", "no such key"]),
-    ("-m seed=range(0)", ["seed=[]", "give one or more"]),
-    ("-m optimizer.lr=range(0)", ["lr=[]", "at least one"]),
-    ("-m model.pool=choice()", ["model.pool=choice()", "key=value"]),
-    ("-m hydra.sweeper.design=paired model.pool=avg,max optimizer.lr=0.1,0.2,0.3", ["pool has 2", "lr has 3"]),
-    ("-m hydra.sweeper.design=latin seed=1,2", ["latin", "one_at_a_time"]),
-    ("-m model.kernel_size=3,33,34", ["kernel_size=33", "32x32", "1 more of 3", "nothing was started"]),
-    ("-m optimizer.lr=interval(0,1)", ["optimizer.lr=interval(0,1)", "range"]),
-    ("-m optimizer.lr=0.1,abc", ["optimizer.lr=abc", "number"]),
-    ("-m model=classic,foo", ["model=foo", "modern"]),
-    ("-m seed=1.5,2", ["seed=[1.5, 2]", "integers"]),
-    ("-m seed=0,1 data.val_fraction=0", ["test_on=best", "test_on=last"]),
-    ("sweep=nothing", ["sweep=nothing", "pooling"]),
-    ("sweep=pooling hydra.sweeper.seeds=0", ["hydra.sweeper.seeds=0", "at least 1"]),
-    ("sweep=pooling hydra.sweeper.seeds=x", ["hydra.sweeper.seeds", "x"]),
-    ("sweep=pooling resume=runs/x", ["resume", "by itself"]),
-    ("sweep=pooling hydra/launcher=nix", ["hydra/launcher=nix", "joblib"]),
-    ("sweep=conv_layers model.padding=1", ["model.padding", "conv_layers", "command line"]),
-    ("-m sweep=pooling,channels", ["sweep", "cannot be swept"]),
-    ("-m name=a,b", ["name", "cannot be swept"]),
-    ("-m seed=1,2 hydra.sweeper.max_batch_size=-1", ["hydra.sweeper.max_batch_size=-1", "at least 1"]),
-    ("-m seed=1,2 trainer.devices=2", ["trainer.devices=2", "one device"]),
-    ("-m seed=1,2 trainer.strategy=ddp", ["trainer.strategy=ddp", "one device"]),
-    ("sweep=activation model.activation=tanh,relu", ["activation", "two parameters"]),
-    ("-m +hydra.sweeper.params.x={a:{seed:1}} hydra.sweeper.seeds=2", ["seed", "x"]),
-    ("-m model.kernel_size=5,[5] model.conv_channels=[6] model.padding=2", ["kernel_size=5", "2 jobs"]),
-    ("-m +hydra.sweeper.params.pool.one=max seed=1,2", ["hydra.sweeper.params.pool.one", "model.pool"]),
-    ("-m +hydra.sweeper.params.x={a:{optimizer.lr:1}} optimizer.lr=0.1,0.2", ["optimizer.lr", "x"]),
-]
-
-
-def test_a_sweep_that_cannot_be_meant_gets_one_line_and_nothing_is_started(answers, in_empty_folder) -> None:
-    for (given, words), answer in zip(BAD, answers([given.split() for given, _ in BAD]), strict=True):
-        assert answer["code"] == 2, (given, answer)
-        assert answer["said"].count("\n") == 1, (given, answer)
-        assert answer["said"].startswith("error: "), (given, answer)
-        assert all(word in answer["said"] for word in words), (given, answer)
-        assert not answer["torch"], given
-    assert list(in_empty_folder.iterdir()) == []
-
-
 def test_every_sweep_of_the_project_can_be_planned(answers, in_empty_folder) -> None:
     plans = answers([[f"sweep={name}", "hydra.sweeper.plan=true"] for name in SWEEPS])
     for name, plan in zip(SWEEPS, plans, strict=True):

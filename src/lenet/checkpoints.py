@@ -2,13 +2,14 @@
 
 import io
 import logging
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import nn
+from torch import Tensor, nn
 
 from lenet.errors import BadInput
 from lenet.runs import RunDirectory, write_atomically
@@ -39,9 +40,11 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """A checkpoint's content: tensors and plain Python values, never code.
 
     Raises:
-        BadInput: there is none, it is truncated, or it holds something that would have to be executed.
+        BadInput: there is none, it is truncated or has changed since it was written, or it holds something that would
+            have to be executed.
     """
     try:
+        check_archive(path)
         content = torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError as error:
         raise BadInput(f"{path}: no such checkpoint; start the run again from the beginning") from error
@@ -49,9 +52,41 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         raise BadInput(
             f"{path}: not a whole checkpoint of ours; take the run's other one if it has one, or start the run again"
         ) from error
-    if not isinstance(content, dict) or not {"state_dict", "epoch"} <= content.keys():
+    if not isinstance(content, dict) or type(content.get("epoch")) is not int or "state_dict" not in content:
         raise BadInput(f"{path}: not a checkpoint of ours; start the run again from the beginning")
     return content
+
+
+def check_archive(path: Path) -> None:
+    """Look at the ZIP file that a checkpoint is, before torch does, which checks no sums and unpacks what is packed.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is compressed, as torch writes none, so that a small file could hold gigabytes; or a part of it
+            is not what it was when it was written.
+        zipfile.BadZipFile: it is no such file, or it is truncated.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("compressed")
+        if damaged := archive.testzip():
+            raise ValueError(f"{damaged} has changed")
+
+
+def check_weights(state: Any, net: nn.Module) -> None:
+    """Whether a checkpoint's state_dict is one of this net, inside a `Classifier`.
+
+    Raises:
+        ValueError: it is not.
+    """
+    wanted = {f"net.{name}": value for name, value in net.state_dict().items()}
+    if not isinstance(state, dict) or not wanted.keys() <= state.keys():
+        raise ValueError("other layers")
+    for name, own in wanted.items():
+        saved = state[name]
+        usable = isinstance(saved, Tensor) and saved.layout == torch.strided and not saved.is_meta
+        if not usable or saved.shape != own.shape or saved.is_floating_point() != own.is_floating_point():
+            raise ValueError(f"another {name}")
 
 
 def newest_checkpoint(run: RunDirectory, net: nn.Module) -> tuple[Path, int]:
@@ -63,17 +98,16 @@ def newest_checkpoint(run: RunDirectory, net: nn.Module) -> tuple[Path, int]:
     Raises:
         NoCheckpoint: there is none.
     """
-    wanted = {f"net.{name}": value.shape for name, value in net.state_dict().items()}
     wrong = []
     for path in (run.last_checkpoint, run.best_checkpoint):
         try:
             checkpoint = load_checkpoint(path)
+            check_weights(checkpoint["state_dict"], net)
         except BadInput as error:
             wrong.append(str(error).split(";")[0])
             continue
-        found = {name: value.shape for name, value in checkpoint["state_dict"].items() if name in wanted}
-        if found != wanted:
-            wrong.append(f"{path}: of another net than config.yaml describes")
+        except ValueError as error:
+            wrong.append(f"{path}: of another net than config.yaml describes ({error})")
             continue
         epochs: int = checkpoint["epoch"] + 1
         if wrong:

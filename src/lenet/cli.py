@@ -1,5 +1,6 @@
 """From Hydra to a checked Config, and from an error to one line. Imports no torch."""
 
+import argparse
 import difflib
 import logging
 import os
@@ -11,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 import yaml
 from hydra.core.config_store import ConfigStore
@@ -101,6 +102,20 @@ def run_path(config: Config) -> Path:
     return Path("runs") / config.name / timestamp()
 
 
+class Parser(argparse.ArgumentParser):
+    """Answers a wrong argument in one line, as Hydra's scripts do."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; --help shows what there is")
+
+
+def positive(text: str) -> int:
+    """An argument that counts something."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number, at least 1")
+    return int(text)
+
+
 class JobFailed(BaseException):
     """Carries a job's error past Hydra, which would print a line of its own about an Exception."""
 
@@ -140,6 +155,8 @@ def run(main: Callable[[], Any]) -> None:
         if for_developers:
             raise
         cause = error.error if isinstance(error, JobFailed) else error
+        if isinstance(cause, OSError) and _is_run_directory(str(cause.filename)):
+            cause = BadInput(f"hydra.run.dir: {describe(cause)}; name a folder that can be made")
         print(f"error: {describe(cause)}", file=sys.stderr)
         by_hydra = (
             isinstance(cause, HydraException | OmegaConfBaseException | yaml.YAMLError) or type(error) is ValueError
@@ -151,6 +168,12 @@ def run(main: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _is_run_directory(path: str) -> bool:
+    """Whether it is the directory that Hydra makes when hydra.run.dir names it, or one above it."""
+    given = [Path(argument.partition("=")[2]) for argument in sys.argv[1:] if argument.startswith("hydra.run.dir=")]
+    return any(Path(path) in (one, *one.parents) for one in given)
 
 
 def _quoted(argument: str) -> str:

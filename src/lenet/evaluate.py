@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lenet.checkpoints import load_checkpoint
+from lenet.checkpoints import check_weights, load_checkpoint
 from lenet.classifier import Classifier, Totals, set_arithmetic
 from lenet.config import Config
 from lenet.data import CLASS_NAMES, ImageData
@@ -52,16 +52,19 @@ def load_trained(path: str | Path, weights: str | None = None) -> Trained:
     weights = weights or config.test_on
     checkpoint = run.best_checkpoint if weights == "best" else run.last_checkpoint
     state = load_checkpoint(checkpoint)["state_dict"]
-    # What the run computed with, so that its numbers come out the same to the last bit.
-    threads = result.get("threads")
-    if not isinstance(threads, int) or not 0 < threads <= 1024:
-        threads = torch.get_num_threads()
-    set_arithmetic(config, threads)
-    model = Classifier(replace(config, compile=False)).to(next(iter(state.values())).dtype)
+    model = Classifier(replace(config, compile=False))
     try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise BadInput(f"{checkpoint}: the weights of another net than {run.path}/config.yaml describes") from error
+        check_weights(state, model.net)
+    except ValueError as error:
+        raise BadInput(
+            f"{checkpoint}: the weights of another net than {run.path}/config.yaml describes ({error}); keep both "
+            "files of one run together"
+        ) from error
+    # What the run computed with, so that its numbers come out the same to the last bit.
+    threads = result.get("threads", 0)
+    set_arithmetic(config, threads if 0 < threads <= 1024 else torch.get_num_threads())
+    model.to(next(value.dtype for value in state.values() if value.is_floating_point()))
+    model.load_state_dict(state)
     device = str(result.get("device"))
     if device.startswith("cuda") and torch.cuda.is_available():
         model.to(device)

@@ -70,9 +70,9 @@ def fetch(name: str, root: str | Path) -> Path:
         with FileLock(absolute / ".fetch.lock"), tempfile.TemporaryDirectory(prefix=".fetch-", dir=absolute) as staging:
             if missing := _missing(name, folder):  # another process may have been faster
                 _fetch_into(folder, name, missing, Path(staging))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
         raise BadInput(
-            f"data.root={root}: cannot be read and written ({error.strerror or error}); "
+            f"data.root={root}: cannot be read and written ({getattr(error, 'strerror', None) or error}); "
             "set data.root or the environment variable LENET_DATA to a folder that can"
         ) from error
     return folder

@@ -1,5 +1,6 @@
 """Images to show a trained net: test images by class or number, noise, and pictures from files."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,17 +75,20 @@ def picture(file: Path) -> Tensor:
         BadInput: the file is no picture, or one too large to be opened safely.
     """
     try:
-        with Image.open(file) as opened:
-            if opened.has_transparency_data:
-                black = Image.new("RGBA", opened.size, "black")  # the background of both data sets
-                seen = Image.alpha_composite(black, opened.convert("RGBA"))
-            else:
-                seen = opened
-            grey: Tensor = pil_to_tensor(seen.convert("L").resize((IMAGE_SIDE, IMAGE_SIDE)))
-            return grey
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # where it begins to be large
+            with Image.open(file) as opened:
+                if opened.has_transparency_data:
+                    black = Image.new("RGBA", opened.size, "black")  # the background of both data sets
+                    seen = Image.alpha_composite(black, opened.convert("RGBA"))
+                else:
+                    seen = opened
+                grey: Tensor = pil_to_tensor(seen.convert("L").resize((IMAGE_SIDE, IMAGE_SIDE)))
+                return grey
     except UnidentifiedImageError as error:
         raise BadInput(f"--image {file}: not a picture that Pillow can read; give a PNG or JPEG file") from error
-    except Image.DecompressionBombError as error:
-        raise BadInput(f"--image {file}: {error}; give a smaller picture") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        words = str(error).split(",")[0]
+        raise BadInput(f"--image {file}: {words}; give a smaller picture") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise BadInput(f"--image {file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error

@@ -29,10 +29,25 @@ from omegaconf import OmegaConf
 
 from lenet.config import Config
 from lenet.errors import BadInput
+from lenet.untrusted import fits, read_bytes, read_json, read_yaml
 
 Row = dict[str, float]
 
 EVENT_FILES = "events.out.tfevents.*"  # as TensorBoard calls them
+
+# What result.json says, as far as anybody reads it.
+RESULT: dict[str, Any] = {
+    "status": str,
+    "overrides": list[str],
+    "metrics": dict[str, float],
+    "epochs": int,
+    "best_epoch": int | None,
+    "seconds": float | None,
+    "examples_per_sec": float | None,
+    "device": str | None,
+    "threads": int,
+    "error": dict[str, str | None] | None,
+}
 
 # Keys of the config that may change when a run goes on: where and how it is computed, not what.
 INCIDENTAL = (
@@ -207,7 +222,7 @@ class RunDirectory:
         """
         path = self.path / "config.yaml"
         try:
-            merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
+            merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(read_yaml(path)))
             config = OmegaConf.to_object(merged)
         except OSError as error:
             raise BadInput(
@@ -215,20 +230,23 @@ class RunDirectory:
                 "holds it"
             ) from error
         except Exception as error:  # OmegaConf and its YAML reader raise many kinds
-            raise BadInput(f"{path}: not the config of a run ({str(error).splitlines()[0]})") from error
-        assert isinstance(config, Config)
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BadInput(f"{path}: not the config of a run ({said})") from error
+        if not isinstance(config, Config):
+            raise BadInput(f"{path}: not the config of a run (no keys)")
         return config
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         write_atomically(self.path / "result.json", (json.dumps(result, indent=2) + "\n").encode())
 
     def read_result(self) -> dict[str, Any] | None:
-        """What result.json says, or None where it is absent or not whole: such a run is unfinished."""
+        """What result.json says, or None where it is absent, not whole or not ours: such a run is unfinished."""
         try:
-            result = json.loads((self.path / "result.json").read_bytes())
+            result = read_json(self.path / "result.json")
         except (OSError, ValueError):
             return None
-        return result if isinstance(result, dict) else None
+        ours = isinstance(result, dict) and all(fits(result[key], RESULT[key]) for key in RESULT.keys() & result)
+        return result if ours else None
 
     def write_metrics(self, rows: Sequence[Row]) -> None:
         """All epochs so far. Floats are written so that reading them gives the same bits."""
@@ -240,14 +258,22 @@ class RunDirectory:
         write_atomically(self.path / "metrics.csv", table.getvalue().encode())
 
     def read_metrics(self) -> list[Row]:
+        """A row per epoch; none where there is no metrics.csv.
+
+        Raises:
+            BadInput: it is not one of ours.
+        """
+        path = self.path / "metrics.csv"
         try:
-            with (self.path / "metrics.csv").open(newline="") as file:
-                return [
-                    {key: int(value) if key == "epoch" else float(value) for key, value in row.items() if value}
-                    for row in csv.DictReader(file)
-                ]
+            table = csv.DictReader(io.StringIO(read_bytes(path).decode(), newline=""))
+            rows = [{key: float(value) for key, value in row.items() if value} for row in table]
+            if [row["epoch"] for row in rows] != list(range(1, len(rows) + 1)):
+                raise ValueError("its epochs are not 1, 2, 3 ...")
+            return [row | {"epoch": int(row["epoch"])} for row in rows]
         except FileNotFoundError:
             return []
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise BadInput(f"{path}: not the metrics of a run ({error}); start the run again") from error
 
     @contextmanager
     def log_file(self) -> Iterator[None]:

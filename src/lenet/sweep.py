@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 from filelock import lock_descriptor
@@ -21,10 +21,9 @@ from filelock import lock_descriptor
 from lenet.config import Config, schema
 from lenet.errors import BadInput
 from lenet.runs import INCIDENTAL, RunDirectory, write_atomically
+from lenet.untrusted import YAML_LOADER, fits, read_json, read_yaml
 
 DESIGNS = ("grid", "one_at_a_time", "paired")
-# A finished sweep has thousands of config.yaml to read; the reader written in C takes a tenth of the time.
-YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 FAILED = ".failed"  # is in the directory of a sweep once a job has failed since it was started
 
@@ -83,16 +82,21 @@ class Sweep:
             BadInput: there is none.
         """
         try:
-            content = json.loads((directory / "sweep.json").read_bytes())
-            return cls(**content | {"jobs": [Job(**job) for job in content["jobs"]]})
+            content = read_json(directory / "sweep.json")
+            sweep = cls(**content | {"jobs": [Job(**job) for job in content["jobs"]]})
         except OSError as error:
             raise BadInput(
                 f"{directory}: no sweep, sweep.json cannot be read ({error.strerror}); name the folder that holds the "
                 "jobs of one"
             ) from error
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError):
+            sweep = None
+        ours = sweep and all(fits(vars(part)[key], kind) for part in (sweep, *sweep.jobs)
+                             for key, kind in get_type_hints(type(part)).items() if key != "jobs")  # fmt: skip
+        if not sweep or not ours or any(job.name != _safe(job.name) or not job.name.strip(".") for job in sweep.jobs):
             path = directory / "sweep.json"
-            raise BadInput(f"{path}: not the list of a sweep's jobs; start the sweep again") from error
+            raise BadInput(f"{path}: not the list of a sweep's jobs; start the sweep again")
+        return sweep
 
 
 def swept(directory: Path) -> list[str]:
@@ -171,7 +175,7 @@ def job_names(jobs: Sequence[tuple[Mapping[str, Level], int | None]], varied: bo
             parts = ["baseline"]
         parts += [f"seed={seed}"] if seed is not None else []
         plain.append(",".join(parts))
-    safe = [re.sub(r"[^\w.=,+-]", "_", name) for name in plain]
+    safe = [_safe(name) for name in plain]
     names = []
     for (levels, seed), name, written in zip(jobs, plain, safe, strict=True):
         if name != written or len(name) > LONGEST_NAME:
@@ -183,6 +187,11 @@ def job_names(jobs: Sequence[tuple[Mapping[str, Level], int | None]], varied: bo
     if times > 1:
         raise BadInput(f"{name}: {times} jobs of the sweep would have this name; give their values labels of their own")
     return names
+
+
+def _safe(name: str) -> str:
+    """A name that can be that of a directory, and of no other one than it seems."""
+    return re.sub(r"[^\w.=,+-]", "_", name)
 
 
 def state(run: RunDirectory) -> str:
@@ -218,8 +227,8 @@ def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep
         if not (run.path / "config.yaml").exists():
             continue
         wanted = _flat(asdict(config))
-        with suppress(yaml.YAMLError):
-            if _flat(yaml.load((run.path / "config.yaml").read_bytes(), YAML_LOADER)) == wanted:
+        with suppress(yaml.YAMLError, ValueError, OSError):
+            if _flat(yaml.load(read_yaml(run.path / "config.yaml"), YAML_LOADER)) == wanted:
                 continue
         there = _flat(asdict(run.read_config()))  # slower, and knows keys that are newer than the run
         for key, value in wanted.items():

@@ -99,7 +99,7 @@ def train_job(config: Config, path: str | Path, overrides: Sequence[str]) -> Res
         log.warning("%s: waiting for another process that trains in it", path)
         run.lock(wait=True)
     result = run.read_result()
-    if result and result["status"] == "completed":
+    if result and result.get("status") == "completed":
         run.unlock()
         return result
     # A sweep shows its own progress.

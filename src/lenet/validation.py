@@ -17,6 +17,9 @@ EVALUATION_BATCH = (
 )
 LARGEST_LAYER = 100_000  # maps or units: beyond it a slip of the keyboard is likelier than a net
 
+LARGEST_NET = 100_000_000  # parameters; 400 MB, and as much again for their gradients
+LARGEST_BATCH = 2_000_000_000  # outputs of all layers for a batch, 8 GB; the whole training set of the book's net fits
+
 CHOICES: dict[str, Collection[str]] = {
     "test_on": ("best", "last"),
     "data.name": ("fashion_mnist", "mnist"),
@@ -255,8 +258,28 @@ def _validate_model(config: Config) -> None:
     if model.kind == "lenet5":
         for key, fixed in LENET5.items():
             _require(_get(config, key) == fixed, key, config, f"LeNet-5 has {fixed}; give that")
-    for _ in layers(model, IMAGE_SIDE + 2 * config.data.pad):
-        pass  # raises at the first layer that does not fit
+    rows = list(layers(model, IMAGE_SIDE + 2 * config.data.pad))  # raises at the first layer that does not fit
+    parameters = sum(row.parameters for row in rows)
+    if parameters > LARGEST_NET:
+        raise BadInput(
+            f"model.conv_channels={model.conv_channels} model.fc_sizes={model.fc_sizes}: a net of {parameters:,} "
+            f"parameters; give smaller layers, for {LARGEST_NET:,} at most"
+        )
+    outputs = sum(math.prod(row.shape) for row in rows)
+    most = LARGEST_BATCH // outputs
+    _require(
+        most >= EVALUATION_BATCH,
+        "model.conv_channels",
+        config,
+        f"for {EVALUATION_BATCH:,} images, as evaluation takes them, all layers together give out "
+        f"{outputs * EVALUATION_BATCH:,} numbers; give fewer maps, for {LARGEST_BATCH:,} at most",
+    )
+    _require(
+        config.data.batch_size <= most,
+        "data.batch_size",
+        config,
+        f"all layers together give out {outputs:,} numbers for each image; give at most {most}, or fewer maps",
+    )
 
 
 def _validate_training(config: Config) -> None:

@@ -1,0 +1,84 @@
+"""Files that may be damaged or a stranger's: read as plain data, within bounds, or refused.
+
+The libraries that read JSON and YAML run no code here, but a few bytes can still tell them to build gigabytes, or to
+call themselves until the stack is full. Nothing here imports torch.
+"""
+
+import json
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+import yaml
+
+# A sweep of 10,000 jobs is listed in 4 MB; all else has a few kilobytes.
+LARGEST_FILE = 64 * 2**20  # bytes
+LARGEST_CONFIG = 100_000  # bytes; ours have 1,300
+DEEPEST = 20  # values within values; a config of ours has three levels
+
+# The reader written in C takes a tenth of the time, and a finished sweep has thousands of configs to read.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger than any of ours.
+    """
+    with path.open("rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"more than {largest:,} bytes")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file as plain values.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, or not of a kind that we write.
+    """
+    try:
+        return json.loads(read_bytes(path))
+    except RecursionError as error:
+        raise ValueError("too many values within values") from error
+
+
+def read_yaml(path: Path) -> str:
+    """The text of a YAML file that is safe to parse: plain values, in which nothing refers to anything else.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger or deeper than a config can be, or has references, tags or interpolations.
+        yaml.YAMLError: it is no YAML.
+    """
+    text = read_bytes(path, LARGEST_CONFIG).decode()
+    depth = 0
+    for event in yaml.parse(text, YAML_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError(f"a reference *{event.anchor}; write out what it stands for")
+        if isinstance(event, yaml.CollectionStartEvent | yaml.ScalarEvent) and event.tag:
+            raise ValueError(f"a tag {event.tag}; a config is data and names no code")
+        if isinstance(event, yaml.ScalarEvent) and "${" in event.value:
+            raise ValueError(f"an interpolation {event.value}; write out what it stands for")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"more than {DEEPEST} values within values")
+    return text
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value read from JSON is of a kind such as dict[str, float] or int | None."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is list:
+        return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(fits(item, inner[1]) for item in value.values())
+    if isinstance(kind, UnionType):
+        return any(fits(value, one) for one in inner)
+    if kind in (int, float):
+        return isinstance(value, int | kind) and not isinstance(value, bool)
+    return isinstance(value, kind)

@@ -1,0 +1,482 @@
+"""What is said to bad input: one line that names it and its remedy, an exit code, and nothing on disk.
+
+docs/bad_input.md shows all of it: uv run pytest tests/test_bad_input.py --write-docs
+"""
+
+import io
+import json
+import pickle
+import shutil
+import struct
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import PROJECT, Answer, ask
+
+PAGE = PROJECT / "docs/bad_input.md"
+
+# Arguments of scripts/train.py, and what the answer has to name.
+CONFIGS: list[tuple[str, list[str]]] = [
+    ("data.batchsize=3", ["data.batchsize", "data.batch_size"]),
+    ("batch_size=3", ["batch_size", "data.batch_size"]),
+    ("+data.bs=3", ["data.bs", "no such key"]),
+    ("+new=1", ["new", "no such key"]),
+    ("trainer.accelrator=cpu", ["trainer.accelrator", "trainer.accelerator"]),
+    ("data.batch_size=x", ["data.batch_size=x", "integer"]),
+    ("data.batch_size=1.5", ["data.batch_size=1.5", "integer"]),
+    ("data.batch_size=null", ["data.batch_size=null", "integer"]),
+    ("data.shuffle=maybe", ["data.shuffle=maybe", "true or false"]),
+    ("model.conv_channels=6", ["model.conv_channels=6", "list"]),
+    ("model=3", ["model=3", "model.kind"]),
+    ("seed=1,2", ["seed=1,2", "-m"]),
+    ("seed=-1", ["seed=-1", "0"]),
+    ("xx", ["xx", "key=value"]),
+    ("data.val_fraction=1", ["data.val_fraction=1", "share"]),
+    ("data.val_fraction=-0.1", ["data.val_fraction=-0.1", "share"]),
+    ("data.val_fraction=x", ["data.val_fraction=x", "number"]),
+    ("data.val_fraction=nan", ["data.val_fraction=nan", "share"]),
+    ("data.val_fraction=0.99999999", ["data.val_fraction", "left to train on"]),
+    ("data.val_fraction=0.0000001", ["data.val_fraction", "held out"]),
+    ("data.val_fraction=0", ["test_on=best", "test_on=last"]),
+    ("data.batch_size=0", ["data.batch_size=0", "from 1"]),
+    ("data.batch_size=50000 data.drop_last=true", ["data.batch_size=50000", "48000"]),
+    ("data.std=0", ["data.std=0", "above 0"]),
+    ("data.mean=inf", ["data.mean=inf", "finite"]),
+    ("data.name=cifar", ["data.name=cifar", "mnist"]),
+    ("data=cifar", ["data=cifar", "mnist"]),
+    ("optimizer.lr=-0.1", ["optimizer.lr=-0.1", "above 0"]),
+    ("optimizer.lr=inf", ["optimizer.lr=inf", "finite"]),
+    ("optimizer.lr=nan", ["optimizer.lr=nan", "finite"]),
+    ("optimizer.name=lion", ["optimizer.name=lion", "adamw"]),
+    ("optimizer=lion", ["optimizer=lion", "adamw"]),
+    ("optimizer=adam optimizer.momentum=0.9", ["optimizer.momentum=0.9", "sgd"]),
+    ("optimizer.nesterov=true", ["optimizer.nesterov=True", "momentum"]),
+    ("optimizer.betas=[0.9]", ["optimizer.betas=[0.9]", "two"]),
+    ("schedule.name=warm", ["schedule.name=warm", "one_cycle"]),
+    ("model.activation=swish", ["model.activation=swish", "silu"]),
+    ("model.pool=min", ["model.pool=min", "avg"]),
+    ("model.norm=layer", ["model.norm=layer", "batch"]),
+    ("model.init=zeros", ["model.init=zeros", "lecun"]),
+    ("model.kind=alexnet", ["model.kind=alexnet", "lenet"]),
+    ("model.conv_channels=[]", ["model.conv_channels=[]", "at least one"]),
+    ("model.conv_channels=[6,0]", ["model.conv_channels=[6, 0]", "from 1"]),
+    ("model.fc_sizes=[-3]", ["model.fc_sizes=[-3]", "from 1"]),
+    ("model.kernel_size=33", ["model.kernel_size=33", "32"]),
+    ("model.kernel_size=[5,15]", ["model.kernel_size=15", "14"]),
+    ("model.kernel_size=[5,5,5]", ["model.kernel_size=[5, 5, 5]", "2"]),
+    ("model.kernel_size=big", ["model.kernel_size=big", "integer"]),
+    ("model.kernel_size=0", ["model.kernel_size=0", "from 1"]),
+    ("model.padding=-1", ["model.padding=-1", "from 0"]),
+    ("model.conv_channels=[6,16,32,64] model.padding=0", ["c5", "fewer"]),
+    ("model.dropout=1", ["model.dropout=1", "probability"]),
+    ("test_on=first", ["test_on=first", "last"]),
+    ("trainer.max_epochs=0", ["trainer.max_epochs=0", "from 1"]),
+    ("trainer.limit_train_batches=1.5", ["trainer.limit_train_batches=1.5", "share"]),
+    ("trainer.gradient_clip_val=-1", ["trainer.gradient_clip_val=-1", "above 0"]),
+    ("trainer.limit_test_batches=0.05", ["trainer.limit_test_batches=0.05", "less than one batch"]),
+    ("trainer.limit_train_batches=0.001", ["trainer.limit_train_batches=0.001", "less than one batch"]),
+    ("trainer.limit_train_batches=0", ["trainer.limit_train_batches=0", "less than one batch"]),
+    ("schedule=one_cycle schedule.warmup=1", ["schedule.warmup=1", "share"]),
+    ("schedule=one_cycle schedule.warmup=0.1 trainer.limit_train_batches=1", ["schedule.warmup=0.1", "10 updates"]),
+    ("model.norm=batch data.batch_size=1", ["data.batch_size=1", "drop_last"]),
+    ("model.norm=batch data.batch_size=47999", ["data.batch_size=47999", "drop_last"]),
+    ("name=" + "n" * 300, ["name=nnn", "100"]),
+    ("threads=0", ["threads=0", "from 1"]),
+    ("name=../elsewhere", ["name=../elsewhere", "directory"]),
+    ("resume=nowhere", ["nowhere", "no run directory"]),
+    ("experiment=nothing", ["experiment=nothing", "no such choice"]),
+    ("data.train_size=50000", ["data.train_size=50000", "48000"]),
+    ("data.train_size=0", ["data.train_size=0", "from 1"]),
+    ("data.train_size=100 data.batch_size=101 data.drop_last=true", ["data.batch_size=101", "at most 100"]),
+    ("data.augment.scale=1", ["data.augment.scale=1.0", "0.9"]),
+    ("data.augment.squeeze=-0.1", ["data.augment.squeeze=-0.1", "from 0"]),
+    ("data.augment.shear=nan", ["data.augment.shear=nan", "from 0"]),
+    ("model=lenet5", ["data.pad=0", "2"]),
+    ("model.kind=lenet5", ["model.init=xavier_uniform", "sqrt_fan_in"]),
+    ("experiment=lenet5_1998 model.init=kaiming", ["model.init=kaiming", "fan_in"]),
+    ("model.init=fan_in", ["model.init=fan_in", "xavier_uniform"]),
+    ("experiment=lenet5_1998 model.pool=max", ["model.pool=max", "subsample"]),
+    ("experiment=lenet5_1998 model.conv_channels=[6,16,120]", ["model.conv_channels=[6, 16, 120]", "[6, 16]"]),
+    ("experiment=lenet5_1998 data.pad=4", ["data.pad=4", "2"]),
+    ("loss.name=mse", ["loss.name=mse", "cross_entropy"]),
+    ("loss.name=hinge", ["loss.name=hinge", "map"]),
+    ("experiment=lenet5_1998 loss.name=map loss.j=inf", ["loss.j=inf", "1000"]),
+    ("experiment=lenet5_1998 loss.j=5", ["loss.j=5.0", "loss.name=map"]),
+    ("experiment=lenet5_1998 schedule.name=cosine", ["schedule.epochs=[2, 5, 8, 12]", "schedule.epochs=[]"]),
+    ("optimizer=sdlm model.norm=batch", ["model.norm=batch", "second derivatives"]),
+    ("optimizer=sdlm optimizer.weight_decay=0.1", ["optimizer.weight_decay=0.1", "sdlm"]),
+    ("optimizer=sdlm optimizer.mu=0", ["optimizer.mu=0", "above 0"]),
+    ("optimizer=sdlm optimizer.curvature_samples=0", ["optimizer.curvature_samples=0", "from 1"]),
+    ("optimizer=sdlm optimizer.curvature_memory=1", ["optimizer.curvature_memory=1", "share"]),
+    ("schedule.name=steps", ["schedule.epochs=[]", "rising"]),
+    ("schedule.epochs=[1] schedule.factors=[0.5]", ["schedule.epochs=[1]", "schedule.name=steps"]),
+    ("schedule=lenet5_1998 schedule.epochs=[2,2,8,12]", ["schedule.epochs=[2, 2, 8, 12]", "rising"]),
+    ("schedule=lenet5_1998 schedule.factors=[0.5]", ["schedule.factors=[0.5]", "[2, 5, 8, 12]"]),
+    ("schedule=lenet5_1998 schedule.factors=[0.5,0.4,0.3,0]", ["schedule.factors=", "above 0"]),
+    ("test_each_epoch=true", ["test_each_epoch=True", "test_on=last"]),
+    ("resume=runs/x/pool=max,seed=2", ["runs/x/pool=max,seed=2: no run directory", "folder"]),
+    ("resume=''", ["no run directory", "folder"]),
+    ("dashboard.pictures_every=0", ["dashboard.pictures_every=0", "at least 1"]),
+    ("dashboard.histograms=maybe", ["dashboard.histograms=maybe", "true or false"]),
+    ("dashboard.enabled=false dashboard.embedding=true", ["dashboard.embedding=True", "dashboard.enabled=false"]),
+    (
+        "test_each_epoch=true test_on=last trainer.limit_test_batches=0",
+        ["test_each_epoch=True", "trainer.limit_test_batches=0"],
+    ),
+    ("model.conv_channels=[100000,100000]", ["parameters", "smaller layers"]),
+    ("model.conv_channels=[5000] model.padding=0", ["model.conv_channels=[5000]", "fewer maps"]),
+    ("data.pad=100 data.batch_size=5000", ["data.batch_size=5000", "at most"]),
+]
+
+SWEEPS: list[tuple[str, list[str]]] = [
+    ("-m model.pol=avg,max", ["model.pol", "model.pool"]),
+    ("-m +new=1,2", ["new", "no such key"]),
+    ("-m seed=range(0)", ["seed=[]", "give one or more"]),
+    ("-m optimizer.lr=range(0)", ["lr=[]", "at least one"]),
+    ("-m model.pool=choice()", ["model.pool=choice()", "key=value"]),
+    ("-m hydra.sweeper.design=paired model.pool=avg,max optimizer.lr=0.1,0.2,0.3", ["pool has 2", "lr has 3"]),
+    ("-m hydra.sweeper.design=latin seed=1,2", ["latin", "one_at_a_time"]),
+    ("-m model.kernel_size=3,33,34", ["kernel_size=33", "32x32", "1 more of 3", "nothing was started"]),
+    ("-m optimizer.lr=interval(0,1)", ["optimizer.lr=interval(0,1)", "range"]),
+    ("-m optimizer.lr=0.1,abc", ["optimizer.lr=abc", "number"]),
+    ("-m model=classic,foo", ["model=foo", "modern"]),
+    ("-m seed=1.5,2", ["seed=[1.5, 2]", "integers"]),
+    ("-m seed=0,1 data.val_fraction=0", ["test_on=best", "test_on=last"]),
+    ("sweep=nothing", ["sweep=nothing", "pooling"]),
+    ("sweep=pooling hydra.sweeper.seeds=0", ["hydra.sweeper.seeds=0", "at least 1"]),
+    ("sweep=pooling hydra.sweeper.seeds=x", ["hydra.sweeper.seeds", "x"]),
+    ("sweep=pooling resume=runs/x", ["resume", "by itself"]),
+    ("sweep=pooling hydra/launcher=nix", ["hydra/launcher=nix", "joblib"]),
+    ("sweep=conv_layers model.padding=1", ["model.padding", "conv_layers", "command line"]),
+    ("-m sweep=pooling,channels", ["sweep", "cannot be swept"]),
+    ("-m name=a,b", ["name", "cannot be swept"]),
+    ("-m seed=1,2 hydra.sweeper.max_batch_size=-1", ["hydra.sweeper.max_batch_size=-1", "at least 1"]),
+    ("-m seed=1,2 trainer.devices=2", ["trainer.devices=2", "one device"]),
+    ("-m seed=1,2 trainer.strategy=ddp", ["trainer.strategy=ddp", "one device"]),
+    ("sweep=activation model.activation=tanh,relu", ["activation", "two parameters"]),
+    ("-m +hydra.sweeper.params.x={a:{seed:1}} hydra.sweeper.seeds=2", ["seed", "x"]),
+    ("-m model.kernel_size=5,[5] model.conv_channels=[6] model.padding=2", ["kernel_size=5", "2 jobs"]),
+    ("-m +hydra.sweeper.params.pool.one=max seed=1,2", ["hydra.sweeper.params.pool.one", "model.pool"]),
+    ("-m +hydra.sweeper.params.x={a:{optimizer.lr:1}} optimizer.lr=0.1,0.2", ["optimizer.lr", "x"]),
+]
+
+
+def png(width: int, height: int, content: bytes = b"") -> bytes:
+    """A grey PNG that says that it has this size, whatever its content."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(content)) + chunk(b"IEND", b"")
+
+
+class Evil:
+    """Unpickled, it would make a file."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (Path("hacked"),)
+
+
+Prepare = Callable[[Path], None]
+
+
+def put(name: str, content: bytes | str) -> Prepare:
+    """Write a file in the folder of a case."""
+
+    def write(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+    return write
+
+
+def config_with(line: str) -> Prepare:
+    """Another line at the end of run/config.yaml."""
+
+    def append(folder: Path) -> None:
+        with (folder / "run/config.yaml").open("a") as file:
+            file.write(line + "\n")
+
+    return append
+
+
+def result_with(**changes: object) -> Prepare:
+    def change(folder: Path) -> None:
+        path = folder / "run/result.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def checkpoints(change: Callable[[bytes], bytes]) -> Prepare:
+    """Do the same to both checkpoints."""
+
+    def apply(folder: Path) -> None:
+        for path in (folder / "run/checkpoints").iterdir():
+            path.write_bytes(change(path.read_bytes()))
+
+    return apply
+
+
+def saved(content: object) -> Callable[[bytes], bytes]:
+    file = io.BytesIO()
+    torch.save(content, file)
+    return lambda _: file.getvalue()
+
+
+def edited(change: Callable[[dict], None]) -> Callable[[bytes], bytes]:
+    def edit(content: bytes) -> bytes:
+        checkpoint = torch.load(io.BytesIO(content), weights_only=True)
+        change(checkpoint)
+        return saved(checkpoint)(b"")
+
+    return edit
+
+
+def packed(content: bytes) -> bytes:
+    """The same ZIP file, compressed."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    return file.getvalue()
+
+
+def flipped(content: bytes) -> bytes:
+    """One bit of a weight is another."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    place = content.index(largest.filename.encode(), largest.header_offset) + len(largest.filename) + 200
+    return content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :]
+
+
+def reshape(checkpoint: dict) -> None:
+    checkpoint["state_dict"]["net.c1.weight"] = torch.zeros(9, 1, 5, 5)
+
+
+def astronomic(checkpoint: dict) -> None:
+    weight = checkpoint["state_dict"]["net.c1.weight"]
+    checkpoint["state_dict"]["net.c1.weight"] = weight.flatten()[:1].expand(10**5, 10**5, 10, 10)
+
+
+def laughs() -> str:
+    """A billion words in twenty lines of YAML."""
+    lines = ["tags:", "- &a [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
+    lines += [f"- &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]" for i in range(9)]
+    return "\n".join(lines) + "\n"
+
+
+IMAGES = "data/FashionMNIST/raw/train-images-idx3-ubyte"
+EVALUATE, RESUME, REPORT = "evaluate.py run", "train.py resume=run", "report.py sweep"
+SHOW = "activations.py run --image picture.png"
+
+# What lies in the folder, in words; how it is made; the command; what the answer has to name.
+FILES: list[tuple[str, Prepare | None, str, list[str]]] = [
+    ("config.yaml has a key that there is not", config_with("hobby: chess"), EVALUATE, ["config.yaml", "hobby"]),
+    ("config.yaml has a `_target_`", config_with("_target_: os.system"), EVALUATE, ["config.yaml", "_target_"]),
+    ("config.yaml has a `_target_` within a group",
+     put("run/config.yaml", "model: {_target_: os.system, command: touch x}"), RESUME, ["config.yaml", "_target_"]),
+    ("config.yaml has a Python object",
+     put("run/config.yaml", "name: !!python/object/apply:os.system [touch hacked]"), RESUME, ["config.yaml", "a tag"]),
+    ("config.yaml asks for an environment variable", put("run/config.yaml", "name: ${oc.env:HOME}"), EVALUATE,
+     ["config.yaml", "${oc.env:HOME}"]),
+    ("config.yaml is a billion laughs", put("run/config.yaml", laughs()), EVALUATE, ["config.yaml", "a reference"]),
+    ("config.yaml is 30,000 lists within lists", put("run/config.yaml", "tags: " + "[" * 30_000 + "]" * 30_000),
+     EVALUATE, ["config.yaml", "values within values"]),
+    ("config.yaml has 10 MB", put("run/config.yaml", "tags: [" + "x, " * 3_000_000 + "]"), EVALUATE,
+     ["config.yaml", "100,000 bytes"]),
+    ("config.yaml is no YAML", put("run/config.yaml", "model: ["), EVALUATE, ["config.yaml"]),
+    ("config.yaml is a list", put("run/config.yaml", "- 1\n- 2"), EVALUATE, ["config.yaml"]),
+    ("config.yaml is no text", put("run/config.yaml", b"\xff\xfe\0"), EVALUATE, ["config.yaml", "utf-8"]),
+    ("config.yaml has a word for a number", put("run/config.yaml", "seed: many"), RESUME, ["config.yaml", "many"]),
+    ("config.yaml has a seed of 5,000 digits", put("run/config.yaml", "seed: " + "9" * 5000), EVALUATE,
+     ["config.yaml"]),
+    ("config.yaml describes a net that cannot be", put("run/config.yaml", "model: {kernel_size: 33}"), EVALUATE,
+     ["config.yaml", "kernel_size=33"]),
+    ("config.yaml describes a net of ten billion parameters",
+     put("run/config.yaml", "model: {conv_channels: [20000, 20000]}"), EVALUATE, ["config.yaml", "parameters"]),
+    ("config.yaml describes another net", put("run/config.yaml", "model: {conv_channels: [6, 17]}"), EVALUATE,
+     ["best.ckpt", "another net"]),
+    ("result.json is cut off", put("run/result.json", '{"status": "comp'), EVALUATE,
+     ["without a result", "resume=run"]),
+    ("result.json is 100,000 lists within lists", put("run/result.json", "[" * 100_000 + "]" * 100_000), EVALUATE,
+     ["without a result"]),
+    ("result.json has words for metrics", result_with(metrics={"test/acc": "good"}), EVALUATE, ["without a result"]),
+    ("the run was interrupted", result_with(status="interrupted"), EVALUATE, ["interrupted", "resume=run"]),
+    ("the run is completed", None, RESUME, ["resume=run", "trainer.max_epochs=1"]),
+    ("the run is completed", None, RESUME + " seed=3", ["seed=3", "keeps its config"]),
+    ("metrics.csv is no table", put("run/metrics.csv", "epoch,val/acc\n1,good\n"), RESUME + " trainer.max_epochs=2",
+     ["metrics.csv"]),
+    ("metrics.csv has an epoch twice", put("run/metrics.csv", "epoch,val/acc\n1,0.5\n1,0.5\n"),
+     RESUME + " trainer.max_epochs=3", ["metrics.csv", "1, 2, 3"]),
+    ("both checkpoints are pickles that run a command", checkpoints(lambda _: pickle.dumps(Evil())), EVALUATE,
+     ["best.ckpt", "not a whole checkpoint"]),
+    ("both checkpoints hold an object that would run a command", checkpoints(saved({"epoch": 1, "state_dict": Evil()})),
+     RESUME + " trainer.max_epochs=2", ["last.ckpt", "best.ckpt", "start the run again"]),
+    ("both checkpoints are truncated", checkpoints(lambda content: content[:-500]), RESUME + " trainer.max_epochs=2",
+     ["last.ckpt", "best.ckpt", "start the run again"]),
+    ("both checkpoints are empty", checkpoints(lambda _: b""), EVALUATE, ["best.ckpt", "not a whole checkpoint"]),
+    ("both checkpoints are gone", lambda folder: shutil.rmtree(folder / "run/checkpoints"), RESUME,
+     ["last.ckpt", "best.ckpt", "start the run again"]),
+    ("a bit of each checkpoint is another", checkpoints(flipped), EVALUATE, ["best.ckpt", "not a whole checkpoint"]),
+    ("both checkpoints are compressed, as a bomb would be", checkpoints(packed), EVALUATE,
+     ["best.ckpt", "not a whole checkpoint"]),
+    ("both checkpoints are of another net", checkpoints(edited(reshape)), EVALUATE, ["best.ckpt", "another net"]),
+    ("both checkpoints have a weight of ten to the twelve numbers", checkpoints(edited(astronomic)), EVALUATE,
+     ["best.ckpt", "another net"]),
+    ("both checkpoints have words for weights", checkpoints(saved({"epoch": 0, "state_dict": {"net.c1.weight": "x"}})),
+     EVALUATE, ["best.ckpt", "another net"]),
+    ("both checkpoints are lists", checkpoints(saved([1, 2])), EVALUATE, ["best.ckpt", "not a checkpoint of ours"]),
+    ("both checkpoints are of epoch many", checkpoints(edited(lambda content: content.update(epoch="many"))), EVALUATE,
+     ["best.ckpt", "not a checkpoint of ours"]),
+    ("sweep.json is no JSON", put("sweep/sweep.json", "{"), REPORT, ["sweep/sweep.json"]),
+    ("sweep.json lists a job that lies elsewhere",
+     put("sweep/sweep.json", json.dumps({"design": "grid", "parameters": {}, "baseline": {}, "jobs": [
+         {"name": "../run", "setting": "", "levels": {}, "seed": 0, "overrides": [], "epochs": 1, "parameters": 1,
+          "macs": 1}]})), REPORT, ["sweep/sweep.json"]),
+    ("there is no sweep", None, REPORT, ["sweep: no sweep", "name the folder"]),
+    ("there is no sweep", None, "published.py run", ["run: no sweep"]),
+    ("an IDX file is cut off", put(IMAGES, struct.pack(">4B3I", 0, 0, 8, 3, 60_000, 28, 28) + bytes(100)),
+     "train.py data.root=data", [IMAGES, "truncated", "delete it"]),
+    ("an IDX file says that it has 2**96 pixels", put(IMAGES, bytes([0, 0, 8, 3]) + b"\xff" * 12),
+     "train.py data.root=data", [IMAGES, "truncated", "delete it"]),
+    ("an IDX file is a page of text", put(IMAGES, "<html>404 not found</html>"), "train.py data.root=data",
+     [IMAGES, "not an IDX file", "delete it"]),
+    ("an IDX file is compressed", put(IMAGES, b"\x1f\x8b" + bytes(100)), "train.py data.root=data",
+     [IMAGES, "still compressed", "gunzip"]),
+    ("an IDX file is empty", put(IMAGES, b""), "train.py data.root=data", [IMAGES, "truncated: 0 bytes", "delete it"]),
+    ("an IDX file has other images", put(IMAGES, struct.pack(">4B3I", 0, 0, 8, 3, 1, 28, 28) + bytes(784)),
+     "train.py data.root=data", [IMAGES, "corrupted", "delete it"]),
+    ("a file lies where the data folder should be", put("data", ""), "train.py data.root=data",
+     ["data.root=data", "LENET_DATA"]),
+    ("a picture of 50,000 x 50,000 pixels", put("picture.png", png(50_000, 50_000)), SHOW,
+     ["picture.png", "smaller picture"]),
+    ("a picture of 13,000 x 13,000 pixels", put("picture.png", png(13_000, 13_000, bytes(13_001 * 100))), SHOW,
+     ["picture.png"]),
+    ("a picture that is no picture", put("picture.png", "words"), SHOW, ["picture.png", "not a picture"]),
+    ("a picture that is empty", put("picture.png", b""), SHOW, ["picture.png", "not a picture"]),
+    ("a picture that is cut off", put("picture.png", png(99, 99)), SHOW, ["picture.png", "cannot be read"]),
+    ("there is no picture", None, SHOW, ["picture.png", "No such file"]),
+    ("", None, "activations.py run --classes sweater", ["--classes sweater", "pullover"]),
+    ("", None, "activations.py run --images 10000", ["--images 10000", "0 to 9999"]),
+    ("", None, "activations.py run --images many", ["--images", "many"]),
+    ("", None, "activations.py run --out nowhere/x.png", ["--out nowhere/x.png"]),
+    ("", None, "activations.py run --noise --out x.nix", ["--out x.nix", ".png"]),
+    ("", None, "evaluate.py", ["run_dir"]),
+    ("", None, "evaluate.py nowhere", ["nowhere", "no run directory"]),
+    ("", None, "evaluate.py run --part training", ["--part", "training", "validation"]),
+    ("", None, "evaluate.py run --weights first", ["--weights", "first", "best"]),
+    ("", None, "evaluate.py run --fast", ["--fast"]),
+    ("", None, "dashboard.py nowhere", ["nowhere", "no such directory"]),
+    ("", None, "dashboard.py run --port 70000", ["--port 70000", "65535"]),
+    ("", None, "dashboard.py run --port x", ["--port", "x"]),
+    ("no run wrote anything for TensorBoard", put("empty/x", ""), "dashboard.py empty", ["empty", "dashboard.enabled"]),
+    ("", None, "report.py", ["directory"]),
+    ("", None, "benchmark.py --only fastest", ["--only", "fastest", "book"]),
+    ("", None, "benchmark.py --epochs 0", ["--epochs", "0"]),
+    ("", None, "benchmark.py --jobs -1", ["--jobs", "-1"]),
+    ("", None, "summary.py model.kernel_size=40", ["kernel_size=40"]),
+    ("", None, "initial.py model=lenet6", ["model=lenet6"]),
+    ("the run directory is a file", put("file", ""), "train.py hydra.run.dir=file",
+     ["hydra.run.dir: file", "can be made"]),
+    ("", None, "train.py hydra.run.dir=/proc/run", ["hydra.run.dir", "/proc/run", "can be made"]),
+]  # fmt: skip
+
+HEAVY = ("lenet.train", "lenet.evaluate", "lenet.pictures", "lenet.inputs", "lenet.report", "lenet.published")
+
+
+def wrong(words: Sequence[str], answer: Answer) -> str:
+    """What is wrong with an answer to bad input; nothing, as it should be."""
+    said = answer["said"]
+    reasons = {
+        f"exit code {answer['code']}": answer["code"] != 2,
+        "not one line": said.count("\n") != 1 or not said.startswith("error: "),
+        f"{answer['megabytes']} MB": answer["megabytes"] > 1500,
+        **{f"does not say {word}": word not in said for word in words},
+    }
+    found = [reason for reason, holds in reasons.items() if holds]
+    return f"{', '.join(found)}: {said}" if found else ""
+
+
+def rows_of(title: str, given: Sequence[str], answers: Sequence[Answer]) -> str:
+    def cell(text: str) -> str:
+        short = text if len(text) < 400 else f"{text[:80]} ... {text[-160:]}"
+        return short.replace("|", "\\|").replace("<", "&lt;")
+
+    lines = [f"## {title}", "", "| given | said | exit code |", "| --- | --- | --- |"]
+    for text, answer in zip(given, answers, strict=True):
+        lines.append(f"| {cell(text)} | {cell(answer['said'].strip())} | {answer['code']} |")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def documented(request: pytest.FixtureRequest) -> Callable[[str, Sequence[str], Sequence[Answer]], None]:
+    """A section of the page is what was said just now; with --write-docs it is made so."""
+
+    def check(title: str, given: Sequence[str], answers: Sequence[Answer]) -> None:
+        if sys.version_info[:2] != (3, 11):
+            return  # argparse and the system have other words in each version
+        section, page = rows_of(title, given, answers), PAGE.read_text()
+        if request.config.getoption("--write-docs"):
+            before, _, rest = page.partition(f"## {title}\n")
+            after = rest.find("\n## ")
+            page = before + section + (rest[after:] if after >= 0 else "")
+            PAGE.write_text(page)
+        assert section in page, f"docs/bad_input.md says something else under {title!r}: --write-docs makes it anew"
+
+    return check
+
+
+@pytest.mark.parametrize(("title", "cases"), [("Configs", CONFIGS), ("Sweeps", SWEEPS)])
+def test_bad_values_get_one_line_without_torch_and_nothing_is_written(
+    title, cases, answers, in_empty_folder, documented
+) -> None:
+    given = answers([text.split() for text, _ in cases])
+    found = [f"{text}: {words}" for (text, names), answer in zip(cases, given, strict=True)
+             if (words := wrong(names, answer))]  # fmt: skip
+    assert not found, "\n".join(found)
+    assert not any(answer["torch"] for answer in given)
+    assert list(in_empty_folder.iterdir()) == []
+    documented(title, [f"`train.py {text}`" for text, _ in cases], given)
+
+
+@pytest.mark.real_data
+def test_damaged_and_strange_files_get_one_line_and_nothing_is_touched(
+    start, in_empty_folder, tmp_path, real_root, documented, monkeypatch
+) -> None:
+    limits = [f"trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
+    code, said = start("hydra.run.dir=run", "trainer.max_epochs=1", f"data.root={real_root}", *limits).wait()
+    assert code == 0, said
+    folders, before = [], []
+    for number, (_, prepare, _, _) in enumerate(FILES):
+        folder = tmp_path / str(number)
+        shutil.copytree(in_empty_folder, folder)
+        if prepare:
+            prepare(folder)
+        folders.append(folder)
+        before.append(content(folder))
+    commands = [command.split() for _, _, command, _ in FILES]
+    cases = [(name, rest, folder) for (name, *rest), folder in zip(commands, folders, strict=True)]
+    given = ask(cases, HEAVY)
+    texts = [f"{what}: `{command}`" if what else f"`{command}`" for what, _, command, _ in FILES]
+    found = [f"{text}: {words}" for text, (*_, names), answer in zip(texts, FILES, given, strict=True)
+             if (words := wrong(names, answer))]  # fmt: skip
+    assert not found, "\n".join(found)
+    for text, folder, files in zip(texts, folders, before, strict=True):
+        assert content(folder) == files, text
+    documented("Files and scripts", texts, given)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_page_has_sixty_cases_at_least() -> None:
+    assert PAGE.read_text().count("| 2 |") == len(CONFIGS) + len(SWEEPS) + len(FILES) >= 60
