@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import Tensor
 
 from lenet import data, fetch, validation
@@ -234,6 +235,9 @@ def start(driver: "subprocess.Popen[str]", in_empty_folder: Path, tmp_path: Path
         return Started(driver, int(driver.stdout.readline()), log)
 
     return begin
+
+
+settings.register_profile("long", max_examples=5000)  # uv run pytest tests/test_fuzz.py --hypothesis-profile=long
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

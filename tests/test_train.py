@@ -114,6 +114,9 @@ class CutOffIn(L.Callback):
         if trainer.current_epoch == self.epoch:
             raise CutOff
 
+    def on_test_start(self, trainer: L.Trainer, *_: object) -> None:
+        raise CutOff  # after the last epoch
+
 
 @pytest.mark.parametrize("kind", BLOCKS)
 def test_a_run_cut_off_after_any_epoch_ends_as_one_that_never_stopped(tiny_config, tmp_path, kind: str) -> None:
@@ -215,6 +218,59 @@ def test_without_a_whole_checkpoint_a_run_is_refused_and_a_job_starts_again(
         assert "start the run again" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("checkpoints/best.ckpt", b"", "best.ckpt"),  # whole or not, no later epoch may be better than what it held
+        ("metrics.csv", b"epoch,val/acc\n1,0.5\n", "has 1 of the 2 epochs"),
+        ("metrics.csv", b"\xff", "not the metrics of a run"),
+        ("metrics.csv", None, "has 0 of the 2 epochs"),
+    ],
+)
+def test_a_run_without_all_that_its_result_is_made_of_is_refused_and_a_job_starts_again(
+    tiny_config, tmp_path, caplog, file, content, words
+) -> None:
+    tiny_config.trainer.max_epochs = 3
+    whole = train(tiny_config, tmp_path / "whole")[1]
+    with pytest.raises(CutOff):
+        train(tiny_config, tmp_path / "run", callbacks=[CutOffIn(2)])
+    run = RunDirectory(tmp_path / "run")
+    (run.path / file).unlink()
+    if content is not None:
+        (run.path / file).write_bytes(content)
+    result = run.read_result()
+    with pytest.raises(BadInput, match=rf"{words}.*start the run again"):
+        train(replace(tiny_config, resume=str(run.path)), run.path)
+    assert run.read_result() == result, "nothing was touched"
+    train_job(tiny_config, run.path, [])
+    assert words in caplog.text
+    assert metrics_csv(run) == metrics_csv(whole)
+
+
+def without_schedule(checkpoint: Path) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    del content["lr_schedulers"]
+    torch.save(content, checkpoint)
+
+
+def test_a_checkpoint_that_lightning_cannot_go_on_from_is_refused_and_a_job_starts_again(
+    tiny_config, tmp_path, caplog
+) -> None:
+    tiny_config.schedule.name = "cosine"
+    whole = train(tiny_config, tmp_path / "whole")[1]
+    run = train(tiny_config, tmp_path / "run")[1]
+    run.write_result(run.read_result() | {"status": "interrupted", "epochs": 1})
+    for checkpoint in (run.last_checkpoint, run.best_checkpoint):
+        without_schedule(checkpoint)
+    before = (run.path / "result.json").read_bytes(), (run.path / "config.yaml").read_bytes()
+    with pytest.raises(BadInput, match=r"last.ckpt: a run cannot go on from it .*start the run again"):
+        train(replace(tiny_config, resume=str(run.path)), run.path)
+    assert ((run.path / "result.json").read_bytes(), (run.path / "config.yaml").read_bytes()) == before
+    train_job(tiny_config, run.path, [])
+    assert "a run cannot go on from it" in caplog.text
+    assert metrics_csv(run) == metrics_csv(whole)
+
+
 def test_a_job_that_cannot_go_on_lets_go_of_its_directory_and_keeps_what_it_has(tiny_config, tmp_path) -> None:
     run = train(tiny_config, tmp_path / "run")[1]
     run.write_result(run.read_result() | {"status": "running"})
@@ -295,9 +351,10 @@ def test_every_optimizer_and_schedule_goes_on_after_every_epoch(tiny_config, tmp
     config.model.norm = "none" if optimizer == "sdlm" else "batch"
     config.model.dropout = 0.3
     config.data.augment = Augment(shift=2, flip=True, scale=0.1)
-    config.trainer.max_epochs = 3
+    config.dashboard.enabled = False  # tests/test_dashboard.py has a test of its own
+    config.trainer.max_epochs = 4
     whole = train(config, tmp_path / "whole")[1]
-    for epochs in (1, 2):
+    for epochs in (1, 2, 3, 4):
         path = tmp_path / f"cut{epochs}"
         with pytest.raises(CutOff):
             train(config, path, callbacks=[CutOffIn(epochs)])

@@ -89,15 +89,16 @@ def check_weights(state: Any, net: nn.Module) -> None:
             raise ValueError(f"another {name}")
 
 
-def newest_checkpoint(run: RunDirectory, net: nn.Module) -> tuple[Path, int]:
+def newest_checkpoint(run: RunDirectory, net: nn.Module, validates: bool) -> tuple[Path, int]:
     """The newest checkpoint of a run that is whole and of its net, and the number of epochs that it has seen.
 
     That is last.ckpt, which is written after every epoch, or where that has been lost or damaged best.ckpt; then a
-    warning says so.
+    warning says so. Of a run that validates best.ckpt has to be whole: no later epoch may be better than what it holds.
 
     Raises:
         NoCheckpoint: there is none.
     """
+    epochs: dict[Path, int] = {}
     wrong = []
     for path in (run.last_checkpoint, run.best_checkpoint):
         try:
@@ -109,10 +110,12 @@ def newest_checkpoint(run: RunDirectory, net: nn.Module) -> tuple[Path, int]:
         except ValueError as error:
             wrong.append(f"{path}: of another net than config.yaml describes ({error})")
             continue
-        epochs: int = checkpoint["epoch"] + 1
-        if wrong:
-            log.warning("%s; going on from %s, after epoch %d", wrong[0], path.name, epochs)
-        return path, epochs
+        epochs[path] = checkpoint["epoch"] + 1
+    if epochs and (run.best_checkpoint in epochs or not validates):
+        path = next(iter(epochs))
+        if path != run.last_checkpoint:
+            log.warning("%s; going on from %s, after epoch %d", wrong[0], path.name, epochs[path])
+        return path, epochs[path]
     raise NoCheckpoint(f"{'; '.join(wrong)}; start the run again from the beginning")
 
 

@@ -1,6 +1,7 @@
 """The plots of a sweep's report: ranking, effects, cost and curves. Nothing here imports torch."""
 
 import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
+from lenet.errors import BadInput
 from lenet.results import NAMES, column, verdict
 from lenet.runs import RunDirectory, write_atomically
 from lenet.sweep import Sweep
+
+log = logging.getLogger(__name__)
 
 matplotlib.rcParams["text.parse_math"] = False  # a $ in a label is a $
 
@@ -171,7 +175,11 @@ def draw_curves(sweep: Sweep, done: pd.DataFrame, directory: Path, metric: str) 
 
 
 def _curve(path: Path, metric: str) -> pd.Series:
-    rows = RunDirectory(path).read_metrics()
+    try:
+        rows = RunDirectory(path).read_metrics()
+    except BadInput as error:  # one damaged file is no reason to draw nothing
+        log.warning("%s; its curve is left out", str(error).split(";")[0])
+        rows = []
     return pd.Series({row["epoch"]: row.get(metric, np.nan) for row in rows}, dtype=float)
 
 

@@ -35,6 +35,8 @@ Row = dict[str, float]
 
 EVENT_FILES = "events.out.tfevents.*"  # as TensorBoard calls them
 
+BEGUN = ("config.yaml", "result.json")  # one of them is there once a run has begun
+
 # What result.json says, as far as anybody reads it.
 RESULT: dict[str, Any] = {
     "status": str,
@@ -128,7 +130,18 @@ class RunDirectory:
 
     @property
     def begun(self) -> bool:
-        return any((self.path / name).exists() for name in ("config.yaml", "result.json"))
+        return any((self.path / name).exists() for name in BEGUN)
+
+    def begun_with(self) -> dict[str, bytes]:
+        """The files that say what run this is and how far it got, to be put back by `begin_with`."""
+        return {name: (self.path / name).read_bytes() for name in BEGUN if (self.path / name).exists()}
+
+    def begin_with(self, files: Mapping[str, bytes]) -> None:
+        for name in BEGUN:
+            if name in files:
+                write_atomically(self.path / name, files[name])
+            else:
+                (self.path / name).unlink(missing_ok=True)
 
     def lock(self, wait: bool = False) -> bool:
         """Take the directory, which is made if absent, for this process; whether that worked.
@@ -174,14 +187,14 @@ class RunDirectory:
 
     def remove(self) -> None:
         """Take back a run that has not begun: its own files, and the directory if nothing else is in it."""
-        for name in ("train.log", "config.yaml", "result.json"):
+        for name in ("train.log", *BEGUN):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()
 
     def clear(self) -> None:
         """Make room for a new start: leave nothing of a run but train.log, which holds the lock."""
-        for name in ("config.yaml", "result.json", "metrics.csv"):
+        for name in (*BEGUN, "metrics.csv"):
             (self.path / name).unlink(missing_ok=True)
         for file in self.event_files:
             file.unlink()
@@ -274,6 +287,14 @@ class RunDirectory:
             return []
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise BadInput(f"{path}: not the metrics of a run ({error}); start the run again") from error
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in metrics.csv; 0 where it cannot be read, which is said when somebody goes on with the run."""
+        try:
+            return len(self.read_metrics())
+        except BadInput:
+            return 0
 
     @contextmanager
     def log_file(self) -> Iterator[None]:

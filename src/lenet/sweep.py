@@ -265,7 +265,7 @@ def plan(sweep: Sweep, directory: Path) -> str:
     left = 0
     for number, job in enumerate(sweep.jobs, 1):
         is_state = state(RunDirectory(directory / job.name))
-        done = len(RunDirectory(directory / job.name).read_metrics()) if is_state in ("cut off", "running") else 0
+        done = RunDirectory(directory / job.name).epochs if is_state in ("cut off", "running") else 0
         left += job.epochs - done if is_state != "completed" else 0
         rows.append((str(number), job.name, f"{job.parameters:,}", f"{job.macs:,}", str(job.epochs), is_state))
     widths = [max(len(row[column]) for row in rows) for column in range(6)]

@@ -155,7 +155,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         self.started = time.monotonic()
-        self.before = {name: len(RunDirectory(self.directory / name).read_metrics()) for name in self.open}
+        self.before = {name: RunDirectory(self.directory / name).epochs for name in self.open}
         self.epochs_left -= sum(self.before.values())
         self.bar = tqdm(
             total=self.epochs_left, unit="epoch", disable=not sys.stdout.isatty(), file=sys.stdout, leave=False
@@ -181,7 +181,7 @@ class Progress:
             run = RunDirectory(self.directory / name)
             if _stamp(self.directory, job) in (self.old[name], None):
                 continue
-            self.seen[name] = max(0, len(run.read_metrics()) - self.before[name])
+            self.seen[name] = max(0, run.epochs - self.before[name])
             result = run.read_result()
             if result and result.get("status") in ("completed", "failed"):
                 del self.open[name]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import LambdaCallback, TQDMProgressBar
 
 from lenet.callbacks import EpochLog, ObserveCurvature, SeedEpochs, StopAfterStep, TestEachEpoch, Throughput
 from lenet.checkpoints import AtomicCheckpointIO, NoCheckpoint, checkpoint_callbacks, load_checkpoint, newest_checkpoint
@@ -62,7 +62,7 @@ def train(
         What result.json says, and the run directory.
 
     Raises:
-        BadInput: the data or the device is not to be had; nothing has been written.
+        BadInput: the data, the device or a checkpoint to go on from is not to be had; what was written is as before.
         Diverged: the loss is no longer finite; recorded as failed.
         Stopped: a signal came; recorded as interrupted.
     """
@@ -143,6 +143,7 @@ def _recorded(
 ) -> Result:
     """Train and test; however that ends, result.json says so."""
     rows, before, checkpoint = resumed(config, run, model) if config.resume else ([], {}, None)
+    kept = run.begun_with()
     result = _started(config, run, rows, before, overrides)
     dashboard = None
     if config.dashboard.enabled:
@@ -170,6 +171,8 @@ def _recorded(
         # On a full disk the first error is the one to report.
         with contextlib.suppress(*[OSError] if error else []):
             run.write_result(result)
+            if isinstance(error, NoCheckpoint):  # found out too late to have touched nothing
+                run.begin_with(kept)
         if dashboard:
             with _unless_it_fails(run):
                 dashboard.close(result)
@@ -221,7 +224,9 @@ def _fit_and_test(
     watchers: Sequence[L.Callback],
 ) -> None:
     throughput = Throughput()
+    began: list[L.LightningModule] = []
     callbacks: list[L.Callback] = [
+        LambdaCallback(on_train_start=lambda _, model: began.append(model)),  # what a checkpoint says has been taken
         SeedEpochs(data),
         throughput,
         *([TestEachEpoch(data)] if config.test_each_epoch else []),
@@ -236,7 +241,16 @@ def _fit_and_test(
     logger = dashboard.start(rows) if dashboard else False
     trainer = build_trainer(config, callbacks=callbacks, logger=logger, default_root_dir=run.path)
     result["device"] = str(trainer.strategy.root_device)
-    trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    try:
+        trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    except Exception as error:
+        if checkpoint is None or began:
+            raise
+        words = (str(error).splitlines() or [""])[0]
+        raise NoCheckpoint(
+            f"{checkpoint}: a run cannot go on from it ({type(error).__name__}: {words}); start the run again from the "
+            "beginning"
+        ) from error
     if throughput.images:
         result["examples_per_sec"] = round(throughput.examples_per_sec, 1)
 
@@ -322,7 +336,7 @@ def resumed(config: Config, run: RunDirectory, model: Classifier) -> tuple[list[
     Raises:
         BadInput: there is no checkpoint, or nothing is left to do.
     """
-    checkpoint, epochs = newest_checkpoint(run, model.net)
+    checkpoint, epochs = newest_checkpoint(run, model.net, validates(config))
     result = run.read_result() or {}
     finished = epochs == config.trainer.max_epochs and result.get("status") == "completed"
     if finished or epochs > config.trainer.max_epochs:
@@ -330,7 +344,16 @@ def resumed(config: Config, run: RunDirectory, model: Classifier) -> tuple[list[
             f"resume={config.resume}: {epochs} epochs are done, and trainer.max_epochs={config.trainer.max_epochs}; "
             "give a later one to go on"
         )
-    return [row for row in run.read_metrics() if row["epoch"] <= epochs], result, checkpoint
+    try:
+        rows = run.read_metrics()
+    except BadInput as error:
+        raise NoCheckpoint(str(error)) from error
+    if len(rows) < epochs:
+        raise NoCheckpoint(
+            f"{run.path / 'metrics.csv'}: has {len(rows)} of the {epochs} epochs that {checkpoint} has seen; start the "
+            "run again from the beginning"
+        )
+    return rows[:epochs], result, checkpoint
 
 
 @functools.cache
