@@ -143,15 +143,15 @@ def test_a_sweep_that_is_killed_again_and_again_ends_as_one_that_never_was(
     assert code == 0, said
     seconds = time.monotonic() - began
     counts: Counter[tuple[str, str]] = Counter()
-    lost, sweeps, tries = 0, 0, 0
+    lost, sweeps = 0, 0
     while counts.total() < kills:
         sweeps += 1
         watched = Watched(in_empty_folder / f"runs/killed{sweeps}")
         code = None
         while code != 0:
             sweep = start(*given, f"name=killed{sweeps}")
-            moment, signum = MOMENTS[tries % len(MOMENTS)], SIGNALS[tries // len(MOMENTS) % len(SIGNALS)]
-            tries += 1
+            done = counts.total()  # a moment that was missed is tried again
+            moment, signum = MOMENTS[done % len(MOMENTS)], SIGNALS[done // len(MOMENTS) % len(SIGNALS)]
 
             def is_over(sweep=sweep) -> bool:
                 return "jobs: 4 completed" in sweep.log.read_text()

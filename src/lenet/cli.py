@@ -2,10 +2,12 @@
 
 import argparse
 import difflib
+import errno
 import logging
 import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +31,14 @@ from lenet.runs import INCIDENTAL, RunDirectory, timestamp
 from lenet.validation import validate
 
 ConfigStore.instance().store("schema", Config)
+
+DISK_REMEDIES = {
+    errno.ENOSPC: "make room, and go on with resume=RUN_DIR, or with the same command if it was a sweep",
+    errno.EDQUOT: "make room, and go on with resume=RUN_DIR, or with the same command if it was a sweep",
+    errno.EFBIG: "allow larger files, and go on with resume=RUN_DIR, or with the same command if it was a sweep",
+    errno.EROFS: "start where you can write",
+    errno.EACCES: "start where you can write",
+}
 
 # What a resumed run may change without becoming another run.
 RESUMABLE = ("trainer.max_epochs", *INCIDENTAL)
@@ -146,6 +156,7 @@ def run(main: Callable[[], Any]) -> None:
     Exit codes: 2 for bad input, 1 for a run that failed, 130 after Ctrl-C, 143 after SIGTERM.
     """
     for_developers = "HYDRA_FULL_ERROR" in os.environ
+    threading.excepthook = _thread_failed
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
     quiet()
@@ -168,6 +179,12 @@ def run(main: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread hands a full disk on to the run, which says so; no need of a traceback before."""
+    if not isinstance(failure.exc_value, OSError):
+        threading.__excepthook__(failure)
 
 
 def _is_run_directory(path: str) -> bool:
@@ -212,7 +229,8 @@ def describe(error: BaseException) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}: not YAML ({error.problem})"
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+        remedy = DISK_REMEDIES.get(error.errno or 0)
+        return f"{error.filename}: {error.strerror}" + (f"; {remedy}" if remedy else "")
     if isinstance(error, MissingConfigException):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         options = ", ".join(error.options or [])

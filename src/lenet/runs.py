@@ -80,7 +80,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         staged.replace(path)
     except OSError as error:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, it cannot be removed either
+            staged.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         staged.unlink(missing_ok=True)
@@ -300,6 +301,8 @@ class RunDirectory:
     def log_file(self) -> Iterator[None]:
         """While this lasts, what we and Lightning log, and all warnings, also go to train.log."""
         handler = logging.FileHandler(self.path / "train.log")
+        # On a full disk the files that matter say so; the log need not.
+        handler.handleError = lambda record: None  # type: ignore[method-assign]
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         loggers = [logging.getLogger(name) for name in ("lenet", "lightning.pytorch", "py.warnings")]
         for logger in loggers:

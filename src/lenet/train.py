@@ -158,6 +158,8 @@ def _recorded(
         result["status"] = "completed"
     except BaseException as caught:
         error = caught
+        if isinstance(error, OSError) and error.filename is None:  # TensorBoard's writer does not say where
+            error.filename = str(run.path)
         stopped = isinstance(error, Stopped | KeyboardInterrupt)
         result["status"] = "interrupted" if stopped else "failed"
         trace = None if stopped else "".join(traceback.format_exception(error))

@@ -1,0 +1,181 @@
+"""A disk that is full, that cannot be written, that is another one than that of temporary files: mounted for a test."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import PROJECT
+from lenet.runs import RunDirectory
+
+pytestmark = [
+    pytest.mark.real_data,
+    pytest.mark.skipif(
+        subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode != 0
+        if sys.platform == "linux"
+        else True,
+        reason="this user may not mount anything, not even where nobody else sees it",
+    ),
+]
+
+# In a process that sees mounts of its own: shell commands, and scripts of ours in forks of it.
+DRIVER = """
+import json, os, runpy, subprocess, sys, traceback
+import lenet.cli, lenet.dashboard, lenet.evaluate, lenet.pictures, lenet.report, lenet.train
+for line in sys.stdin:
+    kind, *words = json.loads(line)
+    if kind == "set":
+        os.environ[words[0]] = words[1]
+        print("[0, \\"\\"]", flush=True)
+        continue
+    if kind == "shell":
+        subprocess.run(words[0], shell=True, check=True)
+        print("[0, \\"\\"]", flush=True)
+        continue
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        os.dup2(write, 1)
+        os.dup2(write, 2)
+        sys.argv = words
+        code = 0
+        try:
+            runpy.run_path(words[0], run_name="__main__")
+        except SystemExit as end:
+            code = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+            code = 99
+        sys.stdout.flush()
+        os._exit(code)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        said = pipe.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(json.dumps([code, said]), flush=True)
+"""
+
+Do = Callable[..., tuple[int, str]]
+RUN = ["trainer.limit_train_batches=5", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
+       "trainer.max_epochs=3", "threads=1"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("disk")
+    (folder / "small").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def do(folder: Path) -> Iterator[Do]:
+    """Run a shell command, or a script, in a folder whose subfolder `small` is mounted on."""
+    command = ["unshare", "-rm", sys.executable, "-c", DRIVER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder) as process:
+        assert process.stdin
+        assert process.stdout
+
+        def do(*words: str) -> tuple[int, str]:
+            if words[0] not in ("shell", "set"):
+                words = ("script", str(PROJECT / "scripts" / words[0]), *words[1:])
+            process.stdin.write(json.dumps(words) + "\n")
+            process.stdin.flush()
+            code, said = json.loads(process.stdout.readline())
+            assert "Traceback" not in said
+            return code, said
+
+        yield do
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def whole(do: Do, folder: Path, real_root: str) -> RunDirectory:
+    """A run that had room."""
+    code, said = do("train.py", "hydra.run.dir=whole", f"data.root={real_root}", *RUN)
+    assert code == 0, said
+    return RunDirectory(folder / "whole")
+
+
+# What still fits: the config, but no event file; one checkpoint; two, but no third beside them while it is written.
+@pytest.mark.parametrize(("size", "epochs"), [("8k", 0), ("300k", 1), ("600k", 2)])
+def test_on_a_full_disk_a_run_says_so_leaves_whole_files_and_goes_on_when_there_is_room(
+    do, folder, whole, real_root, size, epochs
+) -> None:
+    do("shell", f"mount -t tmpfs -o size={size} none small")
+    code, said = do("train.py", "hydra.run.dir=small/run", f"data.root={real_root}", *RUN)
+    assert code == 1
+    assert said.splitlines()[-1].startswith("error: ")
+    assert "small/run" in said.splitlines()[-1]
+    assert "No space left on device; make room" in said.splitlines()[-1]
+    assert said.count("error") == 1
+    do("shell", f"cp -r small/run full{size}")  # nobody else sees what is mounted
+    run = RunDirectory(folder / f"full{size}")
+    # With no room for a few bytes more the failure cannot be written down; then the run was cut off.
+    assert run.read_result()["status"] == ("failed" if epochs else "running")
+    assert not list(run.path.rglob(".*.tmp"))
+    for checkpoint in run.checkpoints.glob("*"):
+        torch.load(checkpoint, weights_only=True)
+    do("shell", "mount -o remount,size=100m small")
+    code, said = do("train.py", "resume=small/run")
+    if epochs:
+        assert code == 0, said
+        do("shell", f"rm -r full{size} && cp -r small/run full{size}")
+        assert (run.path / "metrics.csv").read_bytes() == (whole.path / "metrics.csv").read_bytes()
+        assert run.read_result()["metrics"] == whole.read_result()["metrics"]
+    else:
+        assert code == 2
+        assert "start the run again" in said
+    do("shell", "umount small")
+
+
+def test_a_sweep_on_a_full_disk_names_what_failed_and_goes_on_when_there_is_room(do, folder, real_root) -> None:
+    do("shell", "mount -t tmpfs -o size=700k none small")
+    given = ["train.py", "-m", "model.pool=avg,max", "hydra.sweep.dir=small/sweep", f"data.root={real_root}", *RUN]
+    code, said = do(*given)
+    assert code == 1
+    assert "No space left on device" in said
+    do("shell", "mount -o remount,size=100m small")
+    code, said = do(*given)
+    assert code == 0, said
+    assert "2 jobs: 2 completed" in said
+    do("shell", "umount small")
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_a_run_in_it_can_be_looked_at(
+    do, folder, whole, real_root
+) -> None:
+    do("shell", "mount -t tmpfs none small && cp -r whole small/run && mount -o remount,ro small")
+    for given in (["hydra.run.dir=small/new", f"data.root={real_root}"], ["resume=small/run", "trainer.max_epochs=4"],
+                  ["-m", "seed=0,1", "hydra.sweep.dir=small/sweep", f"data.root={real_root}"]):  # fmt: skip
+        code, said = do("train.py", *given, *(RUN if "resume" not in given[0] else []))
+        assert code == 2, said
+        assert said.count("\n") == 1, said
+        assert "small/" in said
+        assert "Read-only file system" in said
+    code, said = do("evaluate.py", "small/run")
+    assert code == 2
+    assert said.splitlines()[-1].startswith("error: small/run/evaluation")
+    assert "--out" in said.splitlines()[-1]
+    code, said = do("evaluate.py", "small/run", "--out", "looked")
+    assert code == 0, said
+    assert len(list((folder / "looked").iterdir())) == 2
+    code, said = do("activations.py", "small/run")
+    assert (code, said.count("\n")) == (2, 1), said
+    code, said = do("activations.py", "small/run", "--out", "seen.png")
+    assert code == 0, said
+    do("shell", "umount small")
+
+
+def test_that_temporary_files_have_a_disk_of_their_own_and_a_full_one_makes_no_difference(
+    do, folder, whole, real_root
+) -> None:
+    do("shell", "mount -t tmpfs -o size=4k none small && head -c 4096 /dev/zero > small/full")
+    do("set", "TMPDIR", str(folder / "small"))
+    code, said = do("train.py", "hydra.run.dir=other", f"data.root={real_root}", *RUN)
+    assert code == 0, said
+    other = RunDirectory(folder / "other")
+    assert (other.path / "metrics.csv").read_bytes() == (whole.path / "metrics.csv").read_bytes()
+    do("shell", "umount small")
