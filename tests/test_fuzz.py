@@ -235,7 +235,7 @@ def test_what_is_taken_can_be_trained(tiny: Path, tmp_path: Path, data: st.DataO
         assert (RunDirectory(path).read_result() or {})["status"] == "failed"
         return
     assert result["status"] == "completed"
-    assert run.read_result() == result
+    assert str(run.read_result()) == str(result)  # a loss may be nan, which equals nothing
     assert (
         len(run.read_metrics()) == result["epochs"] == (1 if config.trainer.fast_dev_run else config.trainer.max_epochs)
     )

@@ -52,7 +52,7 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         raise BadInput(
             f"{path}: not a whole checkpoint of ours; take the run's other one if it has one, or start the run again"
         ) from error
-    if not isinstance(content, dict) or type(content.get("epoch")) is not int or "state_dict" not in content:
+    if not isinstance(content, dict) or type(content.get("epoch")) is not int or content["epoch"] < 0:
         raise BadInput(f"{path}: not a checkpoint of ours; start the run again from the beginning")
     return content
 
@@ -92,8 +92,9 @@ def check_weights(state: Any, net: nn.Module) -> None:
 def newest_checkpoint(run: RunDirectory, net: nn.Module, validates: bool) -> tuple[Path, int]:
     """The newest checkpoint of a run that is whole and of its net, and the number of epochs that it has seen.
 
-    That is last.ckpt, which is written after every epoch, or where that has been lost or damaged best.ckpt; then a
-    warning says so. Of a run that validates best.ckpt has to be whole: no later epoch may be better than what it holds.
+    That is last.ckpt, which is written after every epoch, or best.ckpt, where a kill came between the two, or last.ckpt
+    has been lost or damaged, of which a warning tells. Of a run that validates best.ckpt has to be whole: no later
+    epoch may be better than what it holds.
 
     Raises:
         NoCheckpoint: there is none.
@@ -112,10 +113,10 @@ def newest_checkpoint(run: RunDirectory, net: nn.Module, validates: bool) -> tup
             continue
         epochs[path] = checkpoint["epoch"] + 1
     if epochs and (run.best_checkpoint in epochs or not validates):
-        path = next(iter(epochs))
-        if path != run.last_checkpoint:
-            log.warning("%s; going on from %s, after epoch %d", wrong[0], path.name, epochs[path])
-        return path, epochs[path]
+        newest = max(epochs, key=lambda path: epochs[path])  # the best is written first, and so may be ahead
+        if wrong:
+            log.warning("%s; going on from %s, after epoch %d", wrong[0], newest.name, epochs[newest])
+        return newest, epochs[newest]
     raise NoCheckpoint(f"{'; '.join(wrong)}; start the run again from the beginning")
 
 

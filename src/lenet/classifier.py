@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
 from lenet.config import Config, Model, Optimizer, Schedule
-from lenet.data import Batch
+from lenet.data import Batch, ImageData
 from lenet.geometry import IMAGE_SIDE
 from lenet.losses import Loss
 from lenet.models.lenet import LeNet
@@ -104,9 +104,10 @@ class Classifier(L.LightningModule):
             return self._step(batch, self.train_totals)[0]
         # A block of updates, each as the Trainer makes it.
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        data = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning's annotations leave it out
         assert isinstance(optimizer, LightningOptimizer)
-        size = self.config.data.batch_size
-        for piece in zip(*(torch.split(part, size) for part in batch), strict=True):
+        assert isinstance(data, ImageData)
+        for piece in data.pieces(batch):
             optimizer.zero_grad()
             self.manual_backward(self._step(piece, self.train_totals)[0])
             optimizer.step()

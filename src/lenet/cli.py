@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from lenet.config import Config, schema
-from lenet.errors import BadInput, Diverged, Stopped
+from lenet.errors import BadInput, Diverged, Stopped, one_line
 from lenet.runs import INCIDENTAL, RunDirectory, timestamp
 from lenet.validation import validate
 
@@ -223,8 +223,12 @@ def quiet(least: int = logging.INFO) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """One line that names the key, the value and the remedy."""
-    if isinstance(error, BadInput | Diverged):
+    """One line that names the key, the value and the remedy; or what a BadInput says, with its details."""
+    return str(error) if isinstance(error, BadInput) else one_line(_described(error))
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, Diverged):
         return str(error)
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}: not YAML ({error.problem})"

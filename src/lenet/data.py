@@ -206,7 +206,8 @@ def parts(
 class ImageData(L.LightningDataModule):
     """The official training set, split into training and validation, and the official test set.
 
-    Batches arrive as float32 (n, 1, side, side), normalised, and int64 (n,).
+    Batches arrive as float32 (n, 1, side, side), normalised, and int64 (n,). But where a step of the Trainer is for
+    many updates, they come as stored, and `pieces` makes the batches, one at a time: so they stay in a cache.
     """
 
     def __init__(self, data: config.Data, seed: int, updates: int = 1, limit: int | None = None) -> None:
@@ -254,15 +255,23 @@ class ImageData(L.LightningDataModule):
         )
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        training = self.trainer is not None and self.trainer.training
+        return batch if training and self.updates > 1 else self.ready(batch, training)
+
+    def ready(self, batch: Batch, training: bool) -> Batch:
+        """Stored images (n, 1, 28, 28) of 0 to 255 as the net wants them; where it trains, changed at random."""
         images, labels = batch
         change = self.data.augment
         if self.data.pad:  # first, so that what moves has room
             images = F.pad(images, [self.data.pad] * 4)
-        if self.trainer is not None and self.trainer.training and any(vars(change).values()):
-            # Batch by batch, so that the numbers drawn do not depend on how many make a block.
-            batches = torch.split(images, self.data.batch_size)
+        if training and any(vars(change).values()):
             if change.scale or change.squeeze or change.shear:
-                images = torch.cat([distort(batch, change, self.noise) for batch in batches])
+                images = distort(images, change, self.noise)
             else:
-                images = torch.cat([augment(batch, change.shift, change.flip, self.noise) for batch in batches])
+                images = augment(images, change.shift, change.flip, self.noise)
         return normalise(images, self.data.mean, self.data.std), labels
+
+    def pieces(self, block: Batch) -> Iterator[Batch]:
+        """The training batches, ready for the net, of which a block for many updates is made."""
+        for piece in zip(*(torch.split(part, self.data.batch_size) for part in block), strict=True):
+            yield self.ready(piece, training=True)

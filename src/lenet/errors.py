@@ -1,5 +1,6 @@
 """What can end a run or a sweep, beside a mistake of ours."""
 
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,8 +10,23 @@ from types import FrameType
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
+def one_line(text: str) -> str:
+    """The text with its line breaks and other control characters written out, as the terminal should not obey them."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
+
+
 class BadInput(Exception):
-    """Something that was given cannot be used. The message is one line: the key, the value, the remedy."""
+    """Something that was given cannot be used. The message is one line: the key, the value, the remedy.
+
+    `details`, lines below it, are for what does not fit there.
+    """
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+    def __str__(self) -> str:
+        return one_line(self.args[0]) + (f"\n{self.details}" if self.details else "")
 
 
 class Stopped(BaseException):

@@ -156,10 +156,10 @@ def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> N
         return
     wanted = "\n".join(f"  {file}  {SHA256[name][file]}" for file in missing)
     raise BadInput(
-        f"data.root={folder.parents[1]}: the files of {name} are not there, and no source had them:\n"
-        + "\n".join(failures)
+        f"data.root={folder.parents[1]}: the files of {name} are not there, and no source had them:",
+        "\n".join(failures)
         + f"\nPut these files, or their .gz, into {folder} by hand (name, SHA-256 when uncompressed), or name a folder "
-        f"that has them with data.root or LENET_DATA:\n{wanted}"
+        f"that has them with data.root or LENET_DATA:\n{wanted}",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lenet.config import Config, Data, Loss
 from lenet.errors import BadInput
-from lenet.geometry import ACTIVATIONS, IMAGE_SIDE, LENET5_SIDE, POOLS, layers
+from lenet.geometry import ACTIVATIONS, IMAGE_SIDE, LENET5_SIDE, POOLS, layers, parameters_and_macs
 
 TRAINING_IMAGES = 60_000  # in the official training set of either data set
 TEST_IMAGES = 10_000
@@ -140,22 +140,26 @@ def images_seen(config: Config, epochs: int, more: int = 0) -> int:
     return epochs * epoch + min(more * size, epoch)
 
 
-FEW_IMAGES = 8  # in a batch: so few that a loop of Python around them costs more than the arithmetic
-BLOCK = 256  # updates of few images that the Trainer sees as one step, at most
+FEW_IMAGES = 8  # in a batch: so few that other arithmetic is faster than for many
+MOST_UPDATES = 256  # that the Trainer sees as one step
+MOST_WORK = 6e9  # multiply-accumulates forward in one step of the Trainer: about a second on two cores
 POINTS_PER_EPOCH = 5  # of train/loss within an epoch, as in the book's plot
 
 
 def updates_per_step(config: Config) -> int:
-    """How many updates one step of the Trainer makes: one, but many where a batch holds few images.
+    """How many updates one step of the Trainer makes: one, but many where they take little time.
 
-    Lightning takes about 2 ms around each of its steps, which is twice what LeNet-5 needs for an update on one image.
-    What is logged within an epoch falls on the end of a step; nothing else depends on this.
+    Lightning takes 1 to 2 ms around each of its steps: a tenth of an update of the book's net, and twice what LeNet-5
+    needs for one on a single image. What is logged within an epoch falls on the end of a step, and a signal is heeded
+    there; nothing else depends on this.
     """
     trainer = config.trainer
-    if config.data.batch_size > FEW_IMAGES or trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val:
+    if trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val:
         return 1
-    every = trainer.log_every_n_steps or batches(config, "train") // POINTS_PER_EPOCH
-    return max(1, min(BLOCK, every))
+    every = trainer.log_every_n_steps or max(1, batches(config, "train") // POINTS_PER_EPOCH)
+    _, macs = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+    most = max(1, min(MOST_UPDATES, int(MOST_WORK / (macs * config.data.batch_size))))
+    return math.ceil(every / math.ceil(every / most))  # so that steps end where a point is due, or soon after
 
 
 def validate(config: Config) -> None:
