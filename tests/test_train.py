@@ -485,6 +485,21 @@ def test_a_block_of_updates_is_those_updates_one_by_one(tiny_config, tmp_path, s
     assert all(torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in a["state_dict"])
 
 
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed", "16-mixed"])
+@pytest.mark.parametrize("shear", [0, 0.2])
+def test_so_it_is_in_other_precisions(tiny_config, tmp_path, precision, shear) -> None:
+    tiny_config.trainer.precision = precision
+    tiny_config.data.batch_size = 12
+    tiny_config.data.augment = Augment(shift=2, flip=True, shear=shear)
+    tiny_config.data.mean = 0.3
+    blocks = train(tiny_config, tmp_path / "blocks")[1]
+    tiny_config.trainer.log_every_n_steps = 1  # so that every update is a step of the Trainer
+    singly = train(tiny_config, tmp_path / "singly")[1]
+    assert metrics_csv(blocks) == metrics_csv(singly)
+    a, b = (weights(run.last_checkpoint) for run in (blocks, singly))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
 @pytest.mark.parametrize(("limit", "drop_last", "updates"), [(7, False, 7), (0.5, False, 27), (None, True, 53)])
 def test_blocks_keep_to_the_limits_of_an_epoch(tiny_config, tmp_path, limit, drop_last, updates) -> None:
     tiny_config.data.batch_size, tiny_config.data.drop_last = 3, drop_last

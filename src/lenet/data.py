@@ -84,7 +84,7 @@ def normalise(images: Tensor, mean: float, std: float, pad: int = 0) -> Tensor:
     """
     if pad:
         images = F.pad(images, [pad] * 4)
-    pixels = images / 255  # float32
+    pixels = images.to(torch.float32, copy=True).div_(255)
     return pixels if (mean, std) == (0, 1) else pixels.sub_(mean).div_(std)
 
 
@@ -103,7 +103,7 @@ def augment(images: Tensor, shift: int, flip: bool, generator: torch.Generator |
     rows = torch.arange(height, device=device) + moves[0]
     columns = torch.arange(width, device=device) + moves[1]
     if flip:
-        mirrored = torch.rand(n, 1, device=device, generator=generator) < 0.5
+        mirrored = torch.rand(n, 1, dtype=torch.float32, device=device, generator=generator) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
     padded = F.pad(images, [shift] * 4)
     image = torch.arange(n, device=device)[:, None, None]
@@ -126,14 +126,15 @@ def distort(images: Tensor, change: config.Augment, generator: torch.Generator |
     n, _, height, width = images.shape
 
     def uniform(largest: float) -> Tensor:
-        return (2 * torch.rand(n, device=images.device, generator=generator) - 1) * largest
+        return (2 * torch.rand(n, dtype=torch.float32, device=images.device, generator=generator) - 1) * largest
 
     # With the middle of an image at 0 and its borders at -1 and 1: first its size changes, then it slants and moves.
     size, squeeze = 1 + uniform(change.scale), 1 + uniform(change.squeeze)
     wide, high = size * squeeze, size / squeeze
     shear, right, down = uniform(change.shear), uniform(2 * change.shift / width), uniform(2 * change.shift / height)
     if change.flip:
-        wide = torch.where(torch.rand(n, device=images.device, generator=generator) < 0.5, -wide, wide)
+        mirrored = torch.rand(n, dtype=torch.float32, device=images.device, generator=generator) < 0.5
+        wide = torch.where(mirrored, -wide, wide)
     # The reverse, from each new pixel to the place that it comes from.
     rows = [1 / wide, -shear / wide, (shear * down - right) / wide], [torch.zeros_like(high), 1 / high, -down / high]
     origin = F.affine_grid(torch.stack([torch.stack(row, 1) for row in rows], 1), list(images.shape), False)
@@ -273,5 +274,7 @@ class ImageData(L.LightningDataModule):
 
     def pieces(self, block: Batch) -> Iterator[Batch]:
         """The training batches, ready for the net, of which a block for many updates is made."""
-        for piece in zip(*(torch.split(part, self.data.batch_size) for part in block), strict=True):
-            yield self.ready(piece, training=True)
+        for images, labels in zip(*(torch.split(part, self.data.batch_size) for part in block), strict=True):
+            with torch.autocast(images.device.type, enabled=False):  # trainer.precision is the net's affair
+                batch = self.ready((images, labels), training=True)
+            yield batch
