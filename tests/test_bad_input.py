@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from conftest import PROJECT, Answer, ask
+from lenet.errors import one_line
 
 PAGE = PROJECT / "docs/bad_input.md"
 
@@ -34,6 +35,8 @@ CONFIGS: list[tuple[str, list[str]]] = [
     ("data.shuffle=maybe", ["data.shuffle=maybe", "true or false"]),
     ("model.conv_channels=6", ["model.conv_channels=6", "list"]),
     ("model=3", ["model=3", "model.kind"]),
+    ("data=[0,39]", ["data=[0,39]", "choose a file"]),
+    ("model.pool=a\nb", ["model.pool=a\\nb"]),
     ("seed=1,2", ["seed=1,2", "-m"]),
     ("seed=-1", ["seed=-1", "0"]),
     ("xx", ["xx", "key=value"]),
@@ -438,13 +441,13 @@ def documented(request: pytest.FixtureRequest) -> Callable[[str, Sequence[str], 
 def test_bad_values_get_one_line_without_torch_and_nothing_is_written(
     title, cases, answers, in_empty_folder, documented
 ) -> None:
-    given = answers([text.split() for text, _ in cases])
+    given = answers([text.split(" ") for text, _ in cases])
     found = [f"{text}: {words}" for (text, names), answer in zip(cases, given, strict=True)
              if (words := wrong(names, answer))]  # fmt: skip
     assert not found, "\n".join(found)
     assert not any(answer["torch"] for answer in given)
     assert list(in_empty_folder.iterdir()) == []
-    documented(title, [f"`train.py {text}`" for text, _ in cases], given)
+    documented(title, [f"`train.py {one_line(text)}`" for text, _ in cases], given)
 
 
 @pytest.mark.real_data

@@ -32,6 +32,8 @@ from lenet.validation import validate
 
 ConfigStore.instance().store("schema", Config)
 
+CHOOSE = "choose a file of conf/ by its name, or set a key such as model.kind"
+
 DISK_REMEDIES = {
     errno.ENOSPC: "make room, and go on with resume=RUN_DIR, or with the same command if it was a sweep",
     errno.EDQUOT: "make room, and go on with resume=RUN_DIR, or with the same command if it was a sweep",
@@ -166,6 +168,8 @@ def run(main: Callable[[], Any]) -> None:
         if for_developers:
             raise
         cause = error.error if isinstance(error, JobFailed) else error
+        if isinstance(error, TypeError) and any("=[" in choice for choice in _choices()):  # Hydra stumbles over it
+            cause = BadInput(f"{' '.join(_choices())}: {CHOOSE}")
         if isinstance(cause, OSError) and _is_run_directory(str(cause.filename)):
             cause = BadInput(f"hydra.run.dir: {describe(cause)}; name a folder that can be made")
         print(f"error: {describe(cause)}", file=sys.stderr)
@@ -243,9 +247,7 @@ def _described(error: BaseException) -> str:
         return f"{error.override}: not understood; write key=value, in quotes if it has special characters"
     text = f"{error}\n{error.__cause__ or ''}"
     if "Config group override must be" in text:  # Hydra does not say which
-        groups = [name for name, kind in schema().items() if is_dataclass(kind)]
-        given = [argument for argument in sys.argv[1:] if argument.split("=")[0] in groups]
-        return f"{' '.join(given)}: choose a file of conf/ by its name, or set a key such as model.kind"
+        return f"{' '.join(_choices())}: {CHOOSE}"
     if several := re.search(r"Ambiguous value for argument '((.*?)=(.*))'", text):
         is_list = "list" in str(schema().get(several[2]))
         remedy = f"write {several[2]}=[{several[3]}]" if is_list else "add -m for a run with each"
@@ -259,6 +261,12 @@ def _described(error: BaseException) -> str:
     if full_key:
         return f"{full_key[1]}: {lines[0]}"
     return "; ".join(dict.fromkeys(lines)) or type(error).__name__
+
+
+def _choices() -> list[str]:
+    """The arguments that choose files of conf/."""
+    groups = [name for name, kind in schema().items() if is_dataclass(kind)]
+    return [argument for argument in sys.argv[1:] if argument.split("=")[0] in groups]
 
 
 def _remedy(key: str) -> str:
