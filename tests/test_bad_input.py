@@ -35,6 +35,7 @@ CONFIGS: list[tuple[str, list[str]]] = [
     ("data.shuffle=maybe", ["data.shuffle=maybe", "true or false"]),
     ("model.conv_channels=6", ["model.conv_channels=6", "list"]),
     ("model=3", ["model=3", "model.kind"]),
+    ("schedule.factors=${seed}", ["schedule.factors=0", "another type"]),
     ("data=[0,39]", ["data=[0,39]", "choose a file"]),
     ("model.pool=a\nb", ["model.pool=a\\nb"]),
     ("seed=1,2", ["seed=1,2", "-m"]),

@@ -77,6 +77,8 @@ def fits(value: Any, kind: Any) -> bool:
         return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
     if origin is dict:
         return isinstance(value, dict) and all(fits(item, inner[1]) for item in value.values())
+    if kind is Any:
+        return True
     if isinstance(kind, UnionType):
         return any(fits(value, one) for one in inner)
     if kind in (int, float):

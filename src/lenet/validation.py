@@ -3,12 +3,14 @@
 import math
 import re
 from collections.abc import Collection
+from dataclasses import is_dataclass
 from itertools import pairwise
 from typing import Any
 
-from lenet.config import Config, Data, Loss
+from lenet.config import Config, Data, Loss, schema
 from lenet.errors import BadInput
 from lenet.geometry import ACTIVATIONS, IMAGE_SIDE, LENET5_SIDE, POOLS, layers, parameters_and_macs
+from lenet.untrusted import fits
 
 TRAINING_IMAGES = 60_000  # in the official training set of either data set
 TEST_IMAGES = 10_000
@@ -168,6 +170,8 @@ def validate(config: Config) -> None:
     Raises:
         BadInput: the first thing found wrong: the key, the value, and what would be legal.
     """
+    for key, kind in schema().items():  # OmegaConf looks at values, but not at what an interpolation makes of them
+        _require(is_dataclass(kind) or fits(_get(config, key), kind), key, config, "of another type than this key has")
     for key, legal in CHOICES.items():
         _require(_get(config, key) in legal, key, config, "choose " + ", ".join(legal))
     for key, (smallest, largest, remedy) in RANGES.items():
