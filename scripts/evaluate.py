@@ -23,11 +23,11 @@ def main() -> None:
     from lenet.evaluate import as_text, evaluate, load_trained
     from lenet.pictures import as_png, confusion
 
+    out = arguments.out or arguments.run_dir
     trained = load_trained(arguments.run_dir, arguments.weights)
     evaluation = evaluate(trained, arguments.part, arguments.data, arguments.data_root)
     print(as_text(evaluation))
 
-    out = arguments.out or arguments.run_dir
     stem = out / f"evaluation_{evaluation.data}_{evaluation.part}_{evaluation.weights}"
     title = f"{evaluation.data}, {evaluation.part}, {evaluation.weights} weights: accuracy {evaluation.accuracy:.4f}"
     picture = confusion(evaluation.confusion, evaluation.classes, evaluation.answers, title, scale=3)

@@ -211,6 +211,17 @@ def config_with(line: str) -> Prepare:
     return append
 
 
+def config_instead(old: str, new: str) -> Prepare:
+    """Other words in run/config.yaml."""
+
+    def edit(folder: Path) -> None:
+        text = (folder / "run/config.yaml").read_text()
+        assert old in text
+        (folder / "run/config.yaml").write_text(text.replace(old, new))
+
+    return edit
+
+
 def result_with(**changes: object) -> Prepare:
     def change(folder: Path) -> None:
         path = folder / "run/result.json"
@@ -296,17 +307,20 @@ FILES: list[tuple[str, Prepare | None, str, list[str]]] = [
      EVALUATE, ["config.yaml", "values within values"]),
     ("config.yaml has 10 MB", put("run/config.yaml", "tags: [" + "x, " * 3_000_000 + "]"), EVALUATE,
      ["config.yaml", "100,000 bytes"]),
+    ("config.yaml is empty", put("run/config.yaml", ""), RESUME, ["config.yaml", "seed, data, model", "missing"]),
+    ("config.yaml is cut off", lambda folder: (folder / "run/config.yaml").write_text(
+        (folder / "run/config.yaml").read_text()[:500]), EVALUATE, ["config.yaml", "missing"]),
     ("config.yaml is no YAML", put("run/config.yaml", "model: ["), EVALUATE, ["config.yaml"]),
     ("config.yaml is a list", put("run/config.yaml", "- 1\n- 2"), EVALUATE, ["config.yaml"]),
     ("config.yaml is no text", put("run/config.yaml", b"\xff\xfe\0"), EVALUATE, ["config.yaml", "utf-8"]),
     ("config.yaml has a word for a number", put("run/config.yaml", "seed: many"), RESUME, ["config.yaml", "many"]),
     ("config.yaml has a seed of 5,000 digits", put("run/config.yaml", "seed: " + "9" * 5000), EVALUATE,
      ["config.yaml"]),
-    ("config.yaml describes a net that cannot be", put("run/config.yaml", "model: {kernel_size: 33}"), EVALUATE,
+    ("config.yaml describes a net that cannot be", config_instead("kernel_size: 5", "kernel_size: 33"), EVALUATE,
      ["config.yaml", "kernel_size=33"]),
     ("config.yaml describes a net of ten billion parameters",
-     put("run/config.yaml", "model: {conv_channels: [20000, 20000]}"), EVALUATE, ["config.yaml", "parameters"]),
-    ("config.yaml describes another net", put("run/config.yaml", "model: {conv_channels: [6, 17]}"), EVALUATE,
+     config_instead("  - 6\n  - 16\n", "  - 20000\n  - 20000\n"), EVALUATE, ["config.yaml", "parameters"]),
+    ("config.yaml describes another net", config_instead("  - 6\n  - 16\n", "  - 6\n  - 17\n"), EVALUATE,
      ["best.ckpt", "another net"]),
     ("result.json is cut off", put("run/result.json", '{"status": "comp'), EVALUATE,
      ["without a result", "resume=run"]),
@@ -337,6 +351,8 @@ FILES: list[tuple[str, Prepare | None, str, list[str]]] = [
      ["best.ckpt", "another net"]),
     ("both checkpoints have words for weights", checkpoints(saved({"epoch": 0, "state_dict": {"net.c1.weight": "x"}})),
      EVALUATE, ["best.ckpt", "another net"]),
+    ("both checkpoints have no weights", checkpoints(edited(lambda content: content.pop("state_dict"))), EVALUATE,
+     ["best.ckpt", "not a checkpoint of ours"]),
     ("both checkpoints are lists", checkpoints(saved([1, 2])), EVALUATE, ["best.ckpt", "not a checkpoint of ours"]),
     ("both checkpoints are of epoch many", checkpoints(edited(lambda content: content.update(epoch="many"))), EVALUATE,
      ["best.ckpt", "not a checkpoint of ours"]),

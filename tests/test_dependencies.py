@@ -106,7 +106,7 @@ CONSTRAINTS = [Requirement(text) for text in PYPROJECT["tool"]["uv"]["constraint
 
 
 @pytest.mark.parametrize("name", ADVISORIES)
-def test_no_release_with_a_known_vulnerability_can_be_resolved(name: str) -> None:
+def test_uv_resolves_no_release_with_a_known_vulnerability(name: str) -> None:
     safe, advisory = ADVISORIES[name]
     (bound,) = [requirement for requirement in WANTED + CONSTRAINTS if requirement.name == name]
     (lowest,) = [Version(spec.version) for spec in bound.specifier if spec.operator == ">="]

@@ -58,6 +58,13 @@ for line in sys.stdin:
     print(json.dumps([code, said]), flush=True)
 """
 
+
+@pytest.fixture(autouse=True)
+def nothing_stays_mounted(do: "Do") -> Iterator[None]:
+    yield
+    do("shell", "umount small 2> /dev/null || true")
+
+
 Do = Callable[..., tuple[int, str]]
 RUN = ["trainer.limit_train_batches=5", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
        "trainer.max_epochs=3", "threads=1"]  # fmt: skip
@@ -128,7 +135,6 @@ def test_on_a_full_disk_a_run_says_so_leaves_whole_files_and_goes_on_when_there_
     else:
         assert code == 2
         assert "start the run again" in said
-    do("shell", "umount small")
 
 
 def test_a_sweep_on_a_full_disk_names_what_failed_and_goes_on_when_there_is_room(do, folder, real_root) -> None:
@@ -141,7 +147,6 @@ def test_a_sweep_on_a_full_disk_names_what_failed_and_goes_on_when_there_is_room
     code, said = do(*given)
     assert code == 0, said
     assert "2 jobs: 2 completed" in said
-    do("shell", "umount small")
 
 
 def test_a_folder_that_cannot_be_written_is_named_and_a_run_in_it_can_be_looked_at(
@@ -166,7 +171,6 @@ def test_a_folder_that_cannot_be_written_is_named_and_a_run_in_it_can_be_looked_
     assert (code, said.count("\n")) == (2, 1), said
     code, said = do("activations.py", "small/run", "--out", "seen.png")
     assert code == 0, said
-    do("shell", "umount small")
 
 
 def test_that_temporary_files_have_a_disk_of_their_own_and_a_full_one_makes_no_difference(
@@ -178,4 +182,3 @@ def test_that_temporary_files_have_a_disk_of_their_own_and_a_full_one_makes_no_d
     assert code == 0, said
     other = RunDirectory(folder / "other")
     assert (other.path / "metrics.csv").read_bytes() == (whole.path / "metrics.csv").read_bytes()
-    do("shell", "umount small")

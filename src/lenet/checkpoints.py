@@ -17,6 +17,9 @@ from lenet.runs import RunDirectory, write_atomically
 log = logging.getLogger(__name__)
 
 
+FLOATS = {torch.float32, torch.float64, torch.float16, torch.bfloat16}  # what trainer.precision can make of weights
+
+
 class NoCheckpoint(BadInput):
     """A run to go on with has no checkpoint that can be used."""
 
@@ -48,13 +51,17 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError as error:
         raise BadInput(f"{path}: no such checkpoint; start the run again from the beginning") from error
+    except (OSError, MemoryError):  # which say nothing about the file
+        raise
     except Exception as error:  # torch raises whatever its unpickler and its zip reader raise
         raise BadInput(
             f"{path}: not a whole checkpoint of ours; take the run's other one if it has one, or start the run again"
         ) from error
-    if not isinstance(content, dict) or type(content.get("epoch")) is not int or content["epoch"] < 0:
-        raise BadInput(f"{path}: not a checkpoint of ours; start the run again from the beginning")
-    return content
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        epoch = content.get("epoch")
+        if type(epoch) is int and epoch >= 0:
+            return content
+    raise BadInput(f"{path}: not a checkpoint of ours; start the run again from the beginning")
 
 
 def check_archive(path: Path) -> None:
@@ -66,9 +73,15 @@ def check_archive(path: Path) -> None:
             is not what it was when it was written.
         zipfile.BadZipFile: it is no such file, or it is truncated.
     """
-    with zipfile.ZipFile(path) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("compressed")
+    if path.exists() and not path.is_file():
+        raise ValueError("no regular file")
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        file.seek(0)
+        if file.read(4) != b"PK\x03\x04":
+            raise zipfile.BadZipFile("something stands before the archive, and torch would read that")
+        for entry in archive.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+                raise ValueError("compressed")
         if damaged := archive.testzip():
             raise ValueError(f"{damaged} has changed")
 
@@ -80,12 +93,13 @@ def check_weights(state: Any, net: nn.Module) -> None:
         ValueError: it is not.
     """
     wanted = {f"net.{name}": value for name, value in net.state_dict().items()}
-    if not isinstance(state, dict) or not wanted.keys() <= state.keys():
+    if not isinstance(state, dict) or wanted.keys() != state.keys():
         raise ValueError("other layers")
     for name, own in wanted.items():
         saved = state[name]
         usable = isinstance(saved, Tensor) and saved.layout == torch.strided and not saved.is_meta
-        if not usable or saved.shape != own.shape or saved.is_floating_point() != own.is_floating_point():
+        legal = FLOATS if own.is_floating_point() else {own.dtype}
+        if not usable or saved.shape != own.shape or saved.dtype not in legal:
             raise ValueError(f"another {name}")
 
 
@@ -117,7 +131,8 @@ def newest_checkpoint(run: RunDirectory, net: nn.Module, validates: bool) -> tup
         if wrong:
             log.warning("%s; going on from %s, after epoch %d", wrong[0], newest.name, epochs[newest])
         return newest, epochs[newest]
-    raise NoCheckpoint(f"{'; '.join(wrong)}; start the run again from the beginning")
+    whole = "".join(f"; {path.name} is whole, but the best epoch is lost" for path in epochs)
+    raise NoCheckpoint(f"{'; '.join(wrong)}{whole}; start the run again from the beginning")
 
 
 class MovableCheckpoint(ModelCheckpoint):

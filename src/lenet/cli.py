@@ -35,11 +35,10 @@ ConfigStore.instance().store("schema", Config)
 CHOOSE = "choose a file of conf/ by its name, or set a key such as model.kind"
 
 DISK_REMEDIES = {
-    errno.ENOSPC: "make room, and go on with resume=RUN_DIR, or with the same command if it was a sweep",
-    errno.EDQUOT: "make room, and go on with resume=RUN_DIR, or with the same command if it was a sweep",
-    errno.EFBIG: "allow larger files, and go on with resume=RUN_DIR, or with the same command if it was a sweep",
+    errno.ENOSPC: "make room and give the command again; a single run goes on with resume=RUN_DIR",
+    errno.EDQUOT: "make room and give the command again; a single run goes on with resume=RUN_DIR",
+    errno.EFBIG: "allow larger files and give the command again; a single run goes on with resume=RUN_DIR",
     errno.EROFS: "start where you can write",
-    errno.EACCES: "start where you can write",
 }
 
 # What a resumed run may change without becoming another run.
@@ -167,11 +166,14 @@ def run(main: Callable[[], Any]) -> None:
     except (Exception, JobFailed) as error:
         if for_developers:
             raise
+        if isinstance(error, BrokenPipeError):  # whoever read what we print has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         cause = error.error if isinstance(error, JobFailed) else error
         if isinstance(error, TypeError) and any("=[" in choice for choice in _choices()):  # Hydra stumbles over it
             cause = BadInput(f"{' '.join(_choices())}: {CHOOSE}")
-        if isinstance(cause, OSError) and _is_run_directory(str(cause.filename)):
-            cause = BadInput(f"hydra.run.dir: {describe(cause)}; name a folder that can be made")
+        if isinstance(error, OSError) and _is_run_directory(str(error.filename)):
+            cause = BadInput(f"hydra.run.dir: {describe(error)}; name a folder that can be made")
         print(f"error: {describe(cause)}", file=sys.stderr)
         by_hydra = (
             isinstance(cause, HydraException | OmegaConfBaseException | yaml.YAMLError) or type(error) is ValueError
@@ -187,7 +189,8 @@ def run(main: Callable[[], Any]) -> None:
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:
     """TensorBoard's thread hands a full disk on to the run, which says so; no need of a traceback before."""
-    if not isinstance(failure.exc_value, OSError):
+    by_tensorboard = type(failure.thread).__module__.startswith("tensorboard.")
+    if not (by_tensorboard and isinstance(failure.exc_value, OSError)):
         threading.__excepthook__(failure)
 
 

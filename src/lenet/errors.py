@@ -15,6 +15,11 @@ def one_line(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
 
 
+def first_line(text: str) -> str:
+    """The first line that says something, written out likewise."""
+    return next((one_line(line.strip()) for line in text.splitlines() if line.strip()), "")
+
+
 class BadInput(Exception):
     """Something that was given cannot be used. The message is one line: the key, the value, the remedy.
 

@@ -177,7 +177,7 @@ def draw_curves(sweep: Sweep, done: pd.DataFrame, directory: Path, metric: str) 
 def _curve(path: Path, metric: str) -> pd.Series:
     try:
         rows = RunDirectory(path).read_metrics()
-    except BadInput as error:  # one damaged file is no reason to draw nothing
+    except (BadInput, OSError) as error:  # one damaged file is no reason to draw nothing
         log.warning("%s; its curve is left out", str(error).split(";")[0])
         rows = []
     return pd.Series({row["epoch"]: row.get(metric, np.nan) for row in rows}, dtype=float)

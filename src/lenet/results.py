@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from lenet.errors import first_line
 from lenet.runs import RunDirectory
 from lenet.sweep import Job, Sweep, state
 
@@ -56,7 +57,7 @@ def read_jobs(sweep: Sweep, directory: Path) -> pd.DataFrame:
                 "macs": job.macs,
                 "seconds": result.get("seconds") or np.nan,
                 "examples_per_sec": result.get("examples_per_sec") or np.nan,
-                "error": _first_line(error.get("message", "")),
+                "error": first_line(error.get("message") or ""),
             }
         )
     return pd.DataFrame(rows)
@@ -183,7 +184,3 @@ def verdict(row: pd.Series) -> str:
     if row["low"] > 0:
         return "better"
     return "worse" if row["high"] < 0 else "within the spread of seeds"
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0] if text.strip() else ""

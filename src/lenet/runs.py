@@ -37,6 +37,9 @@ EVENT_FILES = "events.out.tfevents.*"  # as TensorBoard calls them
 
 BEGUN = ("config.yaml", "result.json")  # one of them is there once a run has begun
 
+# Of config.yaml; without them it has lost something, where without others it may be from before there were such keys.
+ESSENTIAL = ("seed", "data", "model", "optimizer", "schedule", "trainer")
+
 # What result.json says, as far as anybody reads it.
 RESULT: dict[str, Any] = {
     "status": str,
@@ -236,7 +239,8 @@ class RunDirectory:
         """
         path = self.path / "config.yaml"
         try:
-            merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(read_yaml(path)))
+            found = OmegaConf.create(read_yaml(path))
+            merged = OmegaConf.merge(OmegaConf.structured(Config), found)
             config = OmegaConf.to_object(merged)
         except OSError as error:
             raise BadInput(
@@ -246,8 +250,9 @@ class RunDirectory:
         except Exception as error:  # OmegaConf and its YAML reader raise many kinds
             said = (str(error).splitlines() or [type(error).__name__])[0]
             raise BadInput(f"{path}: not the config of a run ({said})") from error
-        if not isinstance(config, Config):
-            raise BadInput(f"{path}: not the config of a run (no keys)")
+        if missing := [key for key in ESSENTIAL if key not in found]:
+            raise BadInput(f"{path}: not the whole config of a run ({', '.join(missing)} missing); put it back")
+        assert isinstance(config, Config)
         return config
 
     def write_result(self, result: Mapping[str, Any]) -> None:
@@ -286,7 +291,7 @@ class RunDirectory:
             return [row | {"epoch": int(row["epoch"])} for row in rows]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
             raise BadInput(f"{path}: not the metrics of a run ({error}); start the run again") from error
 
     @property
@@ -294,7 +299,7 @@ class RunDirectory:
         """Epochs in metrics.csv; 0 where it cannot be read, which is said when somebody goes on with the run."""
         try:
             return len(self.read_metrics())
-        except BadInput:
+        except (BadInput, OSError):
             return 0
 
     @contextmanager

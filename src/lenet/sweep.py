@@ -19,7 +19,7 @@ import yaml
 from filelock import lock_descriptor
 
 from lenet.config import Config, schema
-from lenet.errors import BadInput
+from lenet.errors import BadInput, one_line
 from lenet.runs import INCIDENTAL, RunDirectory, write_atomically
 from lenet.untrusted import YAML_LOADER, fits, read_json, read_yaml
 
@@ -91,12 +91,23 @@ class Sweep:
             ) from error
         except (ValueError, TypeError, KeyError):
             sweep = None
-        ours = sweep and all(fits(vars(part)[key], kind) for part in (sweep, *sweep.jobs)
-                             for key, kind in get_type_hints(type(part)).items() if key != "jobs")  # fmt: skip
-        if not sweep or not ours or any(job.name != _safe(job.name) or not job.name.strip(".") for job in sweep.jobs):
+        if not sweep or not _is_ours(sweep):
             path = directory / "sweep.json"
             raise BadInput(f"{path}: not the list of a sweep's jobs; start the sweep again")
         return sweep
+
+
+def _is_ours(sweep: Sweep) -> bool:
+    """Whether what was read is such as we write: every value of its kind, every job in a directory of its own below."""
+    for part in (sweep, *sweep.jobs):
+        kinds = get_type_hints(type(part)).items()
+        if not all(fits(vars(part)[key], kind) for key, kind in kinds if key != "jobs"):
+            return False
+    names = [job.name for job in sweep.jobs]
+    safe = all(name == _safe(name) and name.strip(".") and len(name) <= 2 * LONGEST_NAME for name in names)
+    shown = [text for job in sweep.jobs for text in (job.setting, *job.levels, *job.levels.values())]
+    plain = all(text == one_line(text) for text in shown)  # nothing that a terminal would obey
+    return safe and plain and len(set(names)) == len(names) and sweep.design in DESIGNS
 
 
 def swept(directory: Path) -> list[str]:
@@ -227,7 +238,7 @@ def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep
         if not (run.path / "config.yaml").exists():
             continue
         wanted = _flat(asdict(config))
-        with suppress(yaml.YAMLError, ValueError, OSError):
+        with suppress(yaml.YAMLError, ValueError, OverflowError, OSError):
             if _flat(yaml.load(read_yaml(run.path / "config.yaml"), YAML_LOADER)) == wanted:
                 continue
         there = _flat(asdict(run.read_config()))  # slower, and knows keys that are newer than the run

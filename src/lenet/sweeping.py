@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from lenet.config import Config
-from lenet.errors import BadInput, JobsFailed, Stopped, stop_on_signals
+from lenet.errors import BadInput, JobsFailed, Stopped, first_line, stop_on_signals
 from lenet.runs import RunDirectory, remove_leftovers
 from lenet.sweep import FAILED, LOCK, Job, Sweep, check_directory, state
 
@@ -91,7 +92,7 @@ def _launch_all(todo: Sequence[Job], directory: Path, launch: Launch, fail_fast:
         try:
             errors |= launch(batch)
         except Exception as error:
-            log.warning("the launcher broke off: %s", one_line(str(error)))
+            log.warning("the launcher broke off: %s", first_line(str(error)))
             if fail_fast:
                 return errors | {job.name: error for job in batch if not ended(job)}
             left = [job for job in batch if not ended(job)]
@@ -123,18 +124,13 @@ def _conclude(sweep: Sweep, directory: Path, errors: Mapping[str, Exception]) ->
     for name in incomplete:
         result = RunDirectory(directory / name).read_result() or {}
         if states[name] == "failed":
-            print(f"  {directory / name}: {states[name]}: {one_line(result['error']['message'])}")
+            print(f"  {directory / name}: {states[name]}: {_message(result)}")
         elif name in errors:
-            print(f"  {directory / name}: {one_line(str(errors[name]))}")
+            print(f"  {directory / name}: {first_line(str(errors[name]))}")
     try:
         print(report(directory), flush=True)
     except Exception as error:  # the results are what counts, and scripts/report.py can be run again
-        log.warning("%s: the report could not be written: %s", directory, one_line(str(error)))
-
-
-def one_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0] if lines else ""
+        log.warning("%s: the report could not be written: %s", directory, first_line(str(error)))
 
 
 class Progress:
@@ -203,11 +199,14 @@ class Progress:
         return state(RunDirectory(self.directory / job.name))
 
 
+def _message(result: Mapping[str, Any]) -> str:
+    """Why a run failed."""
+    return first_line((result.get("error") or {}).get("message") or "")
+
+
 def _outcome(result: Mapping[str, object]) -> str:
     if result["status"] == "failed":
-        error = result["error"]
-        assert isinstance(error, dict)
-        return f"failed: {one_line(error['message'])}"
+        return f"failed: {_message(result)}"
     metrics = result["metrics"]
     assert isinstance(metrics, dict)
     shown = {"val acc": "val/acc", "train acc": "train/acc", "test acc": "test/acc"}

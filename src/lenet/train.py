@@ -62,7 +62,8 @@ def train(
         What result.json says, and the run directory.
 
     Raises:
-        BadInput: the data, the device or a checkpoint to go on from is not to be had; what was written is as before.
+        BadInput: the data, the device or a checkpoint to go on from is not to be had; no file that says what the run is
+            or how far it got has changed.
         Diverged: the loss is no longer finite; recorded as failed.
         Stopped: a signal came; recorded as interrupted.
     """
@@ -158,7 +159,7 @@ def _recorded(
         result["status"] = "completed"
     except BaseException as caught:
         error = caught
-        if isinstance(error, OSError) and error.filename is None:  # TensorBoard's writer does not say where
+        if isinstance(error, OSError) and error.errno and error.filename is None:  # TensorBoard does not say where
             error.filename = str(run.path)
         stopped = isinstance(error, Stopped | KeyboardInterrupt)
         result["status"] = "interrupted" if stopped else "failed"
@@ -173,7 +174,8 @@ def _recorded(
         # On a full disk the first error is the one to report.
         with contextlib.suppress(*[OSError] if error else []):
             run.write_result(result)
-            if isinstance(error, NoCheckpoint):  # found out too late to have touched nothing
+        if isinstance(error, NoCheckpoint):  # found out too late to have touched nothing
+            with contextlib.suppress(OSError):
                 run.begin_with(kept)
         if dashboard:
             with _unless_it_fails(run):
@@ -245,8 +247,8 @@ def _fit_and_test(
     result["device"] = str(trainer.strategy.root_device)
     try:
         trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
-    except Exception as error:
-        if checkpoint is None or began:
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError, RuntimeError) as error:
+        if checkpoint is None or began or isinstance(error, torch.OutOfMemoryError):
             raise
         words = (str(error).splitlines() or [""])[0]
         raise NoCheckpoint(

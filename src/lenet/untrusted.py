@@ -27,6 +27,8 @@ def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
         OSError: it cannot be read.
         ValueError: it is larger than any of ours.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError("no regular file")  # reading a pipe may take for ever
     with path.open("rb") as file:
         content = file.read(largest + 1)
     if len(content) > largest:
@@ -82,5 +84,6 @@ def fits(value: Any, kind: Any) -> bool:
     if isinstance(kind, UnionType):
         return any(fits(value, one) for one in inner)
     if kind in (int, float):
-        return isinstance(value, int | kind) and not isinstance(value, bool)
+        small = not isinstance(value, int) or abs(value) < 2**63  # as arrays can hold
+        return isinstance(value, int | kind) and not isinstance(value, bool) and small
     return isinstance(value, kind)
