@@ -11,6 +11,7 @@ import math
 import runpy
 import shutil
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,9 @@ def test_a_config_is_taken_or_refused_in_one_line(in_empty_folder, arguments: li
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", ["summary.py", *arguments])
-        patch.delenv("HYDRA_FULL_ERROR", raising=False)
+        patch.setenv("HYDRA_FULL_ERROR", "")  # so that what becomes of it is undone
+        patch.delenv("HYDRA_FULL_ERROR")
+        patch.setattr(threading, "excepthook", threading.excepthook)
         try:
             runpy.run_path(str(PROJECT / "scripts/summary.py"), run_name="__main__")
             code = 0

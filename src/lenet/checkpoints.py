@@ -1,5 +1,6 @@
 """best.ckpt and last.ckpt: written whole or not at all, and read without running anybody's code."""
 
+import errno
 import io
 import logging
 import zipfile
@@ -51,9 +52,10 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError as error:
         raise BadInput(f"{path}: no such checkpoint; start the run again from the beginning") from error
-    except (OSError, MemoryError):  # which say nothing about the file
-        raise
     except Exception as error:  # torch raises whatever its unpickler and its zip reader raise
+        unread = isinstance(error, OSError) and error.errno != errno.EINVAL  # a place that the file does not have
+        if unread or isinstance(error, MemoryError):
+            raise  # which says nothing about the file
         raise BadInput(
             f"{path}: not a whole checkpoint of ours; take the run's other one if it has one, or start the run again"
         ) from error
