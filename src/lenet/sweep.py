@@ -99,9 +99,11 @@ class Sweep:
 
 def _is_ours(sweep: Sweep) -> bool:
     """Whether what was read is such as we write: every value of its kind, every job in a directory of its own below."""
-    for part in (sweep, *sweep.jobs):
-        kinds = get_type_hints(type(part)).items()
-        if not all(fits(vars(part)[key], kind) for key, kind in kinds if key != "jobs"):
+    kinds: dict[type, list[tuple[str, Any]]] = {
+        of: [(key, kind) for key, kind in get_type_hints(of).items() if key != "jobs"] for of in (Sweep, Job)
+    }
+    for part in (sweep, *sweep.jobs):  # of which there may be thousands
+        if not all(fits(vars(part)[key], kind) for key, kind in kinds[type(part)]):
             return False
     names = [job.name for job in sweep.jobs]
     safe = all(name == _safe(name) and name.strip(".") and len(name) <= 2 * LONGEST_NAME for name in names)
