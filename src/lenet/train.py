@@ -18,6 +18,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import LambdaCallback, TQDMProgressBar
 
+from lenet.allocator import keep_freed_memory
 from lenet.callbacks import EpochLog, ObserveCurvature, SeedEpochs, StopAfterStep, TestEachEpoch, Throughput
 from lenet.checkpoints import AtomicCheckpointIO, NoCheckpoint, checkpoint_callbacks, load_checkpoint, newest_checkpoint
 from lenet.classifier import Classifier, set_arithmetic
@@ -69,6 +70,7 @@ def train(
     """
     with stop_on_signals() as signals:
         git_commit()  # takes a moment, which is better spent before there is a directory without a result
+        keep_freed_memory()
         set_arithmetic(config, config.threads or ALL_THREADS)
         _check_devices(config)
         torch.manual_seed(config.seed)
