@@ -762,3 +762,13 @@ def test_a_signal_ends_the_run_as_interrupted_and_it_can_go_on(in_empty_folder, 
     with (run.path / "metrics.csv").open() as file:
         assert [int(row["epoch"]) for row in csv.DictReader(file)] == list(range(1, epochs + 2))
     assert all(math.isfinite(row["val/loss"]) for row in run.read_metrics())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="where there is a GPU its driver is asked once")
+def test_an_update_does_not_look_for_a_gpu_driver_again(monkeypatch) -> None:
+    weight = torch.nn.Parameter(torch.ones(1))
+    weight.grad = torch.ones(1)
+    optimizer = torch.optim.Adam([weight])
+    optimizer.step()
+    monkeypatch.setattr("torch.cuda._device_count_nvml", lambda: pytest.fail("it does"))
+    optimizer.step()

@@ -36,6 +36,24 @@ def test_the_books_sequential_with_the_same_weights_gives_the_same_bits(memory_f
         assert torch.equal(mine.grad, its.grad)
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("pool", ["max", "avg"])
+def test_layers_one_after_another_give_the_bits_of_the_net(pool: str, norm: str, memory_format) -> None:
+    """With ReLU before a maximum the net itself takes another order."""
+    net = LeNet(Model(activation="relu", pool=pool, norm=norm)).to(memory_format=memory_format)
+    in_order = nn.Sequential(*net)
+    images = torch.randint(0, 4, (256, 1, 28, 28)) / 3  # few values, so that windows have several maxima
+    results = []
+    for one in (net, in_order):
+        one.zero_grad()
+        logits = one(images)
+        logits.square().sum().backward()
+        results.append([logits, *(weight.grad.clone() for weight in net.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_the_same_seed_draws_the_weights_that_the_book_would() -> None:
     torch.manual_seed(3)
     ours = LeNet(Model())

@@ -1,0 +1,24 @@
+"""Whole processes as rows: from the command to its end, imports and all."""
+
+import subprocess
+import sys
+import tempfile
+
+from lenet.benchmark.turns import Turns
+
+
+def run(turns: Turns, arguments: list[str], expected: int = 0, says: bool = False) -> None:
+    """Run `python arguments` in an empty folder at every turn; `says`: its last line is its score.
+
+    Raises:
+        RuntimeError: its exit code is not the expected one.
+    """
+
+    def command() -> float | None:
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True)
+        if done.returncode != expected:
+            raise RuntimeError(f"{' '.join(arguments)}: exit code {done.returncode}\n{done.stderr}")
+        return float(done.stdout.splitlines()[-1]) if says else None
+
+    turns.repeat(command)

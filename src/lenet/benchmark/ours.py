@@ -1,0 +1,90 @@
+"""Ours, as a user runs it: logging, checkpoints, dashboard and all."""
+
+import contextlib
+import runpy
+import sys
+import tempfile
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import lenet.train
+from lenet import cli
+from lenet.benchmark.turns import Turns
+from lenet.benchmark.usual import EachEpoch
+from lenet.config import Config, Data, Model, Trainer
+from lenet.validation import validate
+
+TRAIN = Path(__file__).parents[3] / "scripts" / "train.py"
+
+
+def accelerator(device: str) -> str:
+    return "gpu" if device == "cuda" else "cpu"
+
+
+def epochs(
+    turns: Turns,
+    root: str,
+    threads: int,
+    device: str,
+    images: int,
+    rounds: int,
+    batch_size: int = 256,
+    width: int = 1,
+    compiled: bool = False,
+) -> None:
+    """An epoch a turn of the book's recipe."""
+    config = Config(
+        name="benchmark",
+        test_on="last",
+        threads=threads,
+        compile=compiled,
+        data=Data(root=root, val_fraction=0, batch_size=batch_size, train_size=images if images < 60_000 else None),
+        model=Model(conv_channels=[6 * width, 16 * width]),
+        trainer=Trainer(max_epochs=rounds + 1, accelerator=accelerator(device), enable_progress_bar=False),
+    )
+    validate(config)
+    with tempfile.TemporaryDirectory() as folder:
+        lenet.train.train(config, Path(folder) / "run", callbacks=[EachEpoch(turns)])
+
+
+def speedrun(turns: Turns, root: str, threads: int, device: str) -> None:
+    """A whole run a turn, from its config to result.json, with another seed each time; scored by the test set."""
+    with initialize_config_dir(str(TRAIN.parents[1] / "conf"), version_base="1.3"):
+        composed = compose("train", ["experiment=speedrun", f"threads={threads}", f"data.root={root}",
+                                     f"trainer.accelerator={accelerator(device)}"])  # fmt: skip
+    config = OmegaConf.to_object(cli.typed(composed))
+    assert isinstance(config, Config)
+    validate(config)
+    with tempfile.TemporaryDirectory() as folder:
+        seeds = count()
+
+        def run() -> float:
+            config.seed = next(seeds)
+            result, _ = lenet.train.train(config, Path(folder) / str(config.seed))
+            accuracy: float = result["metrics"]["test/acc"]
+            return accuracy
+
+        turns.repeat(run)
+
+
+def jobs(turns: Turns, root: str, threads: int, device: str, rounds: int) -> None:
+    """A job a turn of a sweep over seeds, one epoch each, with all that the sweeper does before the next one starts."""
+    train_job = lenet.train.train_job
+    finished = count()
+
+    def in_turn(*arguments: Any) -> dict[str, Any]:
+        turns.next()
+        result = train_job(*arguments)
+        if next(finished) == rounds:  # the last one's turn ends before the sweep's report
+            turns.next()
+        return result
+
+    lenet.train.train_job = in_turn  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        sys.argv = ["train.py", "-m", f"seed=range({rounds + 1})", "trainer.max_epochs=1", f"threads={threads}",
+                    f"trainer.accelerator={accelerator(device)}", f"data.root={root}"]  # fmt: skip
+        runpy.run_path(str(TRAIN), run_name="__main__")  # as a user starts it

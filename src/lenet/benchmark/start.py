@@ -1,0 +1,38 @@
+"""Trains the default run up to its first update, and prints the seconds from the end of the imports to there."""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from lenet.config import Config, Data, Trainer
+from lenet.train import train
+from lenet.validation import validate
+
+
+class Updated(Exception):
+    pass
+
+
+def main(root: str, accelerator: str) -> float:
+    started = time.perf_counter()
+
+    def stop(*_: Any) -> None:
+        raise Updated
+
+    register_optimizer_step_post_hook(stop)
+    config = Config(data=Data(root=root), trainer=Trainer(accelerator=accelerator))
+    validate(config)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            train(config, Path(folder) / "run")
+        except Updated:
+            return time.perf_counter() - started
+    raise AssertionError("a run without an update")
+
+
+if __name__ == "__main__":
+    print(main(*sys.argv[1:]))

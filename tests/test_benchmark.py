@@ -1,0 +1,73 @@
+"""The instrument: whose turn it is, what is counted, and what is made of it."""
+
+from pathlib import Path
+
+import pytest
+
+from lenet.benchmark.tables import compiling, figures, together
+from lenet.benchmark.turns import Row, Times, measure
+
+
+def command(code: str, **settings: object) -> Row:
+    return Row("commands.run", {"arguments": ["-c", code], **settings})
+
+
+def test_rows_take_turns_and_the_first_turn_is_not_counted(tmp_path: Path) -> None:
+    order = tmp_path / "order"
+
+    def row(name: str) -> Row:
+        return command(f"open({str(order)!r}, 'a').write({name!r}); print('done'); print(0.5)", says=True)
+
+    times = measure({"a": row("a"), "b": row("b")}, rounds=2)
+    assert order.read_text() == "ab" + "ba" + "ab"
+    for row_times in times.values():
+        assert len(row_times.seconds) == 2
+        assert row_times.scores == [0.5, 0.5]
+        assert row_times.warm_up > 0
+        assert 1 < row_times.memory < 10_000
+
+
+def test_a_row_that_fails_ends_the_measurement_with_its_name(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError, match="slow: its process ended early"):
+        measure({"quick": command(""), "slow": command("raise SystemExit(3)")}, rounds=1)
+    assert "exit code 3" in capfd.readouterr().err
+
+
+def times(warm_up: float, *seconds: float, scores: tuple[float, ...] = ()) -> Times:
+    return Times(warm_up, list(seconds), list(scores), memory=100)
+
+
+def test_the_ratio_is_the_median_of_the_rounds_ratios() -> None:
+    other, ours = figures({"other": times(9, 2, 30, 8, scores=(0.9, 0.8)), "ours": times(9, 1, 10, 2)})
+    assert other["ours_times_as_fast"] == 3  # of 2, 3 and 4; the ratio of the medians would be 4
+    assert other["median_s"] == 8
+    assert other["score"] == pytest.approx(0.85)
+    assert (ours["ours_times_as_fast"], ours["score"]) == (1, None)
+
+
+def test_compiling_pays_when_what_it_saves_is_more_than_it_took() -> None:
+    rows = figures({"ours compiled": times(23, 3, 3, 3), "ours": times(4, 4, 4, 4)})
+    assert compiling(rows) == "Compiling took 20.0 s in the first epoch and pays from epoch 20 on."
+    slower = figures({"ours compiled": times(23, 5, 5, 5), "ours": times(4, 4, 4, 4)})
+    assert compiling(slower) == "Compiling took 18.0 s in the first epoch and does not pay."
+    assert compiling(rows[:1]) is None
+
+
+def test_of_two_rows_it_says_what_all_turns_took() -> None:
+    assert together(figures({"bare": times(9, 2, 4), "ours": times(9, 1, 2)})) == (
+        "All turns together: `ours` takes 0.50 times as long as `bare`."
+    )
+
+
+@pytest.mark.real_data
+def test_every_kind_of_row_can_be_run(real_root: str) -> None:
+    to = {"root": real_root, "threads": 1, "device": "cpu"}
+    rows = {
+        "usual": Row("usual.epochs", to | {"images": 512, "rounds": 1}),
+        "bare": Row("peers.bare", to | {"images": 512, "channels_last": True}),
+        "ours": Row("ours.epochs", to | {"images": 512, "rounds": 1}),
+        "jobs": Row("ours.jobs", to | {"rounds": 1}),
+    }
+    found = measure(rows, rounds=1)
+    assert [len(row.seconds) for row in found.values()] == [1] * 4
+    assert found["ours"].memory > found["bare"].memory > 100
