@@ -4,8 +4,8 @@ scripts/benchmark.py [PART ...] [--quick] [--rounds N] [--only ROW ...] [--devic
 
 Without a part it is `epochs`; `all` takes an hour on two cores, and `--quick`, epochs of 12,000 images instead of
 60,000, under three minutes. The machine's speed drifts, so only the ratios between rows of one table mean something:
-medians over the rounds of the other's time through ours. The first turn of each row warms up and is not counted;
-memory is the peak of its largest process.
+medians over the rounds of each row's time through the last one's. The first turn of each row warms up and is not
+counted; memory is the peak of its largest process.
 """
 
 import argparse
@@ -29,7 +29,9 @@ def main() -> None:
     names = [*PARTS, "all"]
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help=f"epochs of {QUICK_IMAGES:,} images")
-    parser.add_argument("--rounds", type=cli.positive, default=5, help="turns of each row that count (default 5)")
+    parser.add_argument(
+        "--rounds", type=cli.positive, default=5, help="turns of each row that count, at least (default 5)"
+    )
     parser.add_argument("--only", nargs="+", metavar="ROW", help="these rows, and ours")
     parser.add_argument("--threads", type=cli.positive, default=os.cpu_count(), help="of an operation (default: cores)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -45,12 +47,16 @@ def main() -> None:
     known = {name for table in tables for name in table.rows}
     if strange := [name for name in arguments.only or [] if name not in known]:
         raise BadInput(f"--only {strange[0]}: no such row; choose from {', '.join(sorted(known))}")
+    if arguments.json and not arguments.json.parent.is_dir():
+        raise BadInput(f"--json {arguments.json}: there is no folder {arguments.json.parent}; make it, or name another")
+    described = machine(arguments.threads, arguments.device)
+    os.environ["LENET_DATA"] = root
     for data in ("fashion_mnist", "mnist"):
         fetch.fetch(data, Path(root))
 
     found: dict[str, Any] = {
         "date": str(date.today()),
-        "machine": machine(arguments.threads, arguments.device),
+        "machine": described,
         "command": " ".join(["scripts/benchmark.py", *sys.argv[1:]]),
         "tables": {},
     }
@@ -59,7 +65,7 @@ def main() -> None:
         rows = figures(measure(table.only(arguments.only), table.rounds))
         found["tables"][table.title] = rows
         notes = [note for note in (compiling(rows), together(rows)) if note]
-        print(f"\n{table.title} (n = {table.rounds})", markdown(rows), *notes, sep="\n\n", flush=True)
+        print(f"\n{table.title} (n = {table.rounds})", markdown(table, rows), *notes, sep="\n\n", flush=True)
         if arguments.json:
             arguments.json.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -5,6 +5,7 @@ import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGEST = 2**30  # bytes; the largest block that is kept
+LARGEST_BEFORE_2_35 = 2**25  # that glibc allows
 
 
 def keep_freed_memory() -> None:
@@ -15,6 +16,6 @@ def keep_freed_memory() -> None:
     stays as large as it once was. Does nothing where the C library is not glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt:
-        mallopt(M_MMAP_THRESHOLD, LARGEST)
+    # The second alone would make matters worse: with it glibc no longer raises the first by itself.
+    if mallopt and (mallopt(M_MMAP_THRESHOLD, LARGEST) or mallopt(M_MMAP_THRESHOLD, LARGEST_BEFORE_2_35)):
         mallopt(M_TRIM_THRESHOLD, LARGEST)

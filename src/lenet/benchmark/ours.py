@@ -1,14 +1,17 @@
 """Ours, as a user runs it: logging, checkpoints, dashboard and all."""
 
 import contextlib
+import os
 import runpy
 import sys
 import tempfile
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from lightning.pytorch.callbacks import TQDMProgressBar
 from omegaconf import OmegaConf
 
 import lenet.train
@@ -44,20 +47,25 @@ def epochs(
         compile=compiled,
         data=Data(root=root, val_fraction=0, batch_size=batch_size, train_size=images if images < 60_000 else None),
         model=Model(conv_channels=[6 * width, 16 * width]),
-        trainer=Trainer(max_epochs=rounds + 1, accelerator=accelerator(device), enable_progress_bar=False),
+        trainer=Trainer(max_epochs=rounds + 1, accelerator=accelerator(device)),
     )
     validate(config)
     with tempfile.TemporaryDirectory() as folder:
-        lenet.train.train(config, Path(folder) / "run", callbacks=[EachEpoch(turns)])
+        if compiled:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # nothing is there yet from another time
+        callbacks = [EachEpoch(turns), TQDMProgressBar(refresh_rate=20)]  # which a user's terminal has
+        with (Path(folder) / "terminal").open("w") as terminal, contextlib.redirect_stdout(terminal):
+            lenet.train.train(config, Path(folder) / "run", callbacks=callbacks)
 
 
-def speedrun(turns: Turns, root: str, threads: int, device: str) -> None:
+def speedrun(turns: Turns, root: str, threads: int, device: str, overrides: Sequence[str] = ()) -> None:
     """A whole run a turn, from its config to result.json, with another seed each time; scored by the test set."""
     with initialize_config_dir(str(TRAIN.parents[1] / "conf"), version_base="1.3"):
-        composed = compose("train", ["experiment=speedrun", f"threads={threads}", f"data.root={root}",
-                                     f"trainer.accelerator={accelerator(device)}"])  # fmt: skip
+        composed = compose("train", ["experiment=speedrun", f"threads={threads}",
+                                     f"trainer.accelerator={accelerator(device)}", *overrides])  # fmt: skip
     config = OmegaConf.to_object(cli.typed(composed))
     assert isinstance(config, Config)
+    config.data.root = root
     validate(config)
     with tempfile.TemporaryDirectory() as folder:
         seeds = count()
@@ -86,5 +94,6 @@ def jobs(turns: Turns, root: str, threads: int, device: str, rounds: int) -> Non
     lenet.train.train_job = in_turn  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         sys.argv = ["train.py", "-m", f"seed=range({rounds + 1})", "trainer.max_epochs=1", f"threads={threads}",
-                    f"trainer.accelerator={accelerator(device)}", f"data.root={root}"]  # fmt: skip
+                    f"trainer.accelerator={accelerator(device)}"]  # fmt: skip
+        os.environ["LENET_DATA"] = root
         runpy.run_path(str(TRAIN), run_name="__main__")  # as a user starts it

@@ -8,29 +8,30 @@ from typing import Any
 
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from lenet.config import Config, Data, Trainer
+from lenet.config import Config, Trainer
 from lenet.train import train
 from lenet.validation import validate
 
 
 class Updated(Exception):
-    pass
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
 
 
-def main(root: str, accelerator: str) -> float:
+def main(accelerator: str) -> float:
     started = time.perf_counter()
 
     def stop(*_: Any) -> None:
-        raise Updated
+        raise Updated(time.perf_counter() - started)
 
     register_optimizer_step_post_hook(stop)
-    config = Config(data=Data(root=root), trainer=Trainer(accelerator=accelerator))
+    config = Config(trainer=Trainer(accelerator=accelerator))
     validate(config)
     with tempfile.TemporaryDirectory() as folder:
         try:
             train(config, Path(folder) / "run")
-        except Updated:
-            return time.perf_counter() - started
+        except Updated as updated:
+            return updated.seconds
     raise AssertionError("a run without an update")
 
 

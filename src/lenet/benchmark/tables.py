@@ -4,11 +4,14 @@ import math
 import os
 import platform
 import statistics
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lenet.benchmark.parts import Table
 from lenet.benchmark.turns import Times
+from lenet.errors import BadInput
 
 VERSIONS = ("torch", "lightning", "torchvision")
 
@@ -25,7 +28,7 @@ def figures(times: dict[str, Times]) -> list[dict[str, Any]]:
                 "median_s": statistics.median(row.seconds),
                 "min_s": min(row.seconds),
                 "max_s": max(row.seconds),
-                "ours_times_as_fast": statistics.median(ratios),
+                "times_as_fast": statistics.median(ratios),
                 "score": statistics.mean(row.scores) if row.scores else None,
                 "score_sd": statistics.stdev(row.scores) if len(row.scores) > 1 else None,
                 "memory_mb": row.memory,
@@ -38,18 +41,26 @@ def figures(times: dict[str, Times]) -> list[dict[str, Any]]:
     return rows
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
+def markdown(table: Table, rows: list[dict[str, Any]]) -> str:
     """A table for a page, and for a terminal."""
-    lines = ["| row | median s | range | ours is ... times as fast | score | peak MB |", "| --- " * 6 + "|"]
-    for row in rows:
-        score = ""
-        if row["score"] is not None:
-            score = f"{row['score']:.4f}" + ("" if row["score_sd"] is None else f" ± {row['score_sd']:.4f}")
-        lines.append(
-            f"| {row['row']} | {row['median_s']:.2f} | {row['min_s']:.2f} to {row['max_s']:.2f} "
-            f"| {row['ours_times_as_fast']:.2f} | {score} | {row['memory_mb']:.0f} |"
-        )
-    return "\n".join(lines)
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "row": lambda row: str(row["row"]),
+        "median s": lambda row: f"{row['median_s']:.2f}",
+        "range": lambda row: f"{row['min_s']:.2f} to {row['max_s']:.2f}",
+    }
+    if table.compared:
+        columns["the last row is ... times as fast"] = lambda row: f"{row['times_as_fast']:.2f}"
+    if table.score:
+        columns[table.score] = _score
+    columns["peak MB"] = lambda row: f"{row['memory_mb']:.0f}"
+    lines = [list(columns), ["---"] * len(columns)] + [[cell(row) for cell in columns.values()] for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _score(row: dict[str, Any]) -> str:
+    if row["score"] is None:
+        return ""
+    return f"{row['score']:.4f}" + ("" if row["score_sd"] is None else f" ± {row['score_sd']:.4f}")
 
 
 def compiling(rows: list[dict[str, Any]]) -> str | None:
@@ -68,12 +79,17 @@ def together(rows: list[dict[str, Any]]) -> str | None:
     """Of two rows, what all their turns took."""
     if len(rows) != 2:
         return None
-    other, ours = rows
-    ratio = sum(ours["seconds"]) / sum(other["seconds"])
-    return f"All turns together: `{ours['row']}` takes {ratio:.2f} times as long as `{other['row']}`."
+    other, last = rows
+    ratio = sum(last["seconds"]) / sum(other["seconds"])
+    return f"All turns together: `{last['row']}` takes {ratio:.2f} times as long as `{other['row']}`."
 
 
 def machine(threads: int, device: str) -> str:
+    """What it is measured on, in a line.
+
+    Raises:
+        BadInput: `device` is cuda, and there is no GPU.
+    """
     model = platform.processor() or platform.machine()
     described = Path("/proc/cpuinfo")  # on Linux, where `platform` names no model
     lines = described.read_text().splitlines() if described.exists() else []
@@ -81,6 +97,8 @@ def machine(threads: int, device: str) -> str:
     if device == "cuda":
         import torch
 
+        if not torch.cuda.is_available():
+            raise BadInput("--device cuda: there is no GPU that torch can use here; leave it out")
         model = f"{torch.cuda.get_device_name()}, {model}"
     packages = ", ".join(f"{name} {version(name)}" for name in VERSIONS)
     return f"{model}, {os.cpu_count()} cores, {threads} threads, Python {platform.python_version()}, {packages}"

@@ -6,12 +6,19 @@ memory of its own. Imports no torch: neither does a row that needs none.
 
 import importlib
 import multiprocessing
+import os
+import random
+import re
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -32,7 +39,7 @@ class Times:
     warm_up: float  # seconds of the first turn
     seconds: list[float]  # of the others
     scores: list[float]  # what the row computed in them, if it says: an accuracy
-    memory: float  # peak resident set, MB
+    memory: float  # peak resident set of its largest process, MB
 
 
 class Turns:
@@ -44,9 +51,14 @@ class Turns:
 
     def next(self, score: float | None = None) -> bool:
         """End this turn, if it is one, and wait for the next; False: there is none."""
-        if self.started is not None:
-            self.line.send((time.perf_counter() - self.started, score))
-        more = bool(self.line.recv())
+        if self.started is None:
+            self.line.send(("ready", None))
+        else:
+            self.line.send(("turn", (time.perf_counter() - self.started, score)))
+        try:
+            more = bool(self.line.recv())
+        except EOFError:  # nobody measures any more
+            raise SystemExit(1) from None
         self.started = time.perf_counter()
         return more
 
@@ -58,45 +70,70 @@ class Turns:
 
 
 def _serve(row: Row, line: Connection) -> None:
+    os.setsid()  # so that what it starts can be ended with it, and Ctrl-C is the measuring process's affair
     module, _, function = row.function.partition(".")
     getattr(importlib.import_module(f"lenet.benchmark.{module}"), function)(Turns(line), **row.settings)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    line.send(peak / (1e6 if sys.platform == "darwin" else 1e3))  # bytes there, kilobytes elsewhere
+    line.send(("memory", peak_memory()))
+
+
+def peak_memory() -> float:
+    """MB of the largest that this process was, or any that it started and has seen the end of."""
+    status = Path("/proc/self/status")
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if status.exists():  # Linux counts there, in ru_maxrss, what was before exec as well: the process that started it
+        own = int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0])
+    largest = max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    return largest / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
 
 
 def measure(rows: dict[str, Row], rounds: int) -> dict[str, Times]:
-    """Let the rows work in turn: one round to warm up, then `rounds` that count.
+    """Let the rows work in turn: one round to warm up, then `rounds` that count, each in another order.
 
     Raises:
         RuntimeError: a row's process ended before its time; its error is on stderr.
     """
     context = multiprocessing.get_context("spawn")
-    lines, processes = {}, {}
+    orders = random.Random(0)
+    lines: dict[str, Connection] = {}
+    processes: dict[str, SpawnProcess] = {}
     times: dict[str, list[tuple[float, float | None]]] = {name: [] for name in rows}
-    memory = {}
+    memory: dict[str, float] = {}
     bar = tqdm(total=len(rows) * (rounds + 1), unit="turn", disable=None)
+
+    def hear(name: str, kind: str) -> Any:
+        try:
+            found, value = lines[name].recv()
+        except (EOFError, ConnectionResetError):
+            found = None
+        if found != kind:
+            raise RuntimeError(f"{name}: its process ended early")
+        return value
+
     try:
         for name, row in rows.items():
             lines[name], theirs = context.Pipe()
             processes[name] = context.Process(target=_serve, args=(row, theirs), name=name)
             processes[name].start()
             theirs.close()
-        for turn in range(rounds + 1):
-            for name in list(rows)[:: -1 if turn % 2 else 1]:  # none always comes after the same one
+        for name in rows:
+            hear(name, "ready")
+        for _ in range(rounds + 1):
+            for name in orders.sample(list(rows), len(rows)):
                 bar.set_description(name)
                 lines[name].send(True)
-                times[name].append(lines[name].recv())
+                times[name].append(hear(name, "turn"))
                 bar.update()
         for name, line in lines.items():
             line.send(False)
-            memory[name] = line.recv()
-            processes[name].join()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        raise RuntimeError(f"{name}: its process ended early") from None
+            memory[name] = hear(name, "memory")
     finally:
         bar.close()
         for process in processes.values():
-            process.kill()
+            if process.pid:
+                with suppress(ProcessLookupError):  # it leads no group before it has begun to serve
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
+                process.join()
     return {
         name: Times(
             warm_up=reports[0][0],

@@ -48,7 +48,10 @@ class LeNet(nn.Sequential):
         initialise(self, model)
 
     def forward(self, x: Tensor) -> Tensor:
-        """ReLU comes behind the maximum that follows it: the same to the last bit, for a quarter of the values."""
+        """ReLU comes behind the maximum that follows it: the same to the last bit, for a quarter of the values.
+
+        The order of the layers stays the paper's, for all who look at them one by one.
+        """
         layers = iter(self)
         for layer in layers:
             if isinstance(layer, nn.ReLU) and x.dim() == 4:  # maps, so a pooling follows
