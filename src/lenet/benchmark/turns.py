@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -71,6 +72,9 @@ class Turns:
 
 def _serve(row: Row, line: Connection) -> None:
     os.setsid()  # so that what it starts can be ended with it, and Ctrl-C is the measuring process's affair
+    # A spawned process spawns as well, unless it is told what the system's own way is.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
+    warnings.simplefilter("ignore")  # of what others write, as it is
     module, _, function = row.function.partition(".")
     getattr(importlib.import_module(f"lenet.benchmark.{module}"), function)(Turns(line), **row.settings)
     line.send(("memory", peak_memory()))

@@ -1,6 +1,7 @@
 """The Lightning project that people usually write for this net. Nothing of ours."""
 
 import contextlib
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class LitLeNet(L.LightningModule):
 def epochs(turns: Turns, root: str, threads: int, device: str, images: int, rounds: int) -> None:
     """One PIL image at a time in a DataLoader with its defaults, a torchmetric at every step, Lightning's Rich bar."""
     torch.set_num_threads(threads)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     every = datasets.FashionMNIST(root, train=True, transform=transforms.ToTensor())
     loader = DataLoader(Subset(every, range(images)), BATCH, shuffle=True)
     with tempfile.TemporaryDirectory() as folder:
