@@ -402,6 +402,7 @@ FILES: list[tuple[str, Prepare | None, str, list[str]]] = [
     ("", None, "benchmark.py --only fastest", ["--only fastest", "book"]),
     ("", None, "benchmark.py --rounds 0", ["--rounds", "0"]),
     ("", None, "benchmark.py epoch", ["epoch", "epochs"]),
+    ("", None, "benchmark.py --json nowhere/speed.json", ["--json nowhere/speed.json", "no folder"]),
     ("", None, "summary.py model.kernel_size=40", ["kernel_size=40"]),
     ("", None, "initial.py model=lenet6", ["model=lenet6"]),
     ("the run directory is a file", put("file", ""), "train.py hydra.run.dir=file",

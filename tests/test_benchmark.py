@@ -37,6 +37,13 @@ def test_a_row_that_fails_ends_the_measurement_with_its_name(capfd: pytest.Captu
     assert "exit code 3" in capfd.readouterr().err
 
 
+def test_commands_fail_as_they_do_for_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our scripts set a variable with which Hydra's errors are tracebacks, and what they start would inherit it."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    row = command("import os; raise SystemExit(2 if 'HYDRA_FULL_ERROR' in os.environ else 3)", expected=3)
+    assert len(measure({"error": row}, rounds=1)["error"].seconds) == 1
+
+
 def test_memory_is_that_of_the_largest_process_and_not_of_the_one_that_measures() -> None:
     here = bytearray(400_000_000)
     rows = {"large": command("bytearray(200_000_000)"), "small": command("")}

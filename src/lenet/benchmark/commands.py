@@ -1,5 +1,6 @@
 """Whole processes as rows: from the command to its end, imports and all."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,9 +15,13 @@ def run(turns: Turns, arguments: list[str], expected: int = 0, says: bool = Fals
         RuntimeError: its exit code is not the expected one.
     """
 
+    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}  # cli.run sets it
+
     def command() -> float | None:
         with tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True
+            )
         if done.returncode != expected:
             raise RuntimeError(f"{' '.join(arguments)}: exit code {done.returncode}\n{done.stderr}")
         return float(done.stdout.splitlines()[-1]) if says else None

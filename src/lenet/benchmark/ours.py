@@ -96,4 +96,5 @@ def jobs(turns: Turns, root: str, threads: int, device: str, rounds: int) -> Non
         sys.argv = ["train.py", "-m", f"seed=range({rounds + 1})", "trainer.max_epochs=1", f"threads={threads}",
                     f"trainer.accelerator={accelerator(device)}"]  # fmt: skip
         os.environ["LENET_DATA"] = root
-        runpy.run_path(str(TRAIN), run_name="__main__")  # as a user starts it
+        with Path("terminal").open("w") as terminal, contextlib.redirect_stdout(terminal):
+            runpy.run_path(str(TRAIN), run_name="__main__")  # as a user starts it
