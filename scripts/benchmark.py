@@ -2,8 +2,9 @@
 
 scripts/benchmark.py [PART ...] [--quick] [--rounds N] [--only ROW ...] [--device cuda] [--json FILE]
 
-Without a part it is `epochs`; `all` takes an hour on two cores, and `--quick`, epochs of 12,000 images instead of
-60,000, under three minutes. The machine's speed drifts, so only the ratios between rows of one table mean something:
+Without a part it is `epochs`, about five minutes on two cores; `all` takes an hour. `--quick` makes epochs and growth
+of 12,000 images instead of 60,000: `epochs` in under three minutes. Speedrun and start take ten rounds at least, jobs
+always twelve. The machine's speed drifts, so only the ratios between rows of one table mean something:
 medians over the rounds of each row's time through the last one's. The first turn of each row warms up and is not
 counted; memory is the peak of its largest process.
 """

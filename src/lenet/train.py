@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 for library in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(library).setLevel(logging.WARNING)
 
-# Lightning has torch look for the driver's library anew at every update of Adam: 0.3 ms where there is none to find.
+# Lightning sets this to 1, and torch then looks for the driver's library anew at every update of Adam: 0.3 ms where
+# there is none to find.
 if not torch.cuda.is_available():
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
