@@ -16,16 +16,11 @@ from omegaconf import OmegaConf
 
 import lenet.train
 from lenet import cli
+from lenet.benchmark.parts import SCRIPTS, accelerator
 from lenet.benchmark.turns import Turns
 from lenet.benchmark.usual import EachEpoch
 from lenet.config import Config, Data, Model, Trainer
 from lenet.validation import validate
-
-TRAIN = Path(__file__).parents[3] / "scripts" / "train.py"
-
-
-def accelerator(device: str) -> str:
-    return "gpu" if device == "cuda" else "cpu"
 
 
 def epochs(
@@ -60,7 +55,7 @@ def epochs(
 
 def speedrun(turns: Turns, root: str, threads: int, device: str, overrides: Sequence[str] = ()) -> None:
     """A whole run a turn, from its config to result.json, with another seed each time; scored by the test set."""
-    with initialize_config_dir(str(TRAIN.parents[1] / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(SCRIPTS.parent / "conf"), version_base="1.3"):
         composed = compose("train", ["experiment=speedrun", f"threads={threads}",
                                      f"trainer.accelerator={accelerator(device)}", *overrides])  # fmt: skip
     config = OmegaConf.to_object(cli.typed(composed))
@@ -97,4 +92,4 @@ def jobs(turns: Turns, root: str, threads: int, device: str, rounds: int) -> Non
                     f"trainer.accelerator={accelerator(device)}"]  # fmt: skip
         os.environ["LENET_DATA"] = root
         with Path("terminal").open("w") as terminal, contextlib.redirect_stdout(terminal):
-            runpy.run_path(str(TRAIN), run_name="__main__")  # as a user starts it
+            runpy.run_path(str(SCRIPTS / "train.py"), run_name="__main__")  # as a user starts it

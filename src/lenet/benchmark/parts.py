@@ -11,6 +11,11 @@ QUICK_IMAGES, ALL_IMAGES = 12_000, 60_000
 JOBS = 12
 
 
+def accelerator(device: str) -> str:
+    """What Lightning calls it."""
+    return "gpu" if device == "cuda" else "cpu"
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to measure."""
@@ -24,10 +29,6 @@ class Settings:
     def common(self) -> dict[str, object]:
         """What every loop is told."""
         return {"root": self.root, "threads": self.threads, "device": self.device}
-
-    @property
-    def accelerator(self) -> str:
-        return "gpu" if self.device == "cuda" else "cpu"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def jobs(to: Settings) -> Iterator[Table]:
 def launchers(to: Settings) -> Iterator[Table]:
     """A whole sweep as a command, with the imports of every process."""
     sweep = [str(SCRIPTS / "train.py"), "-m", f"seed=range({JOBS})", "trainer.max_epochs=1",
-             f"trainer.accelerator={to.accelerator}"]  # fmt: skip
+             f"trainer.accelerator={accelerator(to.device)}"]  # fmt: skip
     rows = {
         "one after another": Row("commands.run", {"arguments": [*sweep, f"threads={to.threads}"]}),
         "hydra/launcher=joblib": Row("commands.run", {"arguments": [*sweep, "hydra/launcher=joblib", "threads=1"]}),
@@ -109,7 +110,7 @@ def launchers(to: Settings) -> Iterator[Table]:
 def start(to: Settings) -> Iterator[Table]:
     """What comes before the first update."""
     train = str(SCRIPTS / "train.py")
-    first = ["-m", "lenet.benchmark.start", to.accelerator]
+    first = ["-m", "lenet.benchmark.start", accelerator(to.device)]
     rows = {
         "--cfg job": Row("commands.run", {"arguments": [train, "--cfg", "job"]}),
         "a config error": Row("commands.run", {"arguments": [train, "model.pool=mean"], "expected": 2}),
@@ -121,7 +122,7 @@ def start(to: Settings) -> Iterator[Table]:
 
 def dashboard(to: Settings) -> Iterator[Table]:
     """The default run as a command, with TensorBoard's files and without them."""
-    train = [str(SCRIPTS / "train.py"), f"trainer.accelerator={to.accelerator}", f"threads={to.threads}"]
+    train = [str(SCRIPTS / "train.py"), f"trainer.accelerator={accelerator(to.device)}", f"threads={to.threads}"]
     rows = {
         "dashboard.enabled=false": Row("commands.run", {"arguments": [*train, "dashboard.enabled=false"]}),
         "the default run": Row("commands.run", {"arguments": train}),

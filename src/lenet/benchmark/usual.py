@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Subset
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision import datasets, transforms
 
+from lenet.benchmark.parts import accelerator
 from lenet.benchmark.peers import BATCH, LR, book_net
 from lenet.benchmark.turns import Turns
 
@@ -59,7 +60,7 @@ def epochs(turns: Turns, root: str, threads: int, device: str, images: int, roun
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
             max_epochs=rounds + 1,
-            accelerator="gpu" if device == "cuda" else "cpu",
+            accelerator=accelerator(device),
             callbacks=[EachEpoch(turns), RichProgressBar(console_kwargs={"force_terminal": True})],
             default_root_dir=folder,
         )
