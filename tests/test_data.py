@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 
 from conftest import idx
 from lenet.config import Augment, Data
-from lenet.data import EpochOrder, ImageData, Images, augment, distort, epoch_seed, load, normalise, parse_idx, split
+from lenet.data import (
+    EpochOrder,
+    ImageData,
+    Images,
+    augment,
+    distort,
+    epoch_seed,
+    erase,
+    load,
+    normalise,
+    parse_idx,
+    split,
+)
 
 
 @given(shape=st.lists(st.integers(0, 5), min_size=1, max_size=3), seed=st.integers(0, 99))
@@ -165,6 +177,44 @@ def test_augment_moves_each_image_by_its_own_amount_and_invents_nothing(shift: i
         assert len(places) > 1
     if not shift and not flip:
         assert torch.equal(moved, images)
+
+
+@settings(deadline=None)
+@given(largest=st.floats(0.02, 1), seed=st.integers(0, 1000), height=st.integers(8, 40), width=st.integers(8, 40))
+def test_erase_makes_one_rectangle_background_and_no_larger_than_it_may(largest, seed, height, width) -> None:
+    torch.manual_seed(seed)
+    images = torch.full((30, 1, height, width), 7, dtype=torch.uint8)
+    for image in erase(images, 1, largest):
+        assert set(image.unique().tolist()) <= {0, 7}
+        gone = image[0] == 0
+        rows, columns = gone.any(1), gone.any(0)
+        assert torch.equal(gone, rows[:, None] & columns), "a rectangle"
+        for line in (rows, columns):
+            assert line.int().diff().clamp(min=0).sum() + line[0] <= 1, "in one piece"
+        # Rounding each side to pixels adds half of one at most.
+        high, wide = int(rows.sum()), int(columns.sum())
+        assert (high - 0.5) * (wide - 0.5) <= largest * height * width + 1e-3 or min(high, wide) == 0
+        whole = high < height and wide < width  # not cut off by the image
+        assert not whole or (high + 0.5) * (wide + 0.5) >= 0.02 * height * width - 1e-3
+        if high and wide and whole:
+            assert (high + 0.5) / (wide - 0.5) >= 0.3 - 1e-6
+            assert (high - 0.5) / (wide + 0.5) <= 1 / 0.3 + 1e-6
+    assert torch.equal(erase(images, 0, largest), images)
+
+
+def test_erase_takes_its_share_of_the_images_and_every_pixel_and_size() -> None:
+    torch.manual_seed(0)
+    images = torch.ones(20_000, 1, 28, 28, dtype=torch.uint8)
+    gone = (erase(images, 0.5, 0.25) == 0).flatten(1).sum(1) / 28**2
+    assert (gone > 0).float().mean().item() == pytest.approx(0.5, abs=0.015)
+    sizes = gone[gone > 0]
+    assert sizes.mean().item() == pytest.approx((0.02 + 0.25) / 2, abs=0.005)
+    for share in (0.07, 0.135, 0.2):  # uniform between its ends
+        assert (sizes < share).float().mean().item() == pytest.approx((share - 0.02) / 0.23, abs=0.03)
+    places = (erase(images, 1, 0.25) == 0).float().mean(0)[0]
+    assert places.min() > 0.001  # the corners are the rarest
+    assert torch.allclose(places, places.flip(0), atol=0.02)
+    assert torch.allclose(places, places.flip(1), atol=0.02)
 
 
 SQUARE = torch.zeros(1, 1, 40, 40, dtype=torch.uint8)

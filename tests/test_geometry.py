@@ -19,13 +19,14 @@ sizes = st.integers(1, 7)
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
-    """Nets of up to four convolution layers, legal or not."""
+    """Nets of up to four blocks of convolutions, legal or not."""
     channels = draw(st.lists(sizes, min_size=1, max_size=4))
     window = st.integers(1, 9)
     padding = st.integers(0, 3)
     each = {"min_size": len(channels), "max_size": len(channels)}
     return Model(
         conv_channels=channels,
+        convs_per_block=draw(st.integers(1, 3) | st.lists(st.integers(1, 3), **each)),
         kernel_size=draw(window | st.lists(window, **each)),
         padding=draw(padding | st.lists(padding, **each)),
         activation=draw(st.sampled_from(sorted(ACTIVATIONS))),

@@ -22,10 +22,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from conftest import PROJECT, script
+from lenet.classifier import build_net, build_optimizer
 from lenet.cli import resumed_config
-from lenet.config import Augment, Config, Data, Optimizer, Schedule
+from lenet.config import Augment, Config, Data, Model, Optimizer, Schedule
 from lenet.data import EpochOrder, load, split
 from lenet.errors import BadInput, Diverged, Stopped
+from lenet.evaluate import evaluate, load_trained
 from lenet.runs import RunDirectory
 from lenet.train import train, train_job
 
@@ -366,6 +368,88 @@ def test_every_optimizer_and_schedule_goes_on_after_every_epoch(tiny_config, tmp
             assert str(a["optimizer_states"]) == str(b["optimizer_states"])
             assert a["lr_schedulers"] == b["lr_schedulers"]
             assert (a["epoch"], a["global_step"]) == (b["epoch"], b["global_step"])
+
+
+@pytest.mark.parametrize("test_on", ["best", "last"])
+def test_so_it_is_where_the_weights_are_averaged(tiny_config, tmp_path, test_on: str) -> None:
+    config = replace(tiny_config, optimizer=replace(OPTIMIZERS["sgd"], ema_decay=0.9, decay_biases=False))
+    config = replace(config, schedule=Schedule(name="one_cycle"), test_on=test_on, test_each_epoch=test_on == "last")
+    config.loss.label_smoothing = 0.1
+    config.model.norm = "batch"
+    config.data.augment = Augment(erase=0.5)
+    config.trainer.max_epochs = 3
+    whole = train(config, tmp_path / "whole")[1]
+    for epochs in (1, 2, 3):
+        path = tmp_path / f"cut{epochs}"
+        with pytest.raises(CutOff):
+            train(config, path, callbacks=[CutOffIn(epochs)])
+        result, cut = train(replace(config, resume=str(path)), path)
+        assert metrics_csv(cut) == metrics_csv(whole)
+        assert result["metrics"] == whole.read_result()["metrics"]
+        a, b = (torch.load(run.last_checkpoint, weights_only=True) for run in (whole, cut))
+        for state in ("state_dict", "current_model_state"):
+            assert all(torch.equal(a[state][key], b[state][key]) for key in a[state])
+        assert not all(torch.equal(a["state_dict"][key], value) for key, value in a["current_model_state"].items())
+
+
+class EveryUpdate(L.Callback):
+    """Keeps the weights as they are after each update."""
+
+    def __init__(self) -> None:
+        self.weights: list[torch.Tensor] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: object) -> None:
+        self.weights.append(module.net.c1.weight.detach().clone())
+
+
+def test_validation_test_and_checkpoints_have_the_running_mean_of_the_weights(tiny_config, tmp_path) -> None:
+    config = replace(tiny_config, test_on="last", test_each_epoch=True)
+    config.optimizer.ema_decay = 0.8
+    watch = EveryUpdate()
+    result, run = train(config, tmp_path / "run", callbacks=[watch])
+    mean = watch.weights[0]
+    for weight in watch.weights[1:]:
+        mean = 0.8 * mean + 0.2 * weight
+    checkpoint = torch.load(run.last_checkpoint, weights_only=True)
+    assert torch.allclose(checkpoint["state_dict"]["net.c1.weight"], mean, atol=1e-6)
+    assert torch.equal(checkpoint["current_model_state"]["net.c1.weight"], watch.weights[-1])
+    trained = load_trained(run.path)
+    for part, name in (("validation", "val"), ("test", "test")):
+        seen = evaluate(trained, part)
+        assert seen.accuracy == result["metrics"][f"{name}/acc"] == run.read_metrics()[-1][f"{name}/acc"]
+        assert seen.loss == pytest.approx(result["metrics"][f"{name}/loss"], rel=1e-6)
+    plain = train(replace(config, optimizer=replace(config.optimizer, ema_decay=None)), tmp_path / "plain")[1]
+    for ours, theirs in zip(run.read_metrics(), plain.read_metrics(), strict=True):
+        assert ours["train/loss"] == theirs["train/loss"], "what is learned does not depend on the mean"
+        assert ours["val/loss"] != theirs["val/loss"]
+
+
+def test_labels_are_smoothed_where_the_net_trains_alone(tiny_config, tmp_path) -> None:
+    tiny_config.optimizer.lr = 1e-9  # the same net in all three, but for rounding
+    plain = train(tiny_config, tmp_path / "plain")[0]["metrics"]
+    tiny_config.loss.label_smoothing = 0.2
+    smooth = train(tiny_config, tmp_path / "smooth")[0]["metrics"]
+    tiny_config.loss.label_smoothing = 0.6
+    smoother = train(tiny_config, tmp_path / "smoother")[0]["metrics"]
+    for name in ("val/loss", "test/loss", "val/acc", "train/acc"):
+        assert smooth[name] == pytest.approx(plain[name], rel=1e-5)
+    # Linear in the share, as a mean of the plain loss and of the one against even targets.
+    change = smooth["train/loss"] - plain["train/loss"]
+    assert abs(change) > 1e-3
+    assert smoother["train/loss"] - plain["train/loss"] == pytest.approx(3 * change, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_weight_decay_may_spare_biases_and_batch_normalisation(name: str) -> None:
+    torch.manual_seed(0)
+    net = build_net(Model(conv_channels=[3], padding=2, fc_sizes=[5], norm="batch"))
+    before = {key: value.clone() for key, value in net.named_parameters()}
+    optimizer = build_optimizer(net, Optimizer(name=name, lr=0.1, weight_decay=0.5, decay_biases=False))
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    changed = {key for key, value in net.named_parameters() if not torch.equal(value, before[key])}
+    assert changed == {"c1.weight", "c3.weight", "output.weight"}
 
 
 def test_the_test_set_sees_the_best_weights_or_the_last_as_the_recipe_says(tiny_config, tmp_path) -> None:

@@ -3,11 +3,14 @@
 import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
@@ -131,17 +134,32 @@ class Throughput(L.Callback):
             log_points(trainer, {"train/examples_per_sec": images / seconds}, trainer.current_epoch + 1)
 
 
+class AverageWeights(EMAWeightAveraging):
+    """A running mean of the weights, and of what batch normalisation has counted, which changes after every update.
+
+    It stands in the net while that is validated, in every checkpoint, and from the end of the training on.
+    """
+
+    @contextmanager
+    def in_place(self, model: Classifier) -> Iterator[None]:
+        """Within it the mean stands in the net."""
+        self._swap_models(model)
+        yield
+        self._swap_models(model)
+
+
 class TestEachEpoch(L.Callback):
     """Counts test/loss and test/acc after every epoch, for a learning curve. Nothing is chosen by them."""
 
-    def __init__(self, data: ImageData) -> None:
-        self.data = data
+    def __init__(self, data: ImageData, average: AverageWeights | None = None) -> None:
+        self.data, self.average = data, average
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         totals, settings = Totals().to(pl_module.device), self.data.data
         pl_module.eval()
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
+        averaged = self.average.in_place(pl_module) if self.average else nullcontext()
+        with torch.no_grad(), trainer.precision_plugin.forward_context(), averaged:
             for stored, labels in islice(self.data.test_dataloader(), batches(pl_module.config, "test")):
                 logits = pl_module(normalise(stored, settings.mean, settings.std, settings.pad))
                 totals.update(logits, labels, pl_module.loss(logits, labels))

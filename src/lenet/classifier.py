@@ -95,7 +95,7 @@ class Classifier(L.LightningModule):
         """The loss, and the logits."""
         images, labels = batch
         logits = self(images)
-        loss = self.loss(logits, labels)
+        loss = self.loss(logits, labels, training=totals is self.train_totals)
         totals.update(logits, labels, loss)
         return loss, logits
 
@@ -177,9 +177,14 @@ def factor(schedule: Schedule, epoch: int) -> float:
 
 def build_optimizer(net: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
     """The optimizer that the config names, over all parameters of `net`."""
+    parameters: Any = net.parameters()
+    if not settings.decay_biases:
+        # Biases, and the scale and shift of batch normalisation, are vectors; what multiplies an input is not.
+        weights, others = [p for p in net.parameters() if p.dim() > 1], [p for p in net.parameters() if p.dim() <= 1]
+        parameters = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
     if settings.name == "sgd":
         return torch.optim.SGD(
-            net.parameters(),
+            parameters,
             lr=settings.lr,
             momentum=settings.momentum,
             nesterov=settings.nesterov,
@@ -189,4 +194,4 @@ def build_optimizer(net: nn.Module, settings: Optimizer) -> torch.optim.Optimize
         return SDLM(net.parameters(), lr=settings.lr, mu=settings.mu, memory=settings.curvature_memory)
     beta1, beta2 = settings.betas
     adam = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return adam(net.parameters(), lr=settings.lr, betas=(beta1, beta2), weight_decay=settings.weight_decay)
+    return adam(parameters, lr=settings.lr, betas=(beta1, beta2), weight_decay=settings.weight_decay)

@@ -21,6 +21,8 @@ class Augment:
     scale: float = 0.0  # 0.1: the size changes by up to a tenth, up or down
     squeeze: float = 0.0  # 0.1: up to a tenth narrower and as much taller, or the reverse
     shear: float = 0.0  # 0.1: the top moves against the bottom by up to a tenth of the height
+    erase: float = 0.0  # probability that a rectangle of the image becomes background (Zhong et al. 2017)
+    erase_area: float = 0.25  # largest share of the image that the rectangle covers; the smallest is 0.02
 
 
 @dataclass
@@ -50,9 +52,12 @@ class Model:
     """
 
     kind: str = "lenet"  # lenet | lenet5
-    conv_channels: list[int] = field(default_factory=lambda: [6, 16])  # output maps of each convolution layer
+    conv_channels: list[int] = field(default_factory=lambda: [6, 16])  # output maps of each block's convolutions
     # Any, since OmegaConf knows no union of an integer and a list; lenet.validation looks closer.
-    kernel_size: Any = 5  # pixels; one integer for all convolution layers, or a list with one for each
+    convs_per_block: Any = (
+        1  # convolutions before each pooling; one integer for all blocks, or a list with one for each
+    )
+    kernel_size: Any = 5  # pixels; likewise, of all convolutions of a block
     padding: Any = field(default_factory=lambda: [2, 0])  # pixels; likewise
     activation: str = "sigmoid"  # sigmoid | tanh | scaled_tanh | relu | leaky_relu | gelu | silu
     pool: str = "avg"  # avg | max | conv (a learned 2x2 convolution of stride 2) | subsample (1998: a·sum + b)
@@ -70,6 +75,8 @@ class Loss:
     # map: the penalty at which an image counts as no digit at all. The paper gives no value. 12 is the penalty of a
     # picture half-way between the two bitmaps that are most alike: beyond it a digit is nearer to another one.
     j: float = 12.0
+    label_smoothing: float = 0.0  # cross_entropy: share of each target that is spread over all classes; train/loss has
+    #                               it, val/loss and test/loss do not
 
 
 @dataclass
@@ -79,7 +86,10 @@ class Optimizer:
     momentum: float = 0.0  # sgd
     nesterov: bool = False  # sgd, with momentum
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])  # adam, adamw: decay of the two running means
-    weight_decay: float = 0.0  # L2 in the gradient for sgd and adam, decoupled for adamw; on weights and biases
+    weight_decay: float = 0.0  # L2 in the gradient for sgd and adam, decoupled for adamw
+    decay_biases: bool = True  # false: weight_decay spares biases, and the scale and shift of batch normalisation
+    ema_decay: float | None = None  # validation and test see the running mean of the weights, of which each update
+    #                                 keeps this share; null: the weights as they are
     mu: float = 0.02  # sdlm: each weight's learning rate is lr / (mu + its second derivative)
     curvature_samples: int = 500  # sdlm: training images, at most, for second derivatives before each epoch
     curvature_memory: float = 0.9  # sdlm: share of the earlier estimate that stays in the mean with the new one
@@ -89,7 +99,9 @@ class Optimizer:
 class Schedule:
     """The learning rate over a run, changed after every update or, in steps, between epochs."""
 
-    name: str = "constant"  # constant | one_cycle (up, then down to almost 0) | cosine (down to 0) | steps
+    name: str = (
+        "constant"  # constant | one_cycle (up, then down to almost 0, each half a cosine) | cosine (down to 0) | steps
+    )
     warmup: float = 0.3  # one_cycle: share of the updates spent going up
     epochs: list[int] = field(default_factory=list)  # steps: after how many epochs the learning rate changes
     factors: list[float] = field(default_factory=list)  # steps: and to what share of optimizer.lr

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lenet import config, fetch
 from lenet.errors import BadInput
 from lenet.geometry import CLASSES, IMAGE_SIDE
-from lenet.validation import EVALUATION_BATCH
+from lenet.validation import EVALUATION_BATCH, SMALLEST_ERASED
 
 CLASS_NAMES = {
     "fashion_mnist": [
@@ -139,6 +139,35 @@ def distort(images: Tensor, change: config.Augment, generator: torch.Generator |
     rows = [1 / wide, -shear / wide, (shear * down - right) / wide], [torch.zeros_like(high), 1 / high, -down / high]
     origin = F.affine_grid(torch.stack([torch.stack(row, 1) for row in rows], 1), list(images.shape), False)
     return F.grid_sample(images.float(), origin, align_corners=False)
+
+
+def erase(images: Tensor, probability: float, largest: float, generator: torch.Generator | None = None) -> Tensor:
+    """Make a rectangle of each image background, of its own size, shape and place (Zhong et al. 2017).
+
+    Its sides are rounded to pixels, and cut to the image's.
+
+    Args:
+        images: (n, 1, h, w), background 0.
+        probability: of an image to lose anything.
+        largest: share of the image that the rectangle covers at most; it is drawn uniformly from 0.02 on, and the ratio
+            of height to width log-uniformly from 0.3 to 1 / 0.3.
+        generator: of the images' device; without it, the device's own.
+    """
+    n, _, height, width = images.shape
+    chance, share, shape, down, right = torch.rand(
+        5, n, 1, dtype=torch.float32, device=images.device, generator=generator
+    )
+    area = (SMALLEST_ERASED + share * (largest - SMALLEST_ERASED)) * height * width
+    ratio = 0.3 ** (2 * shape - 1)
+    high, wide = ((area * r).sqrt().round() for r in (ratio, 1 / ratio))
+
+    def covered(side: int, length: Tensor, place: Tensor) -> Tensor:
+        line = torch.arange(side, device=images.device)
+        start = (place * ((side - length).clamp(min=0) + 1)).floor()
+        return (line >= start) & (line < start + length)
+
+    rows, columns = covered(height, high, down) & (chance < probability), covered(width, wide, right)
+    return images.masked_fill((rows[:, :, None] & columns[:, None, :]).unsqueeze(1), 0)
 
 
 class Images(Dataset[Batch]):
@@ -265,11 +294,13 @@ class ImageData(L.LightningDataModule):
         change = self.data.augment
         if self.data.pad:  # first, so that what moves has room
             images = F.pad(images, [self.data.pad] * 4)
-        if training and any(vars(change).values()):
+        if training:
             if change.scale or change.squeeze or change.shear:
                 images = distort(images, change, self.noise)
-            else:
+            elif change.shift or change.flip:
                 images = augment(images, change.shift, change.flip, self.noise)
+            if change.erase:
+                images = erase(images, change.erase, change.erase_area, self.noise)
         return normalise(images, self.data.mean, self.data.std), labels
 
     def pieces(self, block: Batch) -> Iterator[Batch]:

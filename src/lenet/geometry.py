@@ -47,7 +47,7 @@ class Layer:
 
 
 def per_layer(key: str, value: object, count: int) -> list[int]:
-    """One int for each of `count` convolution layers, from an int for all of them or from a list.
+    """One int for each of `count` blocks of convolutions, from an int for all of them or from a list.
 
     Raises:
         BadInput: `value` is neither an int nor a list of `count` ints.
@@ -80,32 +80,35 @@ def layers(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> Iter
     count = len(model.conv_channels)
     kernels = per_layer("model.kernel_size", model.kernel_size, count)
     paddings = per_layer("model.padding", model.padding, count)
+    repeats = per_layer("model.convs_per_block", model.convs_per_block, count)
     activation = ACTIVATIONS[model.activation]
     batch_norm = model.norm == "batch"
     maps, number = 1, 1  # the paper counts C1 S2 C3 S4 C5 F6
-    for width, kernel, padding in zip(model.conv_channels, kernels, paddings, strict=True):
-        padded = side + 2 * padding
-        if kernel > padded:
-            raise BadInput(
-                f"model.kernel_size={kernel}: larger than the {padded}x{padded} map that layer c{number} sees; "
-                f"take at most {padded}, or more model.padding, or fewer model.conv_channels"
-            )
-        side = padded - kernel + 1
-        weights = maps * kernel**2 * width
-        bias = 0 if batch_norm else width
-        uses = (weights + bias) * side**2
-        yield Layer(f"c{number}", "Conv2d", (width, side, side), weights + bias, weights * side**2, uses)
-        if batch_norm:
-            yield Layer(f"norm{number}", "BatchNorm2d", (width, side, side), 2 * width)
-        yield Layer(f"act{number}", activation, (width, side, side))
+    for width, repeat, kernel, padding in zip(model.conv_channels, repeats, kernels, paddings, strict=True):
+        for _ in range(repeat):
+            padded = side + 2 * padding
+            if kernel > padded:
+                raise BadInput(
+                    f"model.kernel_size={kernel}: larger than the {padded}x{padded} map that layer c{number} sees; "
+                    f"take at most {padded}, or more model.padding, or fewer model.conv_channels"
+                )
+            side = padded - kernel + 1
+            weights = maps * kernel**2 * width
+            bias = 0 if batch_norm else width
+            uses = (weights + bias) * side**2
+            yield Layer(f"c{number}", "Conv2d", (width, side, side), weights + bias, weights * side**2, uses)
+            if batch_norm:
+                yield Layer(f"norm{number}", "BatchNorm2d", (width, side, side), 2 * width)
+            yield Layer(f"act{number}", activation, (width, side, side))
+            maps, number = width, number + 1
         if side < 2:
             raise BadInput(
-                f"model.kernel_size={kernel}: layer c{number} leaves a map of 1x1, and 2x2 pooling follows; "
+                f"model.kernel_size={kernel}: layer c{number - 1} leaves a map of 1x1, and 2x2 pooling follows; "
                 f"take at most {padded - 1}, or more model.padding, or fewer model.conv_channels"
             )
-        maps, side = width, side // 2
-        yield _pooling(f"s{number + 1}", model.pool, maps, side)
-        number += 2
+        side //= 2
+        yield _pooling(f"s{number}", model.pool, maps, side)
+        number += 1
     features = maps * side**2
     yield Layer("flatten", "Flatten", (features,))
     for index, units in enumerate(model.fc_sizes):

@@ -13,15 +13,18 @@ class Loss:
     mse is y_D, the penalty of the right class D (eq. 8). map is y_D + log(exp(-j) + sum_i exp(-y_i)) (eq. 9), which
     also pushes the other classes away; exp(-j) stands for rubbish that is no class at all.
 
+    Where the net trains, cross-entropy may be told to smooth the labels: a share of each target goes to all classes
+    alike (Szegedy et al. 2016).
+
     The three are of one family: their derivative by logit i is p_i - [i = D], where p is what `posteriors` gives first.
     """
 
     def __init__(self, settings: config.Loss) -> None:
-        self.name, self.j = settings.name, settings.j
+        self.name, self.j, self.smoothing = settings.name, settings.j, settings.label_smoothing
 
-    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, labels: Tensor, training: bool = False) -> Tensor:
         if self.name == "cross_entropy":
-            return F.cross_entropy(logits, labels)
+            return F.cross_entropy(logits, labels, label_smoothing=self.smoothing if training else 0.0)
         right = logits.gather(1, labels[:, None]).squeeze(1)
         return (
             (torch.logaddexp(logits.logsumexp(1), logits.new_tensor(-self.j)) - right).mean()

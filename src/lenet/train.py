@@ -20,7 +20,15 @@ import torch
 from lightning.pytorch.callbacks import LambdaCallback, TQDMProgressBar
 
 from lenet.allocator import keep_freed_memory
-from lenet.callbacks import EpochLog, ObserveCurvature, SeedEpochs, StopAfterStep, TestEachEpoch, Throughput
+from lenet.callbacks import (
+    AverageWeights,
+    EpochLog,
+    ObserveCurvature,
+    SeedEpochs,
+    StopAfterStep,
+    TestEachEpoch,
+    Throughput,
+)
 from lenet.checkpoints import AtomicCheckpointIO, NoCheckpoint, checkpoint_callbacks, load_checkpoint, newest_checkpoint
 from lenet.classifier import Classifier, set_arithmetic
 from lenet.config import Config
@@ -236,12 +244,15 @@ def _fit_and_test(
     watchers: Sequence[L.Callback],
 ) -> None:
     throughput = Throughput()
+    decay = config.optimizer.ema_decay
+    average = AverageWeights(decay=decay) if decay else None
     began: list[L.LightningModule] = []
     callbacks: list[L.Callback] = [
         LambdaCallback(on_train_start=lambda _, model: began.append(model)),  # what a checkpoint says has been taken
         SeedEpochs(data),
+        *([average] if average else []),  # before what counts the time, and what looks at the net after validation
         throughput,
-        *([TestEachEpoch(data)] if config.test_each_epoch else []),
+        *([TestEachEpoch(data, average)] if config.test_each_epoch else []),
         EpochLog(run, rows, config.trainer.log_every_n_steps),
         *([ObserveCurvature(data)] if config.optimizer.name == "sdlm" else []),
         *([dashboard] if dashboard else []),
@@ -273,6 +284,8 @@ def _fit_and_test(
         if config.test_on == "best":
             tested = result["best_epoch"]
             model.load_state_dict(best["state_dict"])
+    if average and config.test_on == "last":  # a run that is resumed after its last epoch has no end of training
+        model.load_state_dict(load_checkpoint(run.last_checkpoint)["state_dict"])
     if config.trainer.limit_test_batches != 0:
         trainer.test(model, data, verbose=False)
     row = {name: value for name, value in rows[tested - 1].items() if "/" in name}

@@ -19,6 +19,7 @@ EVALUATION_BATCH = (
 )
 LARGEST_LAYER = 100_000  # maps or units: beyond it a slip of the keyboard is likelier than a net
 
+SMALLEST_ERASED = 0.02  # of an image, as in Zhong et al. 2017
 LARGEST_NET = 100_000_000  # parameters; 400 MB, and as much again for their gradients
 LARGEST_BATCH = 2_000_000_000  # outputs of all layers for a batch, 8 GB; the whole training set of the book's net fits
 
@@ -53,6 +54,7 @@ INITS = {
 # What LeNet-5 is: under model.kind=lenet5 these keys are legal with these values alone.
 LENET5 = {
     "model.conv_channels": [6, 16],
+    "model.convs_per_block": 1,
     "model.kernel_size": 5,
     "model.padding": 0,
     "model.activation": "scaled_tanh",
@@ -74,6 +76,8 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "data.augment.scale": (0, 0.9, "give a share from 0 to 0.9"),
     "data.augment.squeeze": (0, 0.9, "give a share from 0 to 0.9"),
     "data.augment.shear": (0, 2, "give a share of the height from 0 to 2"),
+    "data.augment.erase": (0, 1, "give a probability from 0 to 1"),
+    "data.augment.erase_area": (SMALLEST_ERASED, 1, f"give a share of the image from {SMALLEST_ERASED} to 1"),
     "data.train_size": (1, TRAINING_IMAGES, f"give an integer from 1 to {TRAINING_IMAGES}, or null for all"),
     "loss.j": (-1000, 1000, "give a penalty from -1000 to 1000"),
     "optimizer.mu": (1e-12, math.inf, "give a finite number above 0"),
@@ -156,7 +160,7 @@ def updates_per_step(config: Config) -> int:
     there; nothing else depends on this.
     """
     trainer = config.trainer
-    if trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val:
+    if trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val or config.optimizer.ema_decay:
         return 1
     every = trainer.log_every_n_steps or max(1, batches(config, "train") // POINTS_PER_EPOCH)
     _, macs = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
@@ -237,15 +241,19 @@ def _validate_model(config: Config) -> None:
             config,
             f"give integers from 1 to {LARGEST_LAYER}",
         )
-    for key, smallest in (("model.kernel_size", 1), ("model.padding", 0)):
+    for key, smallest, largest in (
+        ("model.kernel_size", 1, 1000),
+        ("model.padding", 0, 1000),
+        ("model.convs_per_block", 1, 100),
+    ):
         value = _get(config, key)
         for size in value if isinstance(value, list) else [value]:
-            legal = type(size) is int and smallest <= size <= 1000
+            legal = type(size) is int and smallest <= size <= largest
             _require(
                 legal,
                 key,
                 config,
-                f"give one integer from {smallest} to 1000, or one for each convolution layer",
+                f"give one integer from {smallest} to {largest}, or one for each of model.conv_channels",
             )
     _require(0 <= model.dropout < 1, "model.dropout", config, "give a probability from 0 up to, not including, 1")
     _require(
@@ -335,6 +343,18 @@ def _validate_training(config: Config) -> None:
         "sdlm has none; leave it at 0, or take another optimizer",
     )
     _require(
+        optimizer.decay_biases or optimizer.weight_decay > 0,
+        "optimizer.decay_biases",
+        config,
+        "without optimizer.weight_decay nothing decays; set it above 0, or leave this true",
+    )
+    _require(
+        optimizer.ema_decay is None or 0 < optimizer.ema_decay < 1,
+        "optimizer.ema_decay",
+        config,
+        "give a share between 0 and 1, such as 0.999, or null",
+    )
+    _require(
         optimizer.name != "sdlm" or config.model.norm == "none",
         "model.norm",
         config,
@@ -351,6 +371,18 @@ def _validate_training(config: Config) -> None:
         "loss.j",
         config,
         f"loss.name={config.loss.name} has no j; set loss.name=map, or leave it out",
+    )
+    _require(
+        0 <= config.loss.label_smoothing < 1,
+        "loss.label_smoothing",
+        config,
+        "give a share from 0 up to, not including, 1",
+    )
+    _require(
+        config.loss.name == "cross_entropy" or config.loss.label_smoothing == 0,
+        "loss.label_smoothing",
+        config,
+        f"loss.name={config.loss.name} has none; leave it at 0, or set loss.name=cross_entropy",
     )
     for part in ("train", "val", "test"):
         key = f"trainer.limit_{part}_batches"

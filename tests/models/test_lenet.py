@@ -41,7 +41,8 @@ def test_the_books_sequential_with_the_same_weights_gives_the_same_bits(memory_f
 @pytest.mark.parametrize("pool", ["max", "avg"])
 def test_layers_one_after_another_give_the_bits_of_the_net(pool: str, norm: str, memory_format) -> None:
     """With ReLU before a maximum the net itself takes another order."""
-    net = LeNet(Model(activation="relu", pool=pool, norm=norm)).to(memory_format=memory_format)
+    model = Model(activation="relu", pool=pool, norm=norm, convs_per_block=[2, 1])
+    net = LeNet(model).to(memory_format=memory_format)
     in_order = nn.Sequential(*net)
     images = torch.randint(0, 4, (256, 1, 28, 28)) / 3  # few values, so that windows have several maxima
     results = []
@@ -93,6 +94,22 @@ def test_layers_have_the_papers_names_and_the_net_61706_parameters() -> None:
     weights = [name for name, module in net.named_children() if list(module.parameters())]
     assert weights == ["c1", "c3", "c5", "f6", "output"]
     assert sum(p.numel() for p in net.parameters()) == 61_706
+
+
+def test_a_block_may_have_several_convolutions_before_its_pooling() -> None:
+    net = LeNet(Model(conv_channels=[4, 6, 8], convs_per_block=[1, 2, 2], kernel_size=3, padding=1, fc_sizes=[20]))
+    weights = [(name, tuple(module.weight.shape)) for name, module in net.named_children() if list(module.parameters())]
+    assert weights == [
+        ("c1", (4, 1, 3, 3)),
+        ("c3", (6, 4, 3, 3)),
+        ("c4", (6, 6, 3, 3)),
+        ("c6", (8, 6, 3, 3)),
+        ("c7", (8, 8, 3, 3)),
+        ("c9", (20, 8 * 3 * 3)),
+        ("output", (10, 20)),
+    ]
+    pools = [name for name, module in net.named_children() if isinstance(module, nn.AvgPool2d)]
+    assert pools == ["s2", "s5", "s8"]
 
 
 def test_the_scaled_tanh_is_one_at_one() -> None:

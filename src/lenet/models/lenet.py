@@ -13,6 +13,8 @@ from lenet.models.lenet5 import ScaledTanh, Subsampling
 class LeNet(nn.Sequential):
     """Convolution, activation, pooling, repeated; then fully connected layers. Maps (n, 1, h, w) to logits (n, 10).
 
+    A block may have several convolutions, each with its activation, before its pooling.
+
     Layers have the names of the paper, continued where the net is deeper: c1 s2 c3 s4 c5 f6 output. The first hidden
     fully connected one is a C layer, since its window is the whole map. The config is taken to be legal
     (`lenet.validation`); a net too large for the memory raises RuntimeError.
@@ -24,15 +26,18 @@ class LeNet(nn.Sequential):
         count = len(model.conv_channels)
         kernels = per_layer("model.kernel_size", model.kernel_size, count)
         paddings = per_layer("model.padding", model.padding, count)
+        repeats = per_layer("model.convs_per_block", model.convs_per_block, count)
         maps, number = 1, 1
-        for width, kernel, padding in zip(model.conv_channels, kernels, paddings, strict=True):
-            layers[f"c{number}"] = nn.Conv2d(maps, width, kernel, padding=padding, bias=bias)
-            if model.norm == "batch":
-                layers[f"norm{number}"] = nn.BatchNorm2d(width)
-            layers[f"act{number}"] = activation(model.activation)
-            layers[f"s{number + 1}"] = pool(model.pool, width)
-            side = (side + 2 * padding - kernel + 1) // 2
-            maps, number = width, number + 2
+        for width, repeat, kernel, padding in zip(model.conv_channels, repeats, kernels, paddings, strict=True):
+            for _ in range(repeat):
+                layers[f"c{number}"] = nn.Conv2d(maps, width, kernel, padding=padding, bias=bias)
+                if model.norm == "batch":
+                    layers[f"norm{number}"] = nn.BatchNorm2d(width)
+                layers[f"act{number}"] = activation(model.activation)
+                side += 2 * padding - kernel + 1
+                maps, number = width, number + 1
+            layers[f"s{number}"] = pool(model.pool, width)
+            side, number = side // 2, number + 1
         layers["flatten"] = nn.Flatten()
         features = maps * side**2
         for index, units in enumerate(model.fc_sizes):
@@ -54,9 +59,9 @@ class LeNet(nn.Sequential):
         """
         layers = iter(self)
         for layer in layers:
-            if isinstance(layer, nn.ReLU) and x.dim() == 4:  # maps, so a pooling follows
-                pooling = next(layers)
-                x = layer(pooling(x)) if isinstance(pooling, nn.MaxPool2d) else pooling(layer(x))
+            if isinstance(layer, nn.ReLU) and x.dim() == 4:  # maps, so a pooling follows, or a convolution
+                following = next(layers)
+                x = layer(following(x)) if isinstance(following, nn.MaxPool2d) else following(layer(x))
             else:
                 x = layer(x)
         return x
