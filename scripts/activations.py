@@ -1,4 +1,4 @@
-"""What the first and second layer of a trained net see: scripts/activations.py RUN_DIR --classes pullover coat"""
+"""What the first and second layer of a trained net see: scripts/activations.py RUN --classes pullover coat"""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from lenet.errors import BadInput
 
 def main() -> None:
     parser = cli.Parser(description=__doc__)
-    parser.add_argument("run_dir", type=Path, help="directory of a finished run")
+    parser.add_argument("run", type=Path, help="directory of a finished run, or a file of scripts/export.py")
     parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="the first test image of each class")
     parser.add_argument("--images", nargs="+", default=[], type=int, metavar="N", help="test images by number, from 0")
     parser.add_argument("--image", nargs="+", default=[], type=Path, metavar="FILE", help="pictures, bright on dark")
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--pooled", action="store_true", help="the maps behind the pooling layers, not before")
     parser.add_argument("--weights", choices=["best", "last"], help="default: those that the run tested")
     parser.add_argument("--data-root", help="folder of the data files; default: where the run found them")
-    parser.add_argument("--out", type=Path, help="default: activations.png in the run directory")
+    parser.add_argument("--out", type=Path, help="default: activations.png in the run directory, or for a file in .")
     arguments = parser.parse_args()
 
     # Only now: a wrong argument is answered before torch is imported.
@@ -24,11 +24,11 @@ def main() -> None:
     from lenet.inputs import chosen
     from lenet.pictures import activations, look
 
-    trained = load_trained(arguments.run_dir, arguments.weights)
+    trained = load_trained(arguments.run, arguments.weights)
     data = trained.config.data
     data.root = arguments.data_root or data.root
     pixels, titles, answers = chosen(data, arguments.classes, arguments.images, arguments.image, arguments.noise)
-    out = arguments.out or arguments.run_dir / "activations.png"
+    out = arguments.out or (arguments.run if arguments.run.is_dir() else Path()) / "activations.png"
     out = out if out.suffix else out.with_suffix(".png")
     picture = activations(look(trained.model, pixels, titles, answers, arguments.pooled), scale=3)
     try:

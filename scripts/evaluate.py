@@ -1,4 +1,4 @@
-"""What a trained net gets right and wrong: scripts/evaluate.py RUN_DIR [--part validation] [--data mnist] ..."""
+"""What a trained net gets right and wrong: scripts/evaluate.py RUN [--part validation] [--data mnist] ..."""
 
 import json
 from pathlib import Path
@@ -11,24 +11,30 @@ from lenet.validation import CHOICES
 
 def main() -> None:
     parser = cli.Parser(description=__doc__)
-    parser.add_argument("run_dir", type=Path, help="directory of a finished run")
+    parser.add_argument("run", type=Path, help="directory of a finished run, or a file of scripts/export.py")
     parser.add_argument("--part", choices=["test", "validation"], default="test", help="default: test")
     parser.add_argument("--weights", choices=CHOICES["test_on"], help="default: those that the run tested")
     parser.add_argument("--data", choices=CHOICES["data.name"], help="default: the data set of the run")
     parser.add_argument("--data-root", help="folder of the data files; default: where the run found them")
-    parser.add_argument("--out", type=Path, help="folder for the figures and the picture; default: the run directory")
+    parser.add_argument(
+        "--flip", action="store_true", help="show it each image and its mirror image, and take the mean"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder for the figures and the picture; default: the run directory, or for a file ."
+    )
     arguments = parser.parse_args()
 
     # Only now: a wrong argument is answered before torch is imported.
     from lenet.evaluate import as_text, evaluate, load_trained
     from lenet.pictures import as_png, confusion
 
-    out = arguments.out or arguments.run_dir
-    trained = load_trained(arguments.run_dir, arguments.weights)
-    evaluation = evaluate(trained, arguments.part, arguments.data, arguments.data_root)
+    trained = load_trained(arguments.run, arguments.weights)
+    out = arguments.out or (arguments.run if arguments.run.is_dir() else Path())
+    evaluation = evaluate(trained, arguments.part, arguments.data, arguments.data_root, arguments.flip)
     print(as_text(evaluation))
 
-    stem = out / f"evaluation_{evaluation.data}_{evaluation.part}_{evaluation.weights}"
+    flip = "_flip" if arguments.flip else ""
+    stem = out / f"evaluation_{evaluation.data}_{evaluation.part}_{evaluation.weights}{flip}"
     title = f"{evaluation.data}, {evaluation.part}, {evaluation.weights} weights: accuracy {evaluation.accuracy:.4f}"
     picture = confusion(evaluation.confusion, evaluation.classes, evaluation.answers, title, scale=3)
     try:

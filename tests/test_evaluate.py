@@ -52,6 +52,21 @@ def test_the_confusion_matrix_counts_every_image_once(run: RunDirectory) -> None
     assert hits / len(labels) == evaluation.accuracy
 
 
+def test_with_mirror_images_the_answer_is_the_mean_of_two(run: RunDirectory) -> None:
+    trained = load_trained(run.path)
+    images, labels = load("fashion_mnist", trained.config.data.root, "t10k")
+    with torch.inference_mode():
+        once, mirrored = (trained.model(pixels / 255).softmax(1) for pixels in (images, images.flip(3)))
+    mean = (once + mirrored) / 2
+    seen = evaluate(trained, flip=True)
+    assert seen.accuracy == pytest.approx((mean.argmax(1) == labels).double().mean().item(), abs=1.5 / len(labels))
+    assert seen.loss == pytest.approx(-mean[range(len(labels)), labels].log().mean().item(), rel=1e-4)
+    plain = evaluate(trained)
+    assert seen.loss != plain.loss
+    assert "mirror" in as_text(seen)
+    assert "mirror" not in as_text(plain)
+
+
 def two_classes() -> Evaluation:
     confusion = [[0] * 10 for _ in range(10)]
     confusion[0][0], confusion[0][1], confusion[1][0] = 6, 2, 4

@@ -1,10 +1,12 @@
 """A trained net, read back from its run directory, and what it gets right and wrong."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lenet.checkpoints import check_weights, load_checkpoint
 from lenet.classifier import Classifier, Totals, set_arithmetic
@@ -14,14 +16,15 @@ from lenet.errors import BadInput
 from lenet.predictions import Predictions
 from lenet.runs import RunDirectory
 from lenet.validation import validate
+from lenet.weights import SUFFIX, Weights, read, write
 
 
 @dataclass(frozen=True)
 class Trained:
     """A net with the weights of one of its checkpoints, ready to look at images."""
 
-    run: RunDirectory
     config: Config
+    result: dict[str, Any]
     model: Classifier
     weights: str  # best | last
 
@@ -30,13 +33,15 @@ def load_trained(path: str | Path, weights: str | None = None) -> Trained:
     """The net of a finished run.
 
     Args:
-        path: the run directory.
+        path: the run directory, or a file that scripts/export.py has made of it.
         weights: best or last; without it, those that the run itself tested.
 
     Raises:
         BadInput: `path` is no run directory or of an unfinished run, or the checkpoint is missing, damaged or of
             another net.
     """
+    if Path(path).suffix == SUFFIX:
+        return _from_file(Path(path), weights)
     run = RunDirectory(path)
     config = run.read_config()
     result = run.read_result()
@@ -52,14 +57,37 @@ def load_trained(path: str | Path, weights: str | None = None) -> Trained:
     weights = weights or config.test_on
     checkpoint = run.best_checkpoint if weights == "best" else run.last_checkpoint
     state = load_checkpoint(checkpoint)["state_dict"]
-    model = Classifier(replace(config, compile=False))
     try:
-        check_weights(state, model.net)
+        return _trained(config, result, weights, state)
     except ValueError as error:
         raise BadInput(
             f"{checkpoint}: the weights of another net than {run.path}/config.yaml describes ({error}); keep both "
             "files of one run together"
         ) from error
+
+
+def _from_file(path: Path, weights: str | None) -> Trained:
+    content = read(path)
+    if weights not in (None, content.which):
+        raise BadInput(f"--weights {weights}: {path} holds the {content.which} weights alone; leave it out")
+    try:
+        validate(content.config)
+        state = {f"net.{name}": tensor for name, tensor in content.tensors.items()}
+        return _trained(content.config, content.result, content.which, state)
+    except (BadInput, ValueError) as error:
+        raise BadInput(
+            f"{path}: not a file of weights of ours ({error}); name one that scripts/export.py wrote"
+        ) from error
+
+
+def _trained(config: Config, result: dict[str, Any], weights: str, state: dict[str, Tensor]) -> Trained:
+    """The net with the weights of a checkpoint's state_dict in it.
+
+    Raises:
+        ValueError: they are of another net than the config describes.
+    """
+    model = Classifier(replace(config, compile=False))
+    check_weights(state, model.net)
     # What the run computed with, so that its numbers come out the same to the last bit.
     threads = result.get("threads", 0)
     set_arithmetic(config, threads if 0 < threads <= 1024 else torch.get_num_threads())
@@ -68,7 +96,22 @@ def load_trained(path: str | Path, weights: str | None = None) -> Trained:
     device = str(result.get("device"))
     if device.startswith("cuda") and torch.cuda.is_available():
         model.to(device)
-    return Trained(run, config, model.eval(), weights)
+    return Trained(config, result, model.eval(), weights)
+
+
+def export(trained: Trained, path: Path) -> None:
+    """Make one small file of a net; `load_trained` reads it.
+
+    Raises:
+        BadInput: it cannot be written there.
+    """
+    if path.suffix != SUFFIX:
+        raise BadInput(f"{path}: the format is safetensors; let the name end in {SUFFIX}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(Weights(trained.config, trained.result, trained.weights, trained.model.net.state_dict()), path)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}; name a file that can be written") from error
 
 
 @dataclass(frozen=True)
@@ -82,6 +125,7 @@ class Evaluation:
     loss: float
     accuracy: float
     confusion: list[list[int]]
+    flip: bool = False
 
     @property
     def classes(self) -> list[str]:
@@ -109,6 +153,7 @@ class Evaluation:
             "data": self.data,
             "part": self.part,
             "weights": self.weights,
+            "flip": self.flip,
             "loss": self.loss,
             "acc": self.accuracy,
             "per_class": {
@@ -119,7 +164,9 @@ class Evaluation:
         }
 
 
-def evaluate(trained: Trained, part: str = "test", data: str | None = None, root: str | None = None) -> Evaluation:
+def evaluate(
+    trained: Trained, part: str = "test", data: str | None = None, root: str | None = None, flip: bool = False
+) -> Evaluation:
     """Show the net every image of a part.
 
     Args:
@@ -127,6 +174,8 @@ def evaluate(trained: Trained, part: str = "test", data: str | None = None, root
         part: test or validation.
         data: a data set other than the one that the net was trained on.
         root: where the data files are, if not where the run found them.
+        flip: show it each image's mirror image too, and take the mean of both answers, as probabilities. The run's own
+            figures are without.
 
     Raises:
         BadInput: there are no validation images, or the files are not to be had.
@@ -149,6 +198,9 @@ def evaluate(trained: Trained, part: str = "test", data: str | None = None, root
             batch = stored.to(model.device), true.to(model.device)
             pixels, labels = images.on_after_batch_transfer(batch, 0)
             logits = model(pixels)
+            if flip:
+                both = torch.stack([logits, model(pixels.flip(3))]).log_softmax(2)
+                logits = both.logsumexp(0) - math.log(2)
             totals.update(logits, labels, model.loss(logits, labels))
             answers.append((logits.float().cpu(), true.cpu()))
     metrics = totals.compute()
@@ -161,13 +213,15 @@ def evaluate(trained: Trained, part: str = "test", data: str | None = None, root
         loss=metrics["loss"],
         accuracy=metrics["acc"],
         confusion=Predictions(logits, labels).confusion(),
+        flip=flip,
     )
 
 
 def as_text(evaluation: Evaluation) -> str:
     """The figures, a line per class, and the confusion matrix, for a terminal."""
     e = evaluation
-    lines = [f"{e.data}, {e.part}, {e.weights} weights: loss {e.loss:.4f}, accuracy {e.accuracy:.4f}"]
+    shown = ", with mirror images" if e.flip else ""
+    lines = [f"{e.data}, {e.part}, {e.weights} weights{shown}: loss {e.loss:.4f}, accuracy {e.accuracy:.4f}"]
     if e.data != e.trained_on:
         lines.append(f"This net was trained on {e.trained_on}: its answers are {e.trained_on}'s classes.")
     lines += ["", f"{'class':<12}{'precision':>10}{'recall':>10}"]

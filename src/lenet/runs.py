@@ -29,7 +29,7 @@ from omegaconf import OmegaConf
 
 from lenet.config import Config
 from lenet.errors import BadInput
-from lenet.untrusted import fits, read_bytes, read_json, read_yaml
+from lenet.untrusted import LARGEST_CONFIG, check_yaml, fits, read_bytes, read_json
 
 Row = dict[str, float]
 
@@ -239,21 +239,14 @@ class RunDirectory:
         """
         path = self.path / "config.yaml"
         try:
-            found = OmegaConf.create(read_yaml(path))
-            merged = OmegaConf.merge(OmegaConf.structured(Config), found)
-            config = OmegaConf.to_object(merged)
+            return parse_config(read_bytes(path, LARGEST_CONFIG).decode(errors="replace"), str(path))
         except OSError as error:
             raise BadInput(
                 f"{self.path}: no run directory, {path.name} cannot be read ({error.strerror}); name the folder that "
                 "holds it"
             ) from error
-        except Exception as error:  # OmegaConf and its YAML reader raise many kinds
-            said = (str(error).splitlines() or [type(error).__name__])[0]
-            raise BadInput(f"{path}: not the config of a run ({said})") from error
-        if missing := [key for key in ESSENTIAL if key not in found]:
-            raise BadInput(f"{path}: not the whole config of a run ({', '.join(missing)} missing); put it back")
-        assert isinstance(config, Config)
-        return config
+        except ValueError as error:
+            raise BadInput(f"{path}: not the config of a run ({error})") from error
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         write_atomically(self.path / "result.json", (json.dumps(result, indent=2) + "\n").encode())
@@ -320,6 +313,24 @@ class RunDirectory:
             for logger in loggers:
                 logger.removeHandler(handler)
             handler.close()
+
+
+def parse_config(text: str, source: str) -> Config:
+    """The config that the text of a config.yaml describes. It may be a stranger's.
+
+    Raises:
+        BadInput: it is not one of ours; `source` is where it came from.
+    """
+    try:
+        found = OmegaConf.create(check_yaml(text))
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), found))
+    except Exception as error:  # OmegaConf and its YAML reader raise many kinds
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadInput(f"{source}: not the config of a run ({said})") from error
+    if missing := [key for key in ESSENTIAL if key not in found]:
+        raise BadInput(f"{source}: not the whole config of a run ({', '.join(missing)} missing); put it back")
+    assert isinstance(config, Config)
+    return config
 
 
 def timestamp() -> str:

@@ -50,14 +50,24 @@ def read_json(path: Path) -> Any:
 
 
 def read_yaml(path: Path) -> str:
-    """The text of a YAML file that is safe to parse: plain values, in which nothing refers to anything else.
+    """The text of a YAML file that is safe to parse (`check_yaml`).
 
     Raises:
         OSError: it cannot be read.
+        ValueError, yaml.YAMLError: it is not safe, or no YAML.
+    """
+    return check_yaml(read_bytes(path, LARGEST_CONFIG).decode())
+
+
+def check_yaml(text: str) -> str:
+    """The same text, if it is safe to parse: plain values, in which nothing refers to anything else.
+
+    Raises:
         ValueError: it is larger or deeper than a config can be, or has references, tags or interpolations.
         yaml.YAMLError: it is no YAML.
     """
-    text = read_bytes(path, LARGEST_CONFIG).decode()
+    if len(text) > LARGEST_CONFIG:
+        raise ValueError(f"more than {LARGEST_CONFIG:,} characters")
     depth = 0
     for event in yaml.parse(text, YAML_LOADER):
         if isinstance(event, yaml.AliasEvent):

@@ -1,0 +1,24 @@
+"""A trained net as one small file to give away: scripts/export.py RUN_DIR FILE.safetensors"""
+
+from pathlib import Path
+
+from lenet import cli
+from lenet.validation import CHOICES
+
+
+def main() -> None:
+    parser = cli.Parser(description=__doc__)
+    parser.add_argument("run_dir", type=Path, help="directory of a finished run")
+    parser.add_argument("file", type=Path, help="the file to write; config and result go into its header")
+    parser.add_argument("--weights", choices=CHOICES["test_on"], help="default: those that the run tested")
+    arguments = parser.parse_args()
+
+    # Only now: a wrong argument is answered before torch is imported.
+    from lenet.evaluate import export, load_trained
+
+    export(load_trained(arguments.run_dir, arguments.weights), arguments.file)
+    print(f"{arguments.file}  {arguments.file.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    cli.run(main)
