@@ -1,0 +1,148 @@
+"""How good a small net can be: a sweep over sizes beside the best figures of others -> a table and a figure.
+
+Nothing here imports torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, NullFormatter
+
+from lenet.errors import BadInput
+from lenet.results import read_jobs
+from lenet.runs import RunDirectory
+from lenet.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Record:
+    """A test accuracy that somebody else reports."""
+
+    name: str
+    accuracy: float  # percent
+    parameters: int | None = None  # None: not told
+
+
+LENET = 61_706  # parameters of the book's net
+
+# Of each data set, what others report. cmasch is the only mean over seeds, five of them, chosen on validation images.
+RECORDS: Mapping[str, tuple[Record, ...]] = {
+    "fashion_mnist": (
+        Record("cmasch/zalando-fashion-mnist, mean of 5", 93.43, 493_772),
+        Record("a CNN with random erasing", 94.7),
+        Record("a DenseNet", 95.4, 768_000),
+    ),
+    "mnist": (
+        Record("cmasch's net", 99.43, 493_772),
+        Record("a net of 8,900 parameters", 99.5, 8_900),
+        Record("ansh941/MnistSimpleCNN: a vote of nets, chosen on the test set", 99.87),
+    ),
+}
+OURS, OTHERS = "tab:blue", "0.35"
+
+
+def read(directory: Path) -> tuple[str, pd.DataFrame]:
+    """What a finished or running sweep over the size of the net says.
+
+    Returns:
+        The data set, and a row per setting, the smallest net first: parameters, n, mean and sd of the test accuracy in
+        percent, seeds (each one's, as text), epochs, and the median of the seconds.
+
+    Raises:
+        BadInput: there is no sweep, none of its runs is tested yet, or they are not all on one data set.
+    """
+    jobs = read_jobs(Sweep.read(directory), directory)
+    jobs = jobs[(jobs.state == "completed") & jobs["test/acc"].notna()]
+    if jobs.empty:
+        raise BadInput(f"{directory}: no run of this sweep has been tested yet; wait for one")
+    names = {RunDirectory(directory / job).read_config().data.name for job in jobs.job}
+    if len(names) > 1:
+        raise BadInput(f"{directory}: on {' and '.join(sorted(names))}; give a sweep on one data set")
+    jobs = jobs.assign(percent=100 * jobs["test/acc"])
+    table = jobs.groupby("setting", sort=False).agg(
+        parameters=("parameters", "first"),
+        n=("percent", "size"),
+        mean=("percent", "mean"),
+        sd=("percent", "std"),
+        seeds=("percent", lambda values: " ".join(f"{value:.2f}" for value in values)),
+        epochs=("epochs", "first"),
+        seconds=("seconds", "median"),
+    )
+    return names.pop(), table.sort_values("parameters", kind="stable")
+
+
+def as_markdown(data: str, table: pd.DataFrame) -> str:
+    """Ours and theirs, as a table of Markdown, the smallest net first."""
+    lines = [
+        f"| {data}: net | parameters | test accuracy, % | seeds | epochs | seconds of a run |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    rows = [
+        (
+            row["parameters"],
+            f"| **{name}** | {row['parameters']:,} | **{with_spread(row)}** | {row['seeds']} | {row['epochs']} "
+            f"| {row['seconds']:,.0f} |",
+        )
+        for name, row in table.iterrows()
+    ]
+    rows += [
+        (record.parameters or 10**9, f"| {record.name} | {_count(record)} | {record.accuracy:g} | | | |")
+        for record in RECORDS[data]
+    ]
+    return "\n".join([*lines, *(line for _, line in sorted(rows, key=lambda row: row[0]))])
+
+
+def with_spread(row: pd.Series) -> str:
+    """Mean ± standard deviation; with one seed the figure alone."""
+    return f"{row['mean']:.2f}" + (f" ± {row['sd']:.2f}" if row["n"] > 1 else "")
+
+
+def _count(record: Record) -> str:
+    return f"{record.parameters:,}" if record.parameters else "not told"
+
+
+def draw(found: Mapping[str, pd.DataFrame]) -> Figure:
+    """Test accuracy against parameters, a panel for each data set; bars are standard deviations over seeds."""
+    figure = Figure(figsize=(6.2 * len(found), 4.6), layout="constrained")
+    for axes, (data, table) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
+        axes.errorbar(
+            table.parameters, table["mean"], yerr=table.sd.fillna(0), fmt="o-", color=OURS, capsize=3, label="ours"
+        )
+        for _, row in table.iterrows():
+            at = (row["parameters"], row["mean"])
+            axes.annotate(with_spread(row), at, (6, -12), textcoords="offset points", color=OURS, fontsize="small")
+        known = [record for record in RECORDS[data] if record.parameters]
+        axes.plot([r.parameters for r in known], [r.accuracy for r in known], "D", color=OTHERS, label="others")
+        for record in known:
+            words, at = f"{record.name}: {record.accuracy:g}", (record.parameters or 0, record.accuracy)
+            right = at[0] > LENET
+            axes.annotate(
+                words, at, (0, 8), textcoords="offset points", ha="right" if right else "left", color=OTHERS,
+                fontsize="small",
+            )  # fmt: skip
+        for record in RECORDS[data]:
+            if not record.parameters:
+                axes.axhline(record.accuracy, color=OTHERS, linestyle=":", linewidth=1)
+                words = f"{record.name}, size not told: {record.accuracy:g}"
+                axes.annotate(
+                    words, (0.01, record.accuracy), (0, 3), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", color=OTHERS, fontsize="small",
+                )  # fmt: skip
+        axes.axvline(LENET, color=OTHERS, linewidth=0.8, linestyle="--")
+        axes.annotate(
+            " LeNet's own size", (LENET, 0.01), xycoords=("data", "axes fraction"), color=OTHERS, fontsize="small"
+        )
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(EngFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlim(5_000, 1_500_000)
+        axes.margins(y=0.12)
+        axes.set_title(data)
+        axes.set_xlabel("parameters")
+        axes.set_ylabel("test accuracy, %")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right", frameon=False)
+    return figure

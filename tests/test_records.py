@@ -1,0 +1,87 @@
+"""A sweep over sizes beside others' figures, with made-up runs whose accuracies are known."""
+
+import statistics
+from pathlib import Path
+
+import pytest
+
+from conftest import script
+from lenet import records
+from lenet.config import Config
+from lenet.errors import BadInput
+from lenet.runs import RunDirectory
+from lenet.sweep import Job, Sweep
+
+
+def make(directory: Path, data: str, found: dict[str, list[float | None]]) -> Path:
+    """A sweep over `size`: for each level the test accuracies of its seeds; None for one that is not done."""
+    jobs = []
+    for place, (level, accuracies) in enumerate(found.items()):
+        for seed, accuracy in enumerate(accuracies):
+            name = f"{level},seed={seed}"
+            jobs.append(Job(name, level, {"size": level}, seed, [], 20, 10_000 * (3 - place), 1))
+            if accuracy is None:
+                continue
+            run = RunDirectory(directory / name)
+            run.path.mkdir(parents=True)
+            config = Config()
+            config.data.name = data
+            run.write_config(config)
+            result = {"status": "completed", "metrics": {"test/acc": accuracy}, "epochs": 20, "seconds": 60.0 + seed}
+            run.write_result(result)
+    directory.mkdir(exist_ok=True)
+    Sweep("grid", {"size": list(found)}, {"size": next(iter(found))}, jobs).write(directory)
+    return directory
+
+
+def test_the_table_has_mean_and_spread_of_what_is_done_the_smallest_net_first(tmp_path: Path) -> None:
+    accuracies = [0.93, 0.94, 0.945]
+    data, table = records.read(make(tmp_path / "s", "mnist", {"large": accuracies, "small": [0.9, None]}))
+    assert data == "mnist"
+    assert list(table.index) == ["small", "large"]
+    percent = [100 * accuracy for accuracy in accuracies]
+    assert table["mean"]["large"] == pytest.approx(statistics.mean(percent))
+    assert table.sd["large"] == pytest.approx(statistics.stdev(percent))
+    assert table.seconds["large"] == 61
+    lines = records.as_markdown(data, table).splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    assert "| **large** | 30,000 | **93.83 ± 0.76** | 93.00 94.00 94.50 | 20 | 61 |" in lines
+    assert "| **small** | 20,000 | **90.00** | 90.00 | 20 | 60 |" in lines
+    assert lines.index(next(line for line in lines if "8,900" in line)) == 2, "the smallest net, though another's"
+
+
+def test_the_figure_has_every_net_of_ours_and_of_others(tmp_path: Path) -> None:
+    found = dict(
+        records.read(make(tmp_path / name, name, {"large": [0.93, 0.94], "small": [0.9]}))
+        for name in ("fashion_mnist", "mnist")
+    )
+    panels = records.draw(found).axes
+    assert [panel.get_title() for panel in panels] == ["fashion_mnist", "mnist"]
+    for panel in panels:
+        texts = " ".join(text.get_text() for text in panel.texts)
+        for record in records.RECORDS[panel.get_title()]:
+            assert record.name in texts
+        assert "93.50 ± 0.71" in texts
+        low, high = panel.get_ylim()
+        assert all(low < record.accuracy < high for record in records.RECORDS[panel.get_title()])
+
+
+def test_what_is_no_such_sweep_gets_one_line(tmp_path: Path, in_empty_folder: Path) -> None:
+    with pytest.raises(BadInput, match="has been tested yet"):
+        records.read(make(tmp_path / "begun", "mnist", {"large": [None]}))
+    mixed = make(tmp_path / "mixed", "mnist", {"large": [0.9, 0.9]})
+    config = Config()
+    RunDirectory(mixed / "large,seed=1").write_config(config)
+    with pytest.raises(BadInput, match="fashion_mnist and mnist"):
+        records.read(mixed)
+    done = script("records.py", "nowhere", cwd=in_empty_folder)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert list(in_empty_folder.iterdir()) == []
+
+
+def test_the_command_prints_the_tables_and_draws_the_figure(tmp_path: Path, in_empty_folder: Path) -> None:
+    sweep = make(tmp_path / "s", "mnist", {"large": [0.93, 0.94]})
+    done = script("records.py", str(sweep), "--out", "figure.png", cwd=in_empty_folder)
+    assert done.returncode == 0, done.stderr
+    assert "93.50 ± 0.71" in done.stdout
+    assert (in_empty_folder / "figure.png").read_bytes().startswith(b"\x89PNG")
