@@ -1,10 +1,12 @@
 """The seeds' recipes: each does exactly what its seed does, and each runs."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 from conftest import PROJECT
 from lenet import cli  # noqa: F401  (registers the schema)
 from lenet.classifier import build_net, factor
-from lenet.config import Config
+from lenet.config import Config, Schedule
 from lenet.data import normalise
 from lenet.models.lenet import LeNet
 from lenet.train import train
@@ -96,6 +98,30 @@ def test_lenet5_1998_is_the_papers_training() -> None:
     assert (config.optimizer.curvature_samples, config.trainer.max_epochs, config.test_on) == (500, 20, "last")
     rates = [config.optimizer.lr * factor(config.schedule, epoch) for epoch in range(20)]
     assert rates == pytest.approx([5e-4] * 2 + [2e-4] * 3 + [1e-4] * 3 + [5e-5] * 4 + [1e-5] * 8)
+
+
+@pytest.mark.parametrize("name", ["improved", "improved_mnist"])
+def test_the_improved_nets_are_lenets_of_less_than_half_a_million_parameters(name: str) -> None:
+    model = composed(f"experiment={name}").model
+    net = LeNet(model)
+    assert sum(p.numel() for p in net.parameters()) < 500_000
+    kinds = [type(layer) for layer in net]
+    blocks, rest = kinds[: kinds.index(nn.Flatten)], kinds[kinds.index(nn.Flatten) + 1 :]
+    assert set(blocks) == {nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d}
+    assert blocks[-1] == nn.MaxPool2d
+    assert nn.Linear in rest
+    assert nn.Conv2d not in rest
+
+
+def test_the_ablation_changes_one_thing_at_a_time_and_ends_at_the_books_net() -> None:
+    sweep = yaml.safe_load((PROJECT / "conf/sweep/ablation.yaml").read_text())
+    levels = list(sweep["hydra"]["sweeper"]["params"]["change"].values())
+    for before, after in pairwise(levels[1:]):
+        assert before.items() < after.items(), "all of the one above, and something more"
+    overrides = [f"{key}={value}".replace(" ", "") for key, value in levels[-1].items()]
+    common = ["data.val_fraction=0.2", "test_on=best", "trainer.max_epochs=10", "name=lenet"]
+    last = composed("experiment=improved", *overrides, *common)
+    assert last == Config(schedule=Schedule(warmup=last.schedule.warmup)), "but for what a constant rate does not use"
 
 
 class Blog(nn.Module):
