@@ -239,7 +239,7 @@ class RunDirectory:
         """
         path = self.path / "config.yaml"
         try:
-            return parse_config(read_bytes(path, LARGEST_CONFIG).decode(errors="replace"), str(path))
+            return parse_config(read_bytes(path, LARGEST_CONFIG).decode(), str(path))
         except OSError as error:
             raise BadInput(
                 f"{self.path}: no run directory, {path.name} cannot be read ({error.strerror}); name the folder that "
