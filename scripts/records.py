@@ -1,4 +1,4 @@
-"""Accuracy against parameters, ours and others': scripts/records.py SWEEP_DIR [SWEEP_DIR] [--out DIR]."""
+"""Accuracy against parameters, ours and others': scripts/records.py SWEEP_DIR ... [--out FILE]."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def main() -> None:
     from lenet import records  # pandas and matplotlib take a while to import
     from lenet.plots import save
 
-    found = dict(records.read(directory) for directory in arguments.directories)
+    found = records.read(arguments.directories)
     print("\n\n".join(records.as_markdown(data, table) for data, table in found.items()))
     save(records.draw(found), arguments.out)
 

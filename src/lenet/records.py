@@ -1,9 +1,9 @@
-"""How good a small net can be: a sweep over sizes beside the best figures of others -> a table and a figure.
+"""How good a small net can be: sweeps over nets and seeds beside the best figures of others -> a table and a figure.
 
 Nothing here imports torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,25 +44,35 @@ RECORDS: Mapping[str, tuple[Record, ...]] = {
 OURS, OTHERS = "tab:blue", "0.35"
 
 
-def read(directory: Path) -> tuple[str, pd.DataFrame]:
-    """What a finished or running sweep over the size of the net says.
+def read(directories: Sequence[Path]) -> dict[str, pd.DataFrame]:
+    """What finished or running sweeps over nets and seeds say.
 
     Returns:
-        The data set, and a row per setting, the smallest net first: parameters, n, mean and sd of the test accuracy in
-        percent, seeds (each one's, as text), epochs, and the median of the seconds.
+        For each data set a row per net, the smallest first: parameters, n, mean and sd of the test accuracy in percent,
+        seeds (each one's, as text), epochs, and the median of the seconds. A net is called after what its sweep varies;
+        or, if that is seeds alone, after the sweep.
 
     Raises:
-        BadInput: there is no sweep, none of its runs is tested yet, or they are not all on one data set.
+        BadInput: there is no sweep, or none of its runs is tested yet.
     """
-    jobs = read_jobs(Sweep.read(directory), directory)
-    jobs = jobs[(jobs.state == "completed") & jobs["test/acc"].notna()]
-    if jobs.empty:
-        raise BadInput(f"{directory}: no run of this sweep has been tested yet; wait for one")
-    names = {RunDirectory(directory / job).read_config().data.name for job in jobs.job}
-    if len(names) > 1:
-        raise BadInput(f"{directory}: on {' and '.join(sorted(names))}; give a sweep on one data set")
-    jobs = jobs.assign(percent=100 * jobs["test/acc"])
-    table = jobs.groupby("setting", sort=False).agg(
+    tables = []
+    for directory in directories:
+        jobs = read_jobs(Sweep.read(directory), directory)
+        jobs = jobs[(jobs.state == "completed") & jobs["test/acc"].notna()]
+        if jobs.empty:
+            raise BadInput(f"{directory}: no run of this sweep has been tested yet; wait for one")
+        configs = [RunDirectory(directory / job).read_config() for job in jobs.job]
+        nets = [
+            setting if jobs.setting.nunique() > 1 else config.name
+            for setting, config in zip(jobs.setting, configs, strict=True)
+        ]
+        data = [config.data.name for config in configs]
+        tables.append(jobs.assign(net=nets, data=data, percent=100 * jobs["test/acc"]))
+    return {str(data): _by_net(jobs) for data, jobs in pd.concat(tables).groupby("data", sort=False)}
+
+
+def _by_net(jobs: pd.DataFrame) -> pd.DataFrame:
+    table = jobs.groupby("net", sort=False).agg(
         parameters=("parameters", "first"),
         n=("percent", "size"),
         mean=("percent", "mean"),
@@ -71,7 +81,7 @@ def read(directory: Path) -> tuple[str, pd.DataFrame]:
         epochs=("epochs", "first"),
         seconds=("seconds", "median"),
     )
-    return names.pop(), table.sort_values("parameters", kind="stable")
+    return table.sort_values("parameters", kind="stable")
 
 
 def as_markdown(data: str, table: pd.DataFrame) -> str:
