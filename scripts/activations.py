@@ -16,7 +16,9 @@ def main() -> None:
     parser.add_argument("--pooled", action="store_true", help="the maps behind the pooling layers, not before")
     parser.add_argument("--weights", choices=["best", "last"], help="default: those that the run tested")
     parser.add_argument("--data-root", help="folder of the data files; default: where the run found them")
-    parser.add_argument("--out", type=Path, help="default: activations.png in the run directory, or for a file in .")
+    parser.add_argument(
+        "--out", type=Path, help="default: activations.png in the run directory, or for a file FILE_activations.png"
+    )
     arguments = parser.parse_args()
 
     # Only now: a wrong argument is answered before torch is imported.
@@ -28,7 +30,10 @@ def main() -> None:
     data = trained.config.data
     data.root = arguments.data_root or data.root
     pixels, titles, answers = chosen(data, arguments.classes, arguments.images, arguments.image, arguments.noise)
-    out = arguments.out or (arguments.run if arguments.run.is_dir() else Path()) / "activations.png"
+    of_a_run = arguments.run.is_dir()
+    out = arguments.out or (
+        arguments.run / "activations.png" if of_a_run else Path(f"{arguments.run.stem}_activations.png")
+    )
     out = out if out.suffix else out.with_suffix(".png")
     picture = activations(look(trained.model, pixels, titles, answers, arguments.pooled), scale=3)
     try:

@@ -34,7 +34,8 @@ def main() -> None:
     print(as_text(evaluation))
 
     flip = "_flip" if arguments.flip else ""
-    stem = out / f"evaluation_{evaluation.data}_{evaluation.part}_{evaluation.weights}{flip}"
+    net = "" if arguments.run.is_dir() else f"{arguments.run.stem}_"
+    stem = out / f"{net}evaluation_{evaluation.data}_{evaluation.part}_{evaluation.weights}{flip}"
     title = f"{evaluation.data}, {evaluation.part}, {evaluation.weights} weights: accuracy {evaluation.accuracy:.4f}"
     picture = confusion(evaluation.confusion, evaluation.classes, evaluation.answers, title, scale=3)
     try:

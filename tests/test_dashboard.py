@@ -298,6 +298,17 @@ def cut(tiny_config: Config, path: Path, epochs: int, after: Callable[[RunDirect
     return run
 
 
+def test_pictures_on_the_way_are_of_the_mean_of_the_weights_as_validation_is(tiny_config, tmp_path) -> None:
+    tiny_config.optimizer.ema_decay = 0.9
+    tiny_config.test_on = "last"
+    tiny_config.dashboard.pictures_every = 1
+    events = read(train(tiny_config, tmp_path / "run")[1])
+    on_the_way = events.Images("while_it_learns/filters")
+    (at_the_end,) = events.Images("what_it_sees/filters")
+    assert on_the_way[-1].encoded_image_string == at_the_end.encoded_image_string
+    assert on_the_way[0].encoded_image_string != at_the_end.encoded_image_string
+
+
 def tear(run: RunDirectory, share: float) -> None:
     (file,) = run.event_files
     content = file.read_bytes()

@@ -49,6 +49,24 @@ def test_the_maps_are_those_of_the_layers(pooled: bool) -> None:
         assert torch.equal(sight.image, images[i, 0])
 
 
+@pytest.mark.parametrize(
+    ("repeats", "layers", "pools"),
+    [(1, ["C1", "C3"], ["S2", "S4"]), (2, ["C1", "C2"], ["S3", "S6"]), ([1, 2], ["C1", "C3"], ["S2", "S5"])],
+)
+def test_blocks_of_several_convolutions_show_the_first_two_of_each_kind(repeats, layers, pools) -> None:
+    config = Config(model=Model(convs_per_block=repeats, kernel_size=3, padding=1))
+    model = Classifier(config).eval()
+    images = torch.rand(1, 1, 28, 28)
+    for pooled, expected in ((False, layers), (True, pools)):
+        (sight,) = look(model, images, ["a"], [str(i) for i in range(10)], pooled)
+        assert list(sight.maps) == expected
+    with torch.inference_mode():
+        for name, layer in model.net.named_children():
+            images = layer(images)
+            if name == f"s{pools[1][1:]}":
+                assert torch.equal(sight.maps[pools[1]], images[0])
+
+
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is written in the pictures of a test."""

@@ -392,6 +392,18 @@ def test_so_it_is_where_the_weights_are_averaged(tiny_config, tmp_path, test_on:
         assert not all(torch.equal(a["state_dict"][key], value) for key, value in a["current_model_state"].items())
 
 
+def test_a_mean_of_the_weights_that_only_the_best_checkpoint_has_is_what_is_tested(tiny_config, tmp_path) -> None:
+    tiny_config.optimizer.ema_decay = 0.9
+    tiny_config.test_on = "last"
+    whole = train(tiny_config, tmp_path / "run")[0]
+    assert whole["best_epoch"] == tiny_config.trainer.max_epochs, "or this says nothing"
+    path = tmp_path / "cut"
+    with pytest.raises(CutOff):
+        train(tiny_config, path, callbacks=[CutOffIn(99)])
+    (path / "checkpoints/last.ckpt").unlink()  # as if the kill had come before it was written
+    assert train(replace(tiny_config, resume=str(path)), path)[0]["metrics"] == whole["metrics"]
+
+
 class EveryUpdate(L.Callback):
     """Keeps the weights as they are after each update."""
 

@@ -135,17 +135,23 @@ class Throughput(L.Callback):
 
 
 class AverageWeights(EMAWeightAveraging):
-    """A running mean of the weights, and of what batch normalisation has counted, which changes after every update.
+    """A running mean of the weights, and of batch normalisation's means and variances, which changes at every update.
 
     It stands in the net while that is validated, in every checkpoint, and from the end of the training on.
     """
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._device = trainer.strategy.root_device  # where the net will be; it is not there yet
+        super().setup(trainer, pl_module, stage)
 
     @contextmanager
     def in_place(self, model: Classifier) -> Iterator[None]:
         """Within it the mean stands in the net."""
         self._swap_models(model)
-        yield
-        self._swap_models(model)
+        try:
+            yield
+        finally:
+            self._swap_models(model)
 
 
 class TestEachEpoch(L.Callback):

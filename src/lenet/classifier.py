@@ -95,7 +95,7 @@ class Classifier(L.LightningModule):
         """The loss, and the logits."""
         images, labels = batch
         logits = self(images)
-        loss = self.loss(logits, labels, training=totals is self.train_totals)
+        loss = self.loss(logits, labels, self.training)
         totals.update(logits, labels, loss)
         return loss, logits
 

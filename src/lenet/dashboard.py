@@ -4,6 +4,7 @@ The tags are chosen so that the page begins with what is asked first: TensorBoar
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from lenet import pictures
-from lenet.callbacks import curves
+from lenet.callbacks import AverageWeights, curves
 from lenet.classifier import Classifier
 from lenet.config import Config
 from lenet.data import CLASS_NAMES, Batch, ImageData, Images
@@ -44,13 +45,14 @@ TAGS = {
     "train/lr_min, train/lr_max": "sdlm: the smallest and the largest of all weights",
     "train/grad_norm": "mean length of the gradient over every sixteenth update of the epoch, before it is clipped",
     "train/examples_per_sec": "training images per second: all steps of the epoch, without loading and evaluation",
-    "weight_gradients/…, weights/…": "dashboard.histograms: after each epoch; gradients are the last update's",
+    "weight_gradients/…, weights/…": "dashboard.histograms: after each epoch, of the weights as they are, "
+    "also where their mean is what is validated; gradients are the last update's",
     "weight_log10_lr/…": "sdlm: decimal logarithm of every weight's learning rate, before each epoch",
     "what_it_confuses/matrix": "test images by what they are (rows) and what they are taken for (columns)",
     "what_it_confuses/precision_recall/…": "PR CURVES: each class against all others, as the threshold moves",
     "what_it_confuses/surest_mistakes": "test images taken for another class with the largest softmax of the outputs",
-    "what_it_sees/…": "what the first (C1) and second (C3) convolution layer make of two classes that are easy to "
-    "confuse and of one test image of each class; the filters of C1",
+    "what_it_sees/…": "what the first convolution layer (C1) and the second (C3, or C2 in the same block) make of "
+    "two classes that are easy to confuse and of one test image of each class; the filters of C1",
     "while_it_learns/…": "dashboard.pictures_every: these pictures on the way; confusions are of validation images",
     "whole_run/…": "what HPARAMS shows: of the tested weights, and what the run took",
 }
@@ -96,6 +98,7 @@ class Dashboard(L.Callback):
         self.config, self.run, self.data, self.overrides = config, run, data, overrides
         self.names = CLASS_NAMES[config.data.name]
         self.logger: RunLogger | None = None
+        self.average: AverageWeights | None = None
         self.tested: int | None = None  # the epoch whose weights saw the test set
         self._answers: list[tuple[Tensor, Tensor]] = []
 
@@ -105,8 +108,12 @@ class Dashboard(L.Callback):
         writer: SummaryWriter = self.logger.experiment
         return writer
 
-    def start(self, rows: Sequence[Row]) -> RunLogger:
-        """Write what is known before training starts or, after the epochs in `rows`, goes on."""
+    def start(self, rows: Sequence[Row], average: AverageWeights | None = None) -> RunLogger:
+        """Write what is known before training starts or, after the epochs in `rows`, goes on.
+
+        `average`: whose weights the pictures on the way are to show.
+        """
+        self.average = average
         earlier = self.run.event_files
         self.run.clear_projector()
         logger = RunLogger(self.run)
@@ -199,7 +206,8 @@ class Dashboard(L.Callback):
         epoch = trainer.current_epoch + 1
         if self._is_due(trainer):
             pl_module.eval()
-            shown = self._of_what_it_sees(pl_module)
+            with self.average.in_place(pl_module) if self.average else nullcontext():
+                shown = self._of_what_it_sees(pl_module)
             pl_module.train()
             if predictions := self._predictions():
                 shown |= self._of_what_it_confuses(predictions, self.data.validation, f"validation, epoch {epoch}")

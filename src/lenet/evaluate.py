@@ -40,7 +40,7 @@ def load_trained(path: str | Path, weights: str | None = None) -> Trained:
         BadInput: `path` is no run directory or of an unfinished run, or the checkpoint is missing, damaged or of
             another net.
     """
-    if Path(path).suffix == SUFFIX:
+    if Path(path).suffix == SUFFIX and not Path(path).is_dir():
         return _from_file(Path(path), weights)
     run = RunDirectory(path)
     config = run.read_config()
@@ -71,10 +71,9 @@ def _from_file(path: Path, weights: str | None) -> Trained:
     if weights not in (None, content.which):
         raise BadInput(f"--weights {weights}: {path} holds the {content.which} weights alone; leave it out")
     try:
-        validate(content.config)
         state = {f"net.{name}": tensor for name, tensor in content.tensors.items()}
         return _trained(content.config, content.result, content.which, state)
-    except (BadInput, ValueError) as error:
+    except ValueError as error:
         raise BadInput(
             f"{path}: not a file of weights of ours ({error}); name one that scripts/export.py wrote"
         ) from error
@@ -93,9 +92,8 @@ def _trained(config: Config, result: dict[str, Any], weights: str, state: dict[s
     set_arithmetic(config, threads if 0 < threads <= 1024 else torch.get_num_threads())
     model.to(next(value.dtype for value in state.values() if value.is_floating_point()))
     model.load_state_dict(state)
-    device = str(result.get("device"))
-    if device.startswith("cuda") and torch.cuda.is_available():
-        model.to(device)
+    if str(result.get("device")).startswith("cuda") and torch.cuda.is_available():
+        model.to("cuda")  # whichever it is here
     return Trained(config, result, model.eval(), weights)
 
 
@@ -109,7 +107,10 @@ def export(trained: Trained, path: Path) -> None:
         raise BadInput(f"{path}: the format is safetensors; let the name end in {SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(Weights(trained.config, trained.result, trained.weights, trained.model.net.state_dict()), path)
+        result = dict(trained.result)
+        if trained.weights != trained.config.test_on:  # the result is of the others
+            result = {key: value for key, value in result.items() if key not in ("metrics", "best_epoch")}
+        write(Weights(trained.config, result, trained.weights, trained.model.net.state_dict()), path)
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}; name a file that can be written") from error
 
@@ -178,8 +179,10 @@ def evaluate(
             figures are without.
 
     Raises:
-        BadInput: there are no validation images, or the files are not to be had.
+        BadInput: there are no validation images, the files are not to be had, or the net has no probabilities.
     """
+    if flip and trained.config.loss.name != "cross_entropy":
+        raise BadInput(f"--flip: a net with loss.name={trained.config.loss.name} has no probabilities; leave it out")
     settings = replace(trained.config.data, name=data or trained.config.data.name)
     settings = replace(settings, root=root or settings.root)
     if part == "validation" and settings.val_fraction == 0:
@@ -199,7 +202,7 @@ def evaluate(
             pixels, labels = images.on_after_batch_transfer(batch, 0)
             logits = model(pixels)
             if flip:
-                both = torch.stack([logits, model(pixels.flip(3))]).log_softmax(2)
+                both = torch.stack([logits, model(pixels.flip(3))]).float().log_softmax(2)
                 logits = both.logsumexp(0) - math.log(2)
             totals.update(logits, labels, model.loss(logits, labels))
             answers.append((logits.float().cpu(), true.cpu()))

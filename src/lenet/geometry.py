@@ -57,10 +57,10 @@ def per_layer(key: str, value: object, count: int) -> list[int]:
         if len(values) == count:
             return list(values)
         raise BadInput(
-            f"{key}={list(values)}: {len(values)} values for {count} convolution layers; "
+            f"{key}={list(values)}: {len(values)} values where model.conv_channels has {count}; "
             f"give one integer for all, or a list of {count}"
         )
-    raise BadInput(f"{key}={value}: give one integer, or a list with an integer for each convolution layer")
+    raise BadInput(f"{key}={value}: give one integer, or a list with an integer for each of model.conv_channels")
 
 
 def layers(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> Iterator[Layer]:
@@ -85,12 +85,13 @@ def layers(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> Iter
     batch_norm = model.norm == "batch"
     maps, number = 1, 1  # the paper counts C1 S2 C3 S4 C5 F6
     for width, repeat, kernel, padding in zip(model.conv_channels, repeats, kernels, paddings, strict=True):
+        fewer = "fewer model.conv_channels" + (", or a smaller model.convs_per_block" if repeat > 1 else "")
         for _ in range(repeat):
             padded = side + 2 * padding
             if kernel > padded:
                 raise BadInput(
                     f"model.kernel_size={kernel}: larger than the {padded}x{padded} map that layer c{number} sees; "
-                    f"take at most {padded}, or more model.padding, or fewer model.conv_channels"
+                    f"take at most {padded}, or more model.padding, or {fewer}"
                 )
             side = padded - kernel + 1
             weights = maps * kernel**2 * width
@@ -104,7 +105,7 @@ def layers(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> Iter
         if side < 2:
             raise BadInput(
                 f"model.kernel_size={kernel}: layer c{number - 1} leaves a map of 1x1, and 2x2 pooling follows; "
-                f"take at most {padded - 1}, or more model.padding, or fewer model.conv_channels"
+                f"take at most {padded - 1}, or more model.padding, or {fewer}"
             )
         side //= 2
         yield _pooling(f"s{number}", model.pool, maps, side)

@@ -56,14 +56,18 @@ def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequ
         answers: the names of the classes that the net can name.
         pooled: the maps behind the pooling layers instead of those before.
     """
-    wanted = {"s2": "S2", "s4": "S4"} if pooled else {"act1": "C1", "act3": "C3"}
+    names = [name for name, _ in model.net.named_children()]
+    if pooled:
+        wanted = {name: name.upper() for name in names if name.startswith("s")}
+    else:
+        wanted = {f"act{name[1:]}": name.upper() for name in names if name.startswith("c")}
     maps: dict[str, Tensor] = {}
     with torch.inference_mode():
         x = images.to(model.device).to(model.dtype)
         answered = model(x).argmax(1).tolist()  # LeNet-5 is more than its layers: it turns penalties into logits
         for name, layer in model.net.named_children():
             x = layer(x)
-            if name in wanted and x.dim() == 4:  # with one convolution layer act3 is behind a fully connected one
+            if name in wanted and x.dim() == 4 and len(maps) < 2:  # C layers may be fully connected ones
                 maps[wanted[name]] = x.float().cpu()
     sights = []
     for i, (title, predicted) in enumerate(zip(titles, answered, strict=True)):

@@ -239,14 +239,16 @@ class RunDirectory:
         """
         path = self.path / "config.yaml"
         try:
-            return parse_config(read_bytes(path, LARGEST_CONFIG).decode(), str(path))
+            return parse_config(read_bytes(path, LARGEST_CONFIG).decode())
         except OSError as error:
             raise BadInput(
                 f"{self.path}: no run directory, {path.name} cannot be read ({error.strerror}); name the folder that "
                 "holds it"
             ) from error
+        except UnicodeDecodeError as error:
+            raise BadInput(f"{path}: not the config of a run ({error}); put it back") from error
         except ValueError as error:
-            raise BadInput(f"{path}: not the config of a run ({error})") from error
+            raise BadInput(f"{path}: {error}; put it back") from error
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         write_atomically(self.path / "result.json", (json.dumps(result, indent=2) + "\n").encode())
@@ -315,20 +317,20 @@ class RunDirectory:
             handler.close()
 
 
-def parse_config(text: str, source: str) -> Config:
+def parse_config(text: str) -> Config:
     """The config that the text of a config.yaml describes. It may be a stranger's.
 
     Raises:
-        BadInput: it is not one of ours; `source` is where it came from.
+        ValueError: it is not one of ours.
     """
     try:
         found = OmegaConf.create(check_yaml(text))
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), found))
     except Exception as error:  # OmegaConf and its YAML reader raise many kinds
         said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"{source}: not the config of a run ({said})") from error
+        raise ValueError(f"not the config of a run ({said})") from error
     if missing := [key for key in ESSENTIAL if key not in found]:
-        raise BadInput(f"{source}: not the whole config of a run ({', '.join(missing)} missing); put it back")
+        raise ValueError(f"not the whole config of a run ({', '.join(missing)} missing)")
     assert isinstance(config, Config)
     return config
 

@@ -261,7 +261,7 @@ def _fit_and_test(
     ]
     if config.trainer.enable_progress_bar and sys.stdout.isatty():
         callbacks.append(TQDMProgressBar(refresh_rate=20))
-    logger = dashboard.start(rows) if dashboard else False
+    logger = dashboard.start(rows, average) if dashboard else False
     trainer = build_trainer(config, callbacks=callbacks, logger=logger, default_root_dir=run.path)
     result["device"] = str(trainer.strategy.root_device)
     try:
@@ -284,8 +284,9 @@ def _fit_and_test(
         if config.test_on == "best":
             tested = result["best_epoch"]
             model.load_state_dict(best["state_dict"])
-    if average and config.test_on == "last":  # a run that is resumed after its last epoch has no end of training
-        model.load_state_dict(load_checkpoint(run.last_checkpoint)["state_dict"])
+    if average and checkpoint and not began and config.test_on == "last":
+        # Resumed after its last epoch it has no end of training, at which the mean would have come into the net.
+        model.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
     if config.trainer.limit_test_batches != 0:
         trainer.test(model, data, verbose=False)
     row = {name: value for name, value in rows[tested - 1].items() if "/" in name}

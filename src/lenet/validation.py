@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from itertools import pairwise
 from typing import Any
 
-from lenet.config import Config, Data, Loss, schema
+from lenet.config import Augment, Config, Data, Loss, schema
 from lenet.errors import BadInput
 from lenet.geometry import ACTIVATIONS, IMAGE_SIDE, LENET5_SIDE, POOLS, layers, parameters_and_macs
 from lenet.untrusted import fits
@@ -157,7 +157,7 @@ def updates_per_step(config: Config) -> int:
 
     Lightning takes 1 to 2 ms around each of its steps: a tenth of an update of the book's net, and twice what LeNet-5
     needs for one on a single image. What is logged within an epoch falls on the end of a step, and a signal is heeded
-    there; nothing else depends on this.
+    there; nothing else depends on this. A mean of the weights has to see every update.
     """
     trainer = config.trainer
     if trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val or config.optimizer.ema_decay:
@@ -203,6 +203,12 @@ def _validate_names(config: Config) -> None:
 
 def _validate_data(config: Config) -> None:
     data = config.data
+    _require(
+        data.augment.erase > 0 or data.augment.erase_area == Augment().erase_area,
+        "data.augment.erase_area",
+        config,
+        "nothing is erased; set data.augment.erase above 0, or leave it out",
+    )
     _require(bool(data.root), "data.root", config, "name the folder of the data files, such as data")
     _require(0 <= data.val_fraction < 1, "data.val_fraction", config, "give a share from 0 up to, not including, 1")
     held_out = validation_size(data)
@@ -353,6 +359,12 @@ def _validate_training(config: Config) -> None:
         "optimizer.ema_decay",
         config,
         "give a share between 0 and 1, such as 0.999, or null",
+    )
+    _require(
+        optimizer.ema_decay is None or trainer.precision not in ("16-true", "bf16-true"),
+        "optimizer.ema_decay",
+        config,
+        f"trainer.precision={trainer.precision} has too few bits for a mean of many weights; set one of them otherwise",
     )
     _require(
         optimizer.name != "sdlm" or config.model.norm == "none",

@@ -15,12 +15,30 @@ from torch import Tensor
 
 from lenet.config import Config, Data
 from lenet.errors import BadInput
+from lenet.geometry import IMAGE_SIDE, parameters_and_macs
 from lenet.runs import RESULT, parse_config, write_atomically
 from lenet.untrusted import fits
-from lenet.validation import LARGEST_NET
+from lenet.validation import validate
 
 SUFFIX = ".safetensors"
-LARGEST_FILE = 16 * LARGEST_NET  # bytes: such a net in 64 bits, and as much again
+LARGEST_HEADER = 100_000  # characters of the config, and of the result
+
+
+def _check(config: Config, path: Path) -> None:
+    """Before the tensors come into memory: whether the config is legal, and the file no larger than its net.
+
+    Raises:
+        BadInput: the config is not.
+        ValueError: the file is larger.
+    """
+    try:
+        validate(config)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    parameters, _ = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+    most = 3 * 8 * parameters + 2**20  # in 64 bits; batch normalisation counts two numbers for each two parameters
+    if path.stat().st_size > most:
+        raise ValueError(f"more than {most:,} bytes")
 
 
 @dataclass(frozen=True)
@@ -61,19 +79,20 @@ def read(path: Path) -> Weights:
     if not path.is_file():
         raise BadInput(f"{path}: no such file of weights; name one that scripts/export.py has written")
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ValueError(f"more than {LARGEST_FILE:,} bytes")
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
+            if any(len(header[key]) > LARGEST_HEADER for key in ("config", "result")):
+                raise ValueError(f"more than {LARGEST_HEADER:,} characters in its header")
+            config, result = parse_config(header["config"]), json.loads(header["result"])
+            _check(config, path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-        config, result = parse_config(header["config"], str(path)), json.loads(header["result"])
         ours = isinstance(result, dict) and all(fits(result[key], RESULT[key]) for key in RESULT.keys() & result)
         if not ours or header["weights"] not in ("best", "last"):
             raise ValueError("its result is not one of ours")
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (safetensors.SafetensorError, BadInput, ValueError, KeyError, RecursionError) as error:
-        words = f"no {error} in its header" if isinstance(error, KeyError) else str(error).removeprefix(f"{path}: ")
+        raise BadInput(f"{path}: cannot be read ({error.strerror or error}); name a file that can") from error
+    except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
+        words = f"no {error} in its header" if isinstance(error, KeyError) else str(error)
         raise BadInput(
             f"{path}: not a file of weights of ours ({words}); name one that scripts/export.py has written"
         ) from error
