@@ -7,7 +7,7 @@ from lenet import cli
 
 def main() -> None:
     parser = cli.Parser(description=__doc__)
-    parser.add_argument("directories", type=Path, nargs="+", metavar="SWEEP_DIR", help="such as runs/sizes")
+    parser.add_argument("directories", type=Path, nargs="+", metavar="SWEEP_DIR", help="such as runs/improved")
     parser.add_argument("--out", type=Path, default=Path("records.png"), help="the figure; default: records.png")
     arguments = parser.parse_args()
 

@@ -225,6 +225,8 @@ def quiet(least: int = logging.INFO) -> None:
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
     # Lightning 2.6 asks torch for its trees in a way that torch will drop; its next minor release does not.
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.. is deprecated")
+    # Where Slurm is installed Lightning advises srun, which a run on one machine has no use for.
+    warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
     # The run directory is ours, and a resumed run finds its checkpoints there.
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
 
