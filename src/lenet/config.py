@@ -54,9 +54,7 @@ class Model:
     kind: str = "lenet"  # lenet | lenet5
     conv_channels: list[int] = field(default_factory=lambda: [6, 16])  # output maps of each block's convolutions
     # Any, since OmegaConf knows no union of an integer and a list; lenet.validation looks closer.
-    convs_per_block: Any = (
-        1  # convolutions before each pooling; one integer for all blocks, or a list with one for each
-    )
+    convs_per_block: Any = 1  # convolutions before each pooling; one integer for all blocks, or one for each in a list
     kernel_size: Any = 5  # pixels; likewise, of all convolutions of a block
     padding: Any = field(default_factory=lambda: [2, 0])  # pixels; likewise
     activation: str = "sigmoid"  # sigmoid | tanh | scaled_tanh | relu | leaky_relu | gelu | silu
@@ -99,9 +97,7 @@ class Optimizer:
 class Schedule:
     """The learning rate over a run, changed after every update or, in steps, between epochs."""
 
-    name: str = (
-        "constant"  # constant | one_cycle (up, then down to almost 0, each half a cosine) | cosine (down to 0) | steps
-    )
+    name: str = "constant"  # constant | one_cycle (half a cosine up, half a one down to 0) | cosine (down to 0) | steps
     warmup: float = 0.3  # one_cycle: share of the updates spent going up
     epochs: list[int] = field(default_factory=list)  # steps: after how many epochs the learning rate changes
     factors: list[float] = field(default_factory=list)  # steps: and to what share of optimizer.lr
