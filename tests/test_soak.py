@@ -125,8 +125,13 @@ def same(ours: RunDirectory, theirs: RunDirectory) -> None:
     assert (ours.read_result() or {})["metrics"] == (theirs.read_result() or {})["metrics"]
     for name in ("best.ckpt", "last.ckpt"):
         a, b = (torch.load(run.checkpoints / name, weights_only=True) for run in (ours, theirs))
-        assert all(torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in b["state_dict"])
-        assert (a["epoch"], a["global_step"]) == (b["epoch"], b["global_step"])
+        assert (a["epoch"], a["global_step"]) == (b["epoch"], b["global_step"]), f"{ours.path}: {name}"
+        differ = {
+            key: f"{int((a['state_dict'][key] != value).sum())} of {value.numel()} values"
+            for key, value in b["state_dict"].items()
+            if not torch.equal(a["state_dict"][key], value)
+        }
+        assert not differ, f"{ours.path}: {name}"
     (_,) = ours.event_files
     points = EventAccumulator(str(ours.path)).Reload().Scalars("val/loss")
     assert [point.step for point in points] == list(range(1, EPOCHS + 1))

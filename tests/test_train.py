@@ -392,16 +392,28 @@ def test_so_it_is_where_the_weights_are_averaged(tiny_config, tmp_path, test_on:
         assert not all(torch.equal(a["state_dict"][key], value) for key, value in a["current_model_state"].items())
 
 
-def test_a_mean_of_the_weights_that_only_the_best_checkpoint_has_is_what_is_tested(tiny_config, tmp_path) -> None:
-    tiny_config.optimizer.ema_decay = 0.9
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+@pytest.mark.parametrize("last", ["missing", "of the epoch before"])
+def test_a_run_that_was_killed_between_the_two_checkpoints_of_its_last_epoch_ends_as_any_other(
+    tiny_config, tmp_path, last, ema_decay
+) -> None:
+    tiny_config.optimizer.ema_decay = ema_decay
     tiny_config.test_on = "last"
     whole = train(tiny_config, tmp_path / "run")[0]
     assert whole["best_epoch"] == tiny_config.trainer.max_epochs, "or this says nothing"
     path = tmp_path / "cut"
     with pytest.raises(CutOff):
         train(tiny_config, path, callbacks=[CutOffIn(99)])
-    (path / "checkpoints/last.ckpt").unlink()  # as if the kill had come before it was written
+    run = RunDirectory(path)
+    if last == "missing":
+        run.last_checkpoint.unlink()
+    else:
+        with pytest.raises(CutOff):
+            train(tiny_config, tmp_path / "before", callbacks=[CutOffIn(tiny_config.trainer.max_epochs - 1)])
+        shutil.copy(tmp_path / "before/checkpoints/last.ckpt", run.last_checkpoint)
     assert train(replace(tiny_config, resume=str(path)), path)[0]["metrics"] == whole["metrics"]
+    a, b = weights(tmp_path / "run/checkpoints/last.ckpt"), weights(run.last_checkpoint)
+    assert all(torch.equal(a[key], b[key]) for key in a)
 
 
 class EveryUpdate(L.Callback):

@@ -35,7 +35,7 @@ from lenet.config import Config
 from lenet.data import ImageData
 from lenet.errors import BadInput, Signals, Stopped, stop_on_signals
 from lenet.geometry import IMAGE_SIDE, parameters_and_macs
-from lenet.runs import Row, RunDirectory
+from lenet.runs import Row, RunDirectory, write_atomically
 from lenet.sweep import swept
 from lenet.validation import batches, updates_per_step
 
@@ -274,6 +274,8 @@ def _fit_and_test(
             f"{checkpoint}: a run cannot go on from it ({type(error).__name__}: {words}); start the run again from the "
             "beginning"
         ) from error
+    if checkpoint == run.best_checkpoint and not began:  # cut off between the two files of the last epoch
+        write_atomically(run.last_checkpoint, run.best_checkpoint.read_bytes())
     if throughput.images:
         result["examples_per_sec"] = round(throughput.examples_per_sec, 1)
 
