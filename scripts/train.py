@@ -6,6 +6,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lenet import cli
+from lenet.ranks import is_first
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
@@ -22,7 +23,8 @@ def main(composed: DictConfig) -> float:
             result = train_job(config, cli.run_path(config), hydra_config.overrides.task)
         else:
             result, run = train(config, cli.run_path(config), hydra_config.overrides.task)
-            print(report(result, run), flush=True)
+            if is_first():
+                print(report(result, run), flush=True)
         metrics: dict[str, float] = result["metrics"]
         return metrics.get("val/acc", metrics["train/acc"])
 

@@ -44,7 +44,7 @@ def test_a_directory_that_hydra_made_for_a_refused_run_is_taken_back(answers, in
 
 @pytest.mark.parametrize(
     ("given", "key"),
-    [("trainer.accelerator=gpu", "trainer.accelerator=gpu"), ("trainer.devices=2", "trainer.devices=2")],
+    [("trainer.accelerator=gpu", "trainer.accelerator=gpu"), ("trainer.devices=0", "trainer.devices=0")],
 )
 def test_a_device_that_is_not_there_is_named_and_nothing_is_written(in_empty_folder, given, key) -> None:
     if given.endswith("gpu"):
@@ -55,7 +55,7 @@ def test_a_device_that_is_not_there_is_named_and_nothing_is_written(in_empty_fol
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert key in done.stderr
-    assert ("trainer.accelerator=cpu" if given.endswith("gpu") else "trainer.devices=1") in done.stderr
+    assert "trainer.accelerator=cpu" in done.stderr
     assert list(in_empty_folder.iterdir()) == []
 
 

@@ -84,6 +84,13 @@ class StopAfterStep(L.Callback):
     def __init__(self, signals: Signals) -> None:
         self.signals = signals
 
+    def on_train_start(self, *_: Any) -> None:
+        # Lightning has put a handler before ours that makes all processes wait for each other, wherever they are.
+        self.signals.handle()
+
+    def on_test_start(self, *_: Any) -> None:
+        self.signals.handle()
+
     def on_train_batch_end(self, *_: Any) -> None:
         self.signals.check()
 
@@ -167,8 +174,9 @@ class TestEachEpoch(L.Callback):
         averaged = self.average.in_place(pl_module) if self.average else nullcontext()
         with torch.no_grad(), trainer.precision_plugin.forward_context(), averaged:
             for stored, labels in islice(self.data.test_dataloader(), batches(pl_module.config, "test")):
-                logits = pl_module(normalise(stored, settings.mean, settings.std, settings.pad))
-                totals.update(logits, labels, pl_module.loss(logits, labels))
+                (images, known), count = pl_module.share((stored, labels))
+                logits = pl_module(normalise(images, settings.mean, settings.std, settings.pad))
+                totals.update(logits[:count], known[:count], pl_module.loss(logits, known))
         pl_module.train()
         pl_module.metrics |= {f"test/{name}": value for name, value in totals.compute().items()}
 
@@ -239,6 +247,8 @@ class EpochLog(L.Callback):
         norms = torch.stack(self.norms)
         row["grad_norm"] = norms[norms.isfinite()].mean().item()  # a scaler of gradients leaves out those that are not
         self.rows.append(row | metrics)
+        if not trainer.is_global_zero:
+            return
         self.run.write_metrics(self.rows)
         log_points(trainer, curves(self.rows[-1]), epoch)
         shown = "  ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in metrics.items())

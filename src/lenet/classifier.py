@@ -9,6 +9,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from lenet.config import Config, Model, Optimizer, Schedule
 from lenet.data import Batch, ImageData
@@ -91,13 +92,41 @@ class Classifier(L.LightningModule):
         logits: Tensor = self.net(images.to(self.dtype))  # which trainer.precision may have changed
         return logits
 
+    @property
+    def processes(self) -> int:
+        """That train this net together."""
+        return self._trainer.world_size if self._trainer else 1
+
+    def share(self, batch: Batch) -> tuple[Batch, int]:
+        """What this process is to do of a batch, and of how many images that is: all, or one in so many as there are.
+
+        Of fewer images than processes some have none to count; those are given one all the same, to keep in step.
+        """
+        if self.processes == 1:
+            return batch, len(batch[1])
+        images, labels = (part[self.global_rank :: self.processes] for part in batch)
+        count = len(labels)
+        return ((images, labels) if count else (batch[0][:1], batch[1][:1])), count
+
     def _step(self, batch: Batch, totals: Totals) -> tuple[Tensor, Tensor]:
-        """The loss, and the logits."""
-        images, labels = batch
+        """The loss, so weighted that its mean over the processes is that of the batch; and the logits of the share."""
+        (images, labels), count = self.share(batch)
         logits = self(images)
         loss = self.loss(logits, labels, self.training)
-        totals.update(logits, labels, loss)
+        totals.update(logits[:count], labels[:count], loss)  # also of none: whoever adds up the totals waits for all
+        if self.processes > 1:
+            loss = loss * (count * self.processes / len(batch[1]))
         return loss, logits
+
+    def _all(self, logits: Tensor, size: int) -> Tensor:
+        """The logits (size, classes) of a batch from those that each process has of its share."""
+        if len(logits) == size:
+            return logits
+        whole = logits.new_empty(size, *logits.shape[1:])
+        for rank, share in enumerate(gather_all_tensors(logits)):
+            place = whole[rank :: self.processes]
+            place.copy_(share[: len(place)])
+        return whole
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         if self.automatic_optimization:
@@ -117,11 +146,11 @@ class Classifier(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the logits, for callbacks to look at."""
-        return self._step(batch, self.val_totals)[1]
+        return self._all(self._step(batch, self.val_totals)[1], len(batch[1]))
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Likewise."""
-        return self._step(batch, self.test_totals)[1]
+        return self._all(self._step(batch, self.test_totals)[1], len(batch[1]))
 
     def on_train_epoch_start(self) -> None:
         self.train_totals.reset()

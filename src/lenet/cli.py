@@ -26,7 +26,8 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from lenet.config import Config, schema
-from lenet.errors import BadInput, Diverged, Stopped, one_line
+from lenet.errors import BadInput, Deserted, Diverged, Stopped, one_line
+from lenet.ranks import is_first
 from lenet.runs import INCIDENTAL, RunDirectory, timestamp
 from lenet.validation import validate
 
@@ -156,7 +157,7 @@ def run(main: Callable[[], Any]) -> None:
 
     Exit codes: 2 for bad input, 1 for a run that failed, 130 after Ctrl-C, 143 after SIGTERM.
     """
-    for_developers = "HYDRA_FULL_ERROR" in os.environ
+    for_developers = "HYDRA_FULL_ERROR" in os.environ and is_first()  # which has set it for the others
     threading.excepthook = _thread_failed
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
@@ -174,7 +175,8 @@ def run(main: Callable[[], Any]) -> None:
             cause = BadInput(f"{' '.join(_choices())}: {CHOOSE}")
         if isinstance(error, OSError) and _is_run_directory(str(error.filename)):
             cause = BadInput(f"hydra.run.dir: {describe(error)}; name a folder that can be made")
-        print(f"error: {describe(cause)}", file=sys.stderr)
+        if is_first() or not isinstance(cause, Deserted):  # the first one says what became of the run
+            print(f"error: {describe(cause)}", file=sys.stderr)
         by_hydra = (
             isinstance(cause, HydraException | OmegaConfBaseException | yaml.YAMLError) or type(error) is ValueError
         )
@@ -217,7 +219,7 @@ def quiet(least: int = logging.INFO) -> None:
 
     logger = logging.getLogger("lenet")
     logger.setLevel(logging.INFO)
-    logger.handlers = [Terminal(least)]
+    logger.handlers = [Terminal(least if is_first() else logging.CRITICAL)]
     logger.propagate = False  # Hydra gives the root logger a handler of its own
     # Batches are single indexing expressions, so data loading needs no workers.
     warnings.filterwarnings("ignore", "The '.*dataloader' does not have many workers")
@@ -227,6 +229,8 @@ def quiet(least: int = logging.INFO) -> None:
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.. is deprecated")
     # Where Slurm is installed Lightning advises srun, which a run on one machine has no use for.
     warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
+    # It is the same in every process: Totals has added them up.
+    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")
     # The run directory is ours, and a resumed run finds its checkpoints there.
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
 
@@ -239,6 +243,8 @@ def describe(error: BaseException) -> str:
 def _described(error: BaseException) -> str:
     if isinstance(error, Diverged):
         return str(error)
+    if isinstance(error, Deserted):
+        return f"{error}; resume=RUN_DIR goes on from the last epoch"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}: not YAML ({error.problem})"
     if isinstance(error, OSError) and error.filename:

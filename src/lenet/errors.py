@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from lenet.ranks import is_first
+
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -46,6 +48,10 @@ class Stopped(BaseException):
         return Stopped, (self.signum,)  # from the process of a job to that of its sweep
 
 
+class Deserted(Exception):
+    """Another process of those that train one net together has ended."""
+
+
 class Diverged(Exception):
     """The training loss is no longer a finite number."""
 
@@ -55,13 +61,24 @@ class JobsFailed(Exception):
 
 
 class Signals:
-    """The first SIGINT or SIGTERM raises Stopped: at once or, where that is put off, when somebody looks."""
+    """The first SIGINT or SIGTERM raises Stopped: at once or, where that is put off, when somebody looks.
+
+    Where several processes train one net only the first heeds them: the others end when it leaves them.
+    """
 
     def __init__(self) -> None:
         self._signum: int | None = None
         self._is_put_off = False
 
+    def handle(self) -> None:
+        """From now on be who gets the signals, until the first has come."""
+        if self._signum is None and threading.current_thread() is threading.main_thread():
+            for signum in STOPPING:
+                signal.signal(signum, self.arrive)
+
     def arrive(self, signum: int, frame: FrameType | None) -> None:
+        if not is_first():
+            return
         for either in STOPPING:
             signal.signal(either, signal.SIG_DFL)  # a second one ends the process at once
         self._signum = signum
@@ -95,7 +112,8 @@ def stop_on_signals() -> Iterator[Signals]:
     if threading.current_thread() is not threading.main_thread():
         yield signals  # only the main thread may set handlers
         return
-    before = {signum: signal.signal(signum, signals.arrive) for signum in STOPPING}
+    before = {signum: signal.getsignal(signum) for signum in STOPPING}
+    signals.handle()
     try:
         yield signals
     finally:

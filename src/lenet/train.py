@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import LambdaCallback, TQDMProgressBar
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as SubprocessLauncher
 
 from lenet.allocator import keep_freed_memory
 from lenet.callbacks import (
@@ -33,8 +37,9 @@ from lenet.checkpoints import AtomicCheckpointIO, NoCheckpoint, checkpoint_callb
 from lenet.classifier import Classifier, set_arithmetic
 from lenet.config import Config
 from lenet.data import ImageData
-from lenet.errors import BadInput, Signals, Stopped, stop_on_signals
+from lenet.errors import BadInput, Deserted, Signals, Stopped, stop_on_signals
 from lenet.geometry import IMAGE_SIDE, parameters_and_macs
+from lenet.ranks import is_first
 from lenet.runs import Row, RunDirectory, write_atomically
 from lenet.sweep import swept
 from lenet.validation import batches, updates_per_step
@@ -55,6 +60,8 @@ if not torch.cuda.is_available():
 
 ALL_THREADS = torch.get_num_threads()
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard")
+
+LEFT = "This is typically caused by a remote worker"  # what gloo and NCCL say when one of several processes has gone
 
 Result = dict[str, Any]
 
@@ -84,8 +91,7 @@ def train(
     """
     with stop_on_signals() as signals:
         git_commit()  # takes a moment, which is better spent before there is a directory without a result
-        set_arithmetic(config, config.threads or ALL_THREADS)
-        _check_devices(config)
+        set_arithmetic(config, _check_devices(config))
         torch.manual_seed(config.seed)
         model = Classifier(config)
         updates = updates_per_step(config)
@@ -141,6 +147,8 @@ def train_job(config: Config, path: str | Path, overrides: Sequence[str]) -> Res
 def _directory(config: Config, place: str | Path | RunDirectory) -> RunDirectory:
     if isinstance(place, RunDirectory):
         return place
+    if not is_first():
+        return RunDirectory(config.resume or place)  # where nothing is to be written
     if not config.resume:
         return RunDirectory.create(place)
     run = RunDirectory(config.resume)
@@ -163,21 +171,26 @@ def _recorded(
     kept = run.begun_with()
     result = _started(config, run, rows, before, overrides)
     dashboard = None
-    if config.dashboard.enabled:
+    if config.dashboard.enabled and is_first():
         from lenet.dashboard import Dashboard  # a run without one need not wait for what it imports
 
         dashboard = Dashboard(config, run, data, swept(run.path.parent) or result["overrides"])
     started = time.perf_counter()
     error: BaseException | None = None
     try:
-        with run.log_file(), signals.put_off():
-            _fit_and_test(config, run, rows, checkpoint, model, data, result, dashboard, callbacks)
+        with run.log_file() if is_first() else contextlib.nullcontext(), signals.put_off():
+            try:
+                _fit_and_test(config, run, rows, checkpoint, model, data, result, dashboard, callbacks)
+            except Deserted:
+                signals.check()  # the others may have had it a moment before
+                raise
         result["status"] = "completed"
     except BaseException as caught:
         error = caught
         if isinstance(error, OSError) and error.errno and error.filename is None:  # TensorBoard does not say where
             error.filename = str(run.path)
-        stopped = isinstance(error, Stopped | KeyboardInterrupt)
+        # SystemExit is how submitit leaves a job whose time is over, once it is in Slurm's queue again.
+        stopped = isinstance(error, Stopped | KeyboardInterrupt | SystemExit)
         result["status"] = "interrupted" if stopped else "failed"
         trace = None if stopped else "".join(traceback.format_exception(error))
         result["error"] = {"message": f"{type(error).__name__}: {error}", "traceback": trace}
@@ -187,10 +200,11 @@ def _recorded(
     finally:
         result["epochs"] = len(rows)
         result["seconds"] = round((before.get("seconds") or 0) + time.perf_counter() - started, 3)
-        # On a full disk the first error is the one to report.
-        with contextlib.suppress(*[OSError] if error else []):
-            run.write_result(result)
-        if isinstance(error, NoCheckpoint):  # found out too late to have touched nothing
+        if is_first():
+            # On a full disk the first error is the one to report.
+            with contextlib.suppress(*[OSError] if error else []):
+                run.write_result(result)
+        if isinstance(error, NoCheckpoint) and is_first():  # found out too late to have touched nothing
             with contextlib.suppress(OSError):
                 run.begin_with(kept)
         if dashboard:
@@ -221,6 +235,8 @@ def _started(config: Config, run: RunDirectory, rows: list[Row], before: Result,
         "git_commit": git_commit(),
         "error": None,
     }
+    if not is_first():
+        return result
     try:
         data = dataclasses.replace(config.data, root=str(Path(config.data.root).resolve()))
         run.write_config(dataclasses.replace(config, resume=None, data=data))
@@ -264,8 +280,11 @@ def _fit_and_test(
     logger = dashboard.start(rows, average) if dashboard else False
     trainer = build_trainer(config, callbacks=callbacks, logger=logger, default_root_dir=run.path)
     result["device"] = str(trainer.strategy.root_device)
+    if trainer.world_size > 1:
+        result["device"] = f"{trainer.world_size} x {trainer.strategy.root_device.type}"
     try:
-        trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+        with _ended_with_it(trainer):
+            trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError, RuntimeError) as error:
         if checkpoint is None or began or isinstance(error, torch.OutOfMemoryError):
             raise
@@ -274,7 +293,8 @@ def _fit_and_test(
             f"{checkpoint}: a run cannot go on from it ({type(error).__name__}: {words}); start the run again from the "
             "beginning"
         ) from error
-    if checkpoint == run.best_checkpoint and not began:  # cut off between the two files of the last epoch
+    run = RunDirectory(trainer.strategy.broadcast(str(run.path)))  # the first process has made it
+    if checkpoint == run.best_checkpoint and not began and is_first():  # cut off between the last epoch's two files
         write_atomically(run.last_checkpoint, run.best_checkpoint.read_bytes())
     if throughput.images:
         result["examples_per_sec"] = round(throughput.examples_per_sec, 1)
@@ -290,7 +310,8 @@ def _fit_and_test(
         # Resumed after its last epoch it has no end of training, at which the mean would have come into the net.
         model.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
     if config.trainer.limit_test_batches != 0:
-        trainer.test(model, data, verbose=False)
+        with _ended_with_it(trainer):
+            trainer.test(model, data, verbose=False)
     row = {name: value for name, value in rows[tested - 1].items() if "/" in name}
     test = {name: model.metrics[name] for name in ("test/loss", "test/acc") if name in model.metrics}
     result["metrics"] = row | test  # all of the epoch whose weights were tested
@@ -328,14 +349,39 @@ def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
         limit_val_batches=one or settings.limit_val_batches if validates(config) else 0,
         limit_test_batches=one or settings.limit_test_batches,
         num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # Classifier.share deals out each batch
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(c, TQDMProgressBar) for c in kwargs.get("callbacks", [])),
-        plugins=[AtomicCheckpointIO()],
+        # Under submitit a job goes back into the queue by itself; Lightning's own way would do it a second time.
+        plugins=[AtomicCheckpointIO(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
         **kwargs,
     )
 
 
-def _check_devices(config: Config) -> None:
+@contextlib.contextmanager
+def _ended_with_it(trainer: L.Trainer) -> Iterator[None]:
+    """Where this process breaks off, end those that it has started to train with it: they would wait for it.
+
+    Raises:
+        Deserted: one of the others broke off before.
+    """
+    try:
+        yield
+    except BaseException as error:
+        launcher = trainer.strategy.launcher
+        if isinstance(launcher, SubprocessLauncher):
+            launcher.kill(signal.SIGKILL)
+        if trainer.world_size > 1 and LEFT in str(error):
+            raise Deserted("another process that trained this net with this one has ended") from error
+        raise
+
+
+def _check_devices(config: Config) -> int:
+    """The number of threads that this process is to compute with.
+
+    Raises:
+        BadInput: this machine does not have the devices.
+    """
     settings = config.trainer
     try:
         trainer = build_trainer(config, logger=False, enable_checkpointing=False)
@@ -346,11 +392,20 @@ def _check_devices(config: Config) -> None:
             f"trainer.strategy={settings.strategy} trainer.precision={settings.precision}: not possible on this "
             f"machine; trainer.accelerator=cpu with the default of the others is ({words})"
         ) from error
-    if trainer.world_size > 1:
+    if trainer.world_size == 1 and not is_first():
         raise BadInput(
-            f"trainer.devices={settings.devices} trainer.num_nodes={settings.num_nodes}: a run uses one device; "
-            "set trainer.devices=1 trainer.num_nodes=1, and share out several runs instead"
+            f"trainer.devices={settings.devices} trainer.num_nodes={settings.num_nodes}: several processes were "
+            "started for a run that uses one; start one, or set these to as many as there are, and trainer.strategy=ddp"
         )
+    launcher = trainer.strategy.launcher
+    scripts = isinstance(launcher, SubprocessLauncher)  # each process is the script again, and so makes its own run
+    if trainer.world_size > 1 and not (isinstance(trainer.strategy, DDPStrategy) and scripts):
+        raise BadInput(f"trainer.strategy={settings.strategy}: take ddp, which is what several devices do here")
+    if isinstance(launcher, SubprocessLauncher) and not launcher.cluster_environment.creates_processes_externally:
+        # Those that it starts inherit this, and Lightning leaves them alone.
+        own = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, ALL_THREADS // trainer.num_devices)))
+        return config.threads or int(own)
+    return config.threads or ALL_THREADS
 
 
 def validates(config: Config) -> bool:

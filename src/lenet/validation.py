@@ -157,10 +157,13 @@ def updates_per_step(config: Config) -> int:
 
     Lightning takes 1 to 2 ms around each of its steps: a tenth of an update of the book's net, and twice what LeNet-5
     needs for one on a single image. What is logged within an epoch falls on the end of a step, and a signal is heeded
-    there; nothing else depends on this. A mean of the weights has to see every update.
+    there; nothing else depends on this. A mean of the weights has to see every update, and so have several devices,
+    which exchange their gradients.
     """
     trainer = config.trainer
     if trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val or config.optimizer.ema_decay:
+        return 1
+    if (trainer.devices, trainer.num_nodes, trainer.strategy) != (1, 1, "auto"):
         return 1
     every = trainer.log_every_n_steps or max(1, batches(config, "train") // POINTS_PER_EPOCH)
     _, macs = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)

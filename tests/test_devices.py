@@ -1,0 +1,188 @@
+"""One run on several devices: here two processes that share a CPU, which compute as one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from conftest import script
+from lenet.classifier import Classifier
+from lenet.config import Config, Model
+from lenet.runs import RunDirectory
+
+TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
+# An epoch ends with a batch of a single image, of which the second process has none.
+RUN = ["model=modern", "model.norm=none", "optimizer.lr=0.1", "trainer.accelerator=cpu", "trainer.max_epochs=3",
+       "data.train_size=2041", "data.batch_size=255", "data.augment.shift=1", "data.augment.flip=true", "threads=1",
+       "trainer.limit_val_batches=2", "trainer.limit_test_batches=2"]  # fmt: skip
+
+
+def one_of(model: Classifier, processes: int, rank: int) -> Classifier:
+    model._trainer = SimpleNamespace(world_size=processes, global_rank=rank)  # type: ignore[assignment]
+    return model
+
+
+@given(size=st.integers(1, 40), processes=st.integers(1, 7))
+def test_the_shares_of_a_batch_are_the_batch(size: int, processes: int) -> None:
+    model, images = Classifier(Config()), torch.arange(size)
+    dealt = [one_of(model, processes, rank).share((images, images)) for rank in range(processes)]
+    assert all(len(share[0]) == len(share[1]) > 0 for share, _ in dealt), "each has something to keep in step with"
+    assert Counter(i for share, count in dealt for i in share[1][:count].tolist()) == Counter(range(size))
+    assert max(count for _, count in dealt) - min(count for _, count in dealt) <= 1
+
+
+@given(size=st.integers(1, 12), processes=st.integers(1, 5), seed=st.integers(0, 9))
+def test_the_mean_of_the_shares_gradients_is_the_batchs(size: int, processes: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    model = Classifier(Config(model=Model(conv_channels=[2], padding=2, fc_sizes=[]))).double()
+    model.net.to(memory_format=torch.contiguous_format)
+    batch = torch.randn(size, 1, 28, 28, dtype=torch.double), torch.randint(0, 10, (size,))
+
+    def gradient(rank: int, processes: int) -> Tensor:
+        model.zero_grad()
+        one_of(model, processes, rank)._step(batch, model.train_totals)[0].backward()
+        return nn.utils.parameters_to_vector(p.grad.clone() for p in model.parameters() if p.grad is not None)
+
+    shares = torch.stack([gradient(rank, processes) for rank in range(processes)])
+    torch.testing.assert_close(shares.mean(0), gradient(0, 1))
+
+
+@pytest.mark.real_data
+def test_two_processes_find_what_one_finds(in_empty_folder, real_root) -> None:
+    runs = {}
+    for name, more in {"one": [], "two": TWO}.items():
+        more = [*more, "test_on=last", "test_each_epoch=true", "dashboard.pictures_every=1"]
+        done = script("train.py", *RUN, *more, f"data.root={real_root}", f"name={name}", cwd=in_empty_folder)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        (path,) = (in_empty_folder / "runs" / name).iterdir()
+        runs[name] = RunDirectory(path), done.stdout
+    (one, said), (two, said_by_two) = runs["one"], runs["two"]
+    for ours, theirs in zip(two.read_metrics(), one.read_metrics(), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-4)
+    assert (two.read_result() or {})["metrics"] == pytest.approx((one.read_result() or {})["metrics"], abs=1e-4)
+    assert (two.read_result() or {})["device"] == "2 x cpu"
+    a, b = (torch.load(run.last_checkpoint, weights_only=True)["state_dict"] for run in (one, two))
+    assert a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(b[name], a[name], rtol=1e-3, atol=1e-4)
+    assert said_by_two.count("\n") == said.count("\n"), "one process speaks for both"
+    assert {path.name.split(".")[0] for path in two.path.rglob("*")} == {
+        path.name.split(".")[0] for path in one.path.rglob("*")
+    }
+
+
+# Trains a little, and notes the images that each process counts.
+COUNTING = """
+import json, os, sys
+from pathlib import Path
+from lenet.classifier import Classifier
+from lenet.config import Config, Data, Model, Trainer
+from lenet.train import train
+
+root, folder = sys.argv[1:]
+counted = {"train": [], "validate": [], "test": []}
+share = Classifier.share
+
+def noting(self, batch):
+    (images, labels), count = share(self, batch)
+    pixels = (255 * images[:count].double()).round().long()
+    counted[self.trainer.state.stage.value].extend(pixels.sum((1, 2, 3)).tolist())
+    return (images, labels), count
+
+Classifier.share = noting
+config = Config(
+    data=Data(root=root, val_fraction=0.0335, train_size=1001, batch_size=100),  # 2010 validation images: 1024 and 986
+    model=Model(conv_channels=[2], padding=2, fc_sizes=[]),
+    trainer=Trainer(max_epochs=1, accelerator="cpu", devices=2, strategy="ddp", enable_progress_bar=False),
+    threads=1,
+)
+train(config, Path(folder) / "run")
+(Path(folder) / f"process{os.environ.get('LOCAL_RANK', '0')}.json").write_text(json.dumps(counted))
+"""
+
+
+@pytest.mark.real_data
+def test_every_image_is_counted_exactly_once(tmp_path, real_root) -> None:
+    from lenet.config import Data
+    from lenet.data import ImageData
+
+    (tmp_path / "count.py").write_text(COUNTING)
+    subprocess.run([sys.executable, "count.py", real_root, str(tmp_path)], cwd=tmp_path, check=True, timeout=300)
+    processes = [json.loads((tmp_path / f"process{rank}.json").read_text()) for rank in range(2)]
+    data = ImageData(Data(root=real_root, val_fraction=0.0335, train_size=1001), 0)
+    data.setup("test")
+    for part, images in (("train", data.training), ("validate", data.validation), ("test", data.test)):
+        there = images.images.long().sum((1, 2, 3)).tolist()
+        assert Counter(processes[0][part] + processes[1][part]) == Counter(there)
+        assert len(set(there)) > 0.7 * len(there), "or their sums would not tell images apart"
+        assert 0 <= len(processes[0][part]) - len(processes[1][part]) <= 11, "one more of each batch at most"
+
+
+def others(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.real_data
+def test_a_signal_ends_all_of_them_and_the_run_goes_on_as_if_none_had_come(start, in_empty_folder, real_root) -> None:
+    given = [*RUN, *TWO, f"data.root={real_root}"]
+    code, said = start(*given, "hydra.run.dir=whole").wait()
+    assert code == 0, said
+    cut = RunDirectory(in_empty_folder / "cut")
+    process = start(*given, "hydra.run.dir=cut")
+    while cut.epochs < 1:
+        time.sleep(0.01)
+    (other,) = others(process.pid)
+    os.kill(other, signal.SIGTERM)  # which is the first one's to heed
+    code, said = process.kill(signal.SIGTERM)
+    assert code == 143, said
+    assert "Traceback" not in said
+    began = time.monotonic()
+    while Path(f"/proc/{other}/cmdline").exists() and Path(f"/proc/{other}/cmdline").read_bytes():
+        assert time.monotonic() - began < 10, "it has been left behind"
+    assert (cut.read_result() or {})["status"] == "interrupted"
+    code, said = start("resume=cut").wait()
+    assert code == 0, said
+    whole = RunDirectory(in_empty_folder / "whole")
+    assert (cut.path / "metrics.csv").read_bytes() == (whole.path / "metrics.csv").read_bytes()
+
+
+@pytest.mark.real_data
+def test_where_one_of_them_dies_the_run_says_so_and_how_to_go_on(start, in_empty_folder, real_root) -> None:
+    run = RunDirectory(in_empty_folder / "run")
+    process = start(*RUN, *TWO, f"data.root={real_root}", "trainer.max_epochs=50", "hydra.run.dir=run")
+    while run.epochs < 1:
+        time.sleep(0.01)
+    os.kill(others(process.pid)[0], signal.SIGKILL)
+    code, said = process.wait()
+    assert code == 1
+    assert said.splitlines()[-1].startswith("error: another process that trained this net with this one has ended")
+    assert "resume=" in said.splitlines()[-1]
+    assert (run.read_result() or {})["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "words"),
+    [
+        (["trainer.devices=2", "trainer.strategy=ddp_spawn"], {}, ["trainer.strategy=ddp_spawn", "ddp"]),
+        ([], {"RANK": "1"}, ["trainer.devices=1", "trainer.strategy=ddp"]),
+    ],
+)
+def test_what_cannot_be_done_with_several_is_refused_in_a_line(in_empty_folder, given, environment, words) -> None:
+    done = script("train.py", *given, "trainer.accelerator=cpu", cwd=in_empty_folder, env=os.environ | environment)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert all(word in done.stderr for word in words)
+    assert list(in_empty_folder.iterdir()) == []
