@@ -9,10 +9,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from conftest import script
+from conftest import PROJECT, script
 from lenet.config import Config, Data, Optimizer, Trainer
 from lenet.errors import BadInput
 from lenet.evaluate import evaluate, export, load_trained
+from lenet.fetch import fetch
 from lenet.runs import RunDirectory
 from lenet.train import train
 
@@ -151,3 +152,17 @@ def test_the_commands_write_a_file_and_read_it(real_root: str, tmp_path: Path, i
     seen = json.loads((in_empty_folder / "net_evaluation_fashion_mnist_test_last_flip.json").read_text())
     assert seen["flip"] is True
     assert "with mirror images" in done.stdout
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["improved", "improved_mnist"])
+def test_the_published_weights_do_what_they_say(real_root: str, name: str) -> None:
+    trained = load_trained(PROJECT / f"docs/weights/{name}.safetensors")
+    try:
+        fetch(trained.config.data.name, real_root)
+    except BadInput as error:
+        pytest.skip(str(error))
+    hits = round(10_000 * evaluate(trained, "test", root=real_root).accuracy)
+    # A processor that rounds otherwise may see a picture on the border between two classes otherwise.
+    assert hits == pytest.approx(10_000 * trained.result["metrics"]["test/acc"], abs=2)
+    assert f"gives {trained.result['metrics']['test/acc']:.4f}\n" in (PROJECT / "docs/weights/README.md").read_text()
