@@ -252,6 +252,9 @@ def _described(error: BaseException) -> str:
         return f"{error.filename}: {error.strerror}" + (f"; {remedy}" if remedy else "")
     if isinstance(error, MissingConfigException):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        if choice in ("lenet_slurm", "lenet_processes"):
+            name = choice.removeprefix("lenet_")
+            return f"{group}={name}: needs submitit; start with uv run --extra cluster, or pip install 'lenet[cluster]'"
         options = ", ".join(error.options or [])
         return f"{group}={choice}: there is no such choice; {f'take {options}' if options else 'leave it out'}"
     if isinstance(error, OverrideParseException):

@@ -18,6 +18,11 @@ from lenet.sweep import FAILED, LOCK, Job, Sweep, check_directory, state
 
 log = logging.getLogger(__name__)
 
+
+class Detached(Exception):
+    """The jobs go on without this process. The message says where."""
+
+
 Launch = Callable[[Sequence[Job]], dict[str, Exception]]
 
 
@@ -60,6 +65,9 @@ def run(sweep: Sweep, directory: Path, configs: Mapping[str, Config], launch: La
             try:
                 with progress:
                     errors = _launch_all(todo, directory, launch, fail_fast)
+            except Detached as detached:
+                print(f"{detached}; scripts/report.py {directory} shows how far they are", flush=True)
+                return
             except (Stopped, KeyboardInterrupt):
                 _conclude(sweep, directory, {})
                 print("stopped; the same command goes on from here", flush=True)
@@ -91,6 +99,8 @@ def _launch_all(todo: Sequence[Job], directory: Path, launch: Launch, fail_fast:
         batch = batches.pop(0)
         try:
             errors |= launch(batch)
+        except (Detached, BadInput):
+            raise
         except Exception as error:
             log.warning("the launcher broke off: %s", first_line(str(error)))
             if fail_fast:

@@ -1,0 +1,1 @@
+"""Hydra finds launchers in packages of this name."""

@@ -1,0 +1,220 @@
+"""`hydra/launcher=slurm` and `hydra/launcher=processes`: submitit's launchers, with what a sweep here promises.
+
+One lost job does not lose the others; jobs that are still queued are not submitted again; and with Slurm one may leave
+after submitting. Hydra reads this file at every start, so it imports nothing that takes time; without submitit it has
+nothing to offer, and `lenet.cli` says how to install it.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus
+
+try:
+    from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf, LocalQueueConf, SlurmQueueConf
+    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import LocalLauncher, SlurmLauncher
+except ImportError:
+    AVAILABLE = False
+else:
+    AVAILABLE = True
+
+if TYPE_CHECKING:
+    import submitit
+
+POLL = 2.0  # seconds between two looks at Slurm's queue
+LARGEST_ARRAY = 1000  # jobs; Slurm takes 1001 unless it is told otherwise (MaxArraySize)
+HERE = "hydra_plugins.lenet_launchers.lenet_launchers"
+
+if AVAILABLE:
+
+    @dataclass
+    class SlurmConf(SlurmQueueConf):
+        """hydra.launcher.* of hydra/launcher=slurm"""
+
+        _target_: str = f"{HERE}.Slurm"
+        detach: bool = False  # leave once the jobs are submitted
+
+    @dataclass
+    class ProcessesConf(LocalQueueConf):
+        """hydra.launcher.* of hydra/launcher=processes"""
+
+        _target_: str = f"{HERE}.Processes"
+        n_jobs: int = -1  # at a time; -1: one for each core
+
+    for name, node in (("lenet_slurm", SlurmConf), ("lenet_processes", ProcessesConf)):
+        ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="lenet")
+
+    class Processes(LocalLauncher):  # type: ignore[misc]  # has no types
+        """A process of its own for each job, on this machine, a few at a time."""
+
+        def __init__(self, n_jobs: int = -1, **params: Any) -> None:
+            super().__init__(**params)
+            self.n_jobs = n_jobs
+
+        def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+            most = self.n_jobs if self.n_jobs > 0 else len(os.sched_getaffinity(0))
+            there, jobs = executor(self), list["submitit.Job[JobReturn]"]()
+            try:
+                for call in calls(self, job_overrides, initial_job_idx):
+                    while sum(not job.done() for job in jobs) >= most:
+                        time.sleep(0.2)
+                    with without_keyboard():
+                        jobs.append(there.submit(call))
+                while not all(job.done() for job in jobs):
+                    time.sleep(0.2)
+            except BaseException:
+                for job in jobs:
+                    with suppress(ProcessLookupError):
+                        os.kill(int(job.job_id), signal.SIGTERM)  # it stops after the step at hand
+                raise
+            return [outcome(job) for job in jobs]
+
+    class Slurm(SlurmLauncher):  # type: ignore[misc]
+        """A job of Slurm for each job of the sweep, in arrays."""
+
+        def __init__(self, detach: bool = False, **params: Any) -> None:
+            super().__init__(**params)
+            self.detach = detach
+
+        def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+            from lenet.errors import BadInput
+            from lenet.sweeping import Detached
+
+            if queued := self.queued():
+                raise BadInput(
+                    f"{self.config.hydra.sweep.dir}: Slurm has jobs of this sweep ({', '.join(queued)}); wait for them "
+                    f"(scripts/report.py shows how far they are), or scancel {queued[0].split('_')[0]} first"
+                )
+            there, jobs = executor(self), list["submitit.Job[JobReturn]"]()
+            try:
+                found = calls(self, job_overrides, initial_job_idx)
+                for first in range(0, len(found), LARGEST_ARRAY):
+                    jobs += there.submit_array(found[first : first + LARGEST_ARRAY])
+                if self.detach:
+                    arrays = dict.fromkeys(job.job_id.split("_")[0] for job in jobs)
+                    raise Detached(f"submitted as Slurm job {', '.join(arrays)}")
+                self.wait(jobs)
+            except Detached:
+                raise
+            except BaseException:
+                self.cancel(jobs)
+                raise
+            return [outcome(job) for job in jobs]
+
+        def wait(self, jobs: Sequence["submitit.Job[JobReturn]"]) -> None:
+            """Until each has been gone from Slurm's queue at two looks in a row: one that is requeued comes back.
+
+            submitit would ask sacct, which needs accounting; one squeue for all jobs is also the lighter load.
+            """
+            there, gone, pause = {job.job_id for job in jobs}, set[str](), POLL
+            while there:
+                time.sleep(pause)
+                began = time.monotonic()
+                queued = set(self.queued())
+                pause = max(POLL, 50 * (time.monotonic() - began))  # a scheduler with much to do is left in peace
+                there -= gone - queued
+                gone = there - queued
+
+        def cancel(self, jobs: Sequence["submitit.Job[JobReturn]"]) -> None:
+            """Take them out of Slurm's queue; those that run stop after the step at hand."""
+            for array in dict.fromkeys(job.job_id.split("_")[0] for job in jobs):
+                subprocess.run(["scancel", array], check=False, capture_output=True)
+
+        def queued(self) -> list[str]:
+            """Slurm's jobs, waiting or running, that belong to this sweep."""
+            from lenet.errors import BadInput
+
+            command = ["squeue", "--me", "--array", "--noheader", "--name", self.params["name"], "--format=%i|%Z"]
+            try:
+                found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            except FileNotFoundError as error:
+                raise BadInput(
+                    "hydra/launcher=slurm: there is no Slurm here, squeue is not found; take joblib"
+                ) from error
+            except subprocess.CalledProcessError as error:
+                raise BadInput(f"hydra/launcher=slurm: Slurm does not answer ({error.stderr.strip()})") from error
+            return [line.split("|")[0] for line in found.splitlines() if line.split("|")[1] == str(Path.cwd())]
+
+
+def executor(launcher: Any) -> "submitit.AutoExecutor":
+    """What submits jobs, with the resources that hydra.launcher.* asks for."""
+    import submitit
+
+    cluster, params = launcher._EXECUTOR, dict(launcher.params)
+    folder = params.pop("submitit_folder")
+    own = {f"{cluster}_max_num_timeout": params.pop("max_num_timeout")} if "max_num_timeout" in params else {}
+    found = submitit.AutoExecutor(folder, cluster=cluster, **own)
+    common = BaseQueueConf.__dataclass_fields__
+    found.update_parameters(**{key if key in common else f"{cluster}_{key}": value for key, value in params.items()})
+    return found
+
+
+@contextmanager
+def without_keyboard() -> Iterator[None]:
+    """Processes that start meanwhile do not hear Ctrl-C: whoever started them does, and ends them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Call:
+    """A job, as it is sent to another process: what it shares with all others lies in a file that is written once.
+
+    submitit would write all of it for each job, a tenth of a megabyte.
+    """
+
+    def __init__(self, shared: Path, overrides: Sequence[str], number: int) -> None:
+        self.shared, self.overrides, self.number = shared, list(overrides), number
+
+    def __call__(self) -> JobReturn:
+        import cloudpickle
+
+        with suppress(PermissionError):  # where it is its own already, as on Slurm
+            os.setsid()  # a Ctrl-C is the affair of whoever started this
+        launcher, state = cloudpickle.loads(self.shared.read_bytes())
+        found: JobReturn = launcher(self.overrides, "hydra.sweep.dir", self.number, f"job_id_for_{self.number}", state)
+        return found
+
+    def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
+        """What is to be done when the job's time is over and it comes back: the same, for what is done lies on disk."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self)
+
+
+def calls(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> list[Call]:
+    """The jobs, and what they share, written beside what submitit keeps."""
+    import cloudpickle
+
+    from lenet.runs import timestamp, write_atomically
+
+    shared = Path(launcher.params["submitit_folder"]).absolute() / f"{timestamp()}_{first}.pickle"
+    shared.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(shared, cloudpickle.dumps((launcher, Singleton.get_state())))
+    return [Call(shared, overrides, number) for number, overrides in enumerate(job_overrides, first)]
+
+
+def outcome(job: "submitit.Job[JobReturn]") -> JobReturn:
+    """What a job returned; where it was killed, a failure that says so."""
+    from lenet.errors import first_line
+
+    try:
+        if not job.paths.result_pickle.exists():
+            raise RuntimeError("it was cancelled or killed, or its node went away")
+        return job.results()[0]
+    except Exception as error:
+        lost = JobReturn()
+        lost.status = JobStatus.FAILED
+        lost.return_value = RuntimeError(f"job {job.job_id} was lost: {first_line(str(error))}; see {job.paths.stderr}")
+        return lost

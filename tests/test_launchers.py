@@ -1,0 +1,98 @@
+"""hydra/launcher=processes, and what is said where the launchers of past one machine are not installed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import PROJECT, script
+from lenet.runs import RunDirectory
+
+SWEEP = ["-m", "seed=0,1,2", "model.conv_channels=[2,3]", "model.fc_sizes=[12]", "trainer.max_epochs=20",
+         "trainer.limit_train_batches=12", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
+         "trainer.accelerator=cpu", "threads=1"]  # fmt: skip
+PROCESSES = ["hydra/launcher=processes", "hydra.launcher.n_jobs=2"]
+
+
+def who_writes_in(folder: Path) -> set[int]:
+    """The processes that have a file of it open."""
+    found = set()
+    for file in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            inside = file.readlink().is_relative_to(folder)
+        except OSError:  # closed by now, or somebody else's
+            continue
+        if inside:
+            found.add(int(file.parts[2]))
+    return found
+
+
+@pytest.mark.real_data
+def test_a_process_that_is_killed_takes_no_other_with_it_and_the_command_again_ends_its_job(
+    in_empty_folder, real_root
+) -> None:
+    pytest.importorskip("submitit")
+    given = [*SWEEP, f"data.root={Path(real_root).resolve()}"]
+    assert script("train.py", *given, "name=whole", cwd=in_empty_folder).returncode == 0
+    command = [sys.executable, str(PROJECT / "scripts/train.py"), *given, *PROCESSES]
+    pipe = subprocess.PIPE
+    running = subprocess.Popen(command, cwd=in_empty_folder, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+    jobs = [RunDirectory(in_empty_folder / f"runs/lenet/seed={seed}") for seed in range(3)]
+    while not jobs[0].epochs:
+        assert running.poll() is None
+        time.sleep(0.01)
+    (first,), second = who_writes_in(jobs[0].path), who_writes_in(jobs[1].path)
+    assert {first, running.pid}.isdisjoint(second), "a process for each"
+    os.kill(first, signal.SIGKILL)
+    said, _ = running.communicate(timeout=200)
+    assert running.returncode == 1, said
+    assert "3 jobs: 1 cut off, 2 completed" in said, said
+    assert "Traceback" not in said
+    assert "seed=0: job" in said
+    done = script("train.py", *given, *PROCESSES, cwd=in_empty_folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 completed before, 1 to do, 1 of them go on" in done.stdout
+    for job in jobs:
+        whole = in_empty_folder / "runs/whole" / job.path.name
+        assert (job.path / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+
+
+@pytest.mark.real_data
+def test_ctrl_c_stops_every_process_after_the_step_at_hand(in_empty_folder, real_root) -> None:
+    pytest.importorskip("submitit")
+    given = [*SWEEP, *PROCESSES, f"data.root={Path(real_root).resolve()}"]
+    command = [sys.executable, str(PROJECT / "scripts/train.py"), *given]
+    pipe = subprocess.PIPE
+    running = subprocess.Popen(
+        command, cwd=in_empty_folder, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    jobs = [RunDirectory(in_empty_folder / f"runs/lenet/seed={seed}") for seed in range(2)]
+    while not all(job.epochs for job in jobs):
+        assert running.poll() is None
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGINT)
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert "Traceback" not in said
+    assert "the same command goes on from here" in said
+    began = time.monotonic()
+    while any(who_writes_in(job.path) for job in jobs):
+        assert time.monotonic() - began < 20, "a process was left behind"
+    assert [(job.read_result() or {})["status"] for job in jobs] == ["interrupted", "interrupted"]
+
+
+@pytest.mark.parametrize("launcher", ["slurm", "processes"])
+def test_without_submitit_it_is_said_how_to_get_it(in_empty_folder, launcher) -> None:
+    hide = f"import sys, runpy; sys.modules |= {dict.fromkeys(['submitit', 'hydra_plugins.hydra_submitit_launcher'])}"
+    arguments = ["train.py", "-m", "seed=0,1", f"hydra/launcher={launcher}"]
+    run = f"{hide}; sys.argv = {arguments}; runpy.run_path({str(PROJECT / 'scripts/train.py')!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", run], cwd=in_empty_folder, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert f"hydra/launcher={launcher}" in done.stderr
+    assert "uv run --extra cluster" in done.stderr
+    assert list(in_empty_folder.iterdir()) == []
