@@ -14,7 +14,8 @@ from packaging.version import Version
 from conftest import PROJECT
 
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-WANTED = [Requirement(text) for text in PYPROJECT["project"]["dependencies"] + PYPROJECT["dependency-groups"]["dev"]]
+PROJECTS = PYPROJECT["project"]["dependencies"] + PYPROJECT["project"]["optional-dependencies"]["cluster"]
+WANTED = [Requirement(text) for text in PROJECTS + PYPROJECT["dependency-groups"]["dev"]]
 
 
 def pins() -> dict[str, list[Requirement]]:
@@ -74,8 +75,10 @@ def test_every_dependency_has_a_lower_bound_and_a_reason_beside_it() -> None:
     text = (PROJECT / "pyproject.toml").read_text()
     lines = text.splitlines()
     for requirement in WANTED:
-        (number,) = [i for i, line in enumerate(lines) if re.match(rf'  "{requirement.name}\b(?!-)', line)]
-        assert lines[number - 1].lstrip().startswith("#"), f"{requirement.name}: no reason beside its bound"
+        numbers = [i for i, line in enumerate(lines) if re.match(rf'  "{requirement.name}\b(?!-)', line)]
+        assert numbers
+        for number in numbers:
+            assert lines[number - 1].lstrip().startswith("#"), f"{requirement.name}: no reason beside its bound"
         assert any(spec.operator == ">=" for spec in requirement.specifier), requirement
 
 

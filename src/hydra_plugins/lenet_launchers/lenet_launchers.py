@@ -37,14 +37,14 @@ HERE = "hydra_plugins.lenet_launchers.lenet_launchers"
 if AVAILABLE:
 
     @dataclass
-    class SlurmConf(SlurmQueueConf):
+    class SlurmConf(SlurmQueueConf):  # type: ignore[misc]  # has no types
         """hydra.launcher.* of hydra/launcher=slurm"""
 
         _target_: str = f"{HERE}.Slurm"
         detach: bool = False  # leave once the jobs are submitted
 
     @dataclass
-    class ProcessesConf(LocalQueueConf):
+    class ProcessesConf(LocalQueueConf):  # type: ignore[misc]  # has no types
         """hydra.launcher.* of hydra/launcher=processes"""
 
         _target_: str = f"{HERE}.Processes"
@@ -78,7 +78,7 @@ if AVAILABLE:
                 raise
             return [outcome(job) for job in jobs]
 
-    class Slurm(SlurmLauncher):  # type: ignore[misc]
+    class Slurm(SlurmLauncher):  # type: ignore[misc]  # has no types
         """A job of Slurm for each job of the sweep, in arrays."""
 
         def __init__(self, detach: bool = False, **params: Any) -> None:
