@@ -255,7 +255,8 @@ def _described(error: BaseException) -> str:
         if choice in ("lenet_slurm", "lenet_processes"):
             name = choice.removeprefix("lenet_")
             return f"{group}={name}: needs submitit; start with uv run --extra cluster, or pip install 'lenet[cluster]'"
-        options = ", ".join(option for option in error.options or [] if not option.startswith("lenet_"))  # ours stand for them
+        # lenet_slurm and lenet_processes are what the files slurm and processes are made of.
+        options = ", ".join(option for option in error.options or [] if not option.startswith("lenet_"))
         return f"{group}={choice}: there is no such choice; {f'take {options}' if options else 'leave it out'}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: not understood; write key=value, in quotes if it has special characters"
