@@ -17,6 +17,7 @@ from torch import Tensor
 from lenet import data, fetch, validation
 from lenet.config import Config, Data, Model, Optimizer, Trainer
 from lenet.errors import BadInput
+from lenet.runs import RunDirectory
 
 PROJECT = Path(__file__).parents[1]
 TINY_TRAIN, TINY_TEST = 200, 50
@@ -237,7 +238,26 @@ def start(driver: "subprocess.Popen[str]", in_empty_folder: Path, tmp_path: Path
     return begin
 
 
-settings.register_profile("long", max_examples=5000)  # uv run pytest tests/test_fuzz.py --hypothesis-profile=long
+def same_run(ours: RunDirectory, theirs: RunDirectory) -> None:
+    """Bit for bit: metrics, and the weights of both checkpoints."""
+    assert (ours.path / "metrics.csv").read_bytes() == (theirs.path / "metrics.csv").read_bytes()
+    assert (ours.read_result() or {})["metrics"] == (theirs.read_result() or {})["metrics"]
+    for name in ("best.ckpt", "last.ckpt"):
+        a, b = (torch.load(run.checkpoints / name, weights_only=True) for run in (ours, theirs))
+        assert (a["epoch"], a["global_step"]) == (b["epoch"], b["global_step"]), f"{ours.path}: {name}"
+        differ = {
+            key: f"{int((a['state_dict'][key] != value).sum())} of {value.numel()} values"
+            for key, value in b["state_dict"].items()
+            if not torch.equal(a["state_dict"][key], value)
+        }
+        assert not differ, f"{ours.path}: {name}"
+
+
+settings.register_profile("untimed", deadline=None)  # machines are shared, and no test here is about time
+settings.load_profile("untimed")
+settings.register_profile(
+    "long", max_examples=5000, deadline=None
+)  # uv run pytest tests/test_fuzz.py --hypothesis-profile=long
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

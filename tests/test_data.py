@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import idx
@@ -49,7 +49,6 @@ def test_a_header_with_absurd_sizes_takes_no_memory() -> None:
         parse_idx(bytes([0, 0, 8, 3]) + b"\xff" * 12, 3)
 
 
-@settings(deadline=None)
 @given(size=st.integers(1, 500), fraction=st.floats(0, 0.999), seed=st.integers(0, 2**32 - 1))
 def test_a_split_has_every_index_once(size: int, fraction: float, seed: int) -> None:
     training, validation = split(size, fraction, seed)
@@ -157,7 +156,6 @@ def test_normalise_maps_pixels_and_leaves_the_input_alone() -> None:
     assert torch.equal(images, before)
 
 
-@settings(deadline=None)
 @given(shift=st.integers(0, 4), flip=st.booleans(), seed=st.integers(0, 1000))
 def test_augment_moves_each_image_by_its_own_amount_and_invents_nothing(shift: int, flip: bool, seed: int) -> None:
     torch.manual_seed(seed)
@@ -179,7 +177,6 @@ def test_augment_moves_each_image_by_its_own_amount_and_invents_nothing(shift: i
         assert torch.equal(moved, images)
 
 
-@settings(deadline=None)
 @given(largest=st.floats(0.02, 1), seed=st.integers(0, 1000), height=st.integers(8, 40), width=st.integers(8, 40))
 def test_erase_makes_one_rectangle_background_and_no_larger_than_it_may(largest, seed, height, width) -> None:
     torch.manual_seed(seed)

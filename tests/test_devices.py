@@ -135,6 +135,13 @@ def others(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def until_gone(pid: int) -> None:
+    began = time.monotonic()
+    while (line := Path(f"/proc/{pid}/cmdline")).exists() and line.read_bytes():  # a zombie has none
+        assert time.monotonic() - began < 10, "it has been left behind"
+        time.sleep(0.05)
+
+
 @pytest.mark.real_data
 def test_a_signal_ends_all_of_them_and_the_run_goes_on_as_if_none_had_come(start, in_empty_folder, real_root) -> None:
     given = [*RUN, *TWO, f"data.root={real_root}"]
@@ -149,14 +156,43 @@ def test_a_signal_ends_all_of_them_and_the_run_goes_on_as_if_none_had_come(start
     code, said = process.kill(signal.SIGTERM)
     assert code == 143, said
     assert "Traceback" not in said
-    began = time.monotonic()
-    while Path(f"/proc/{other}/cmdline").exists() and Path(f"/proc/{other}/cmdline").read_bytes():
-        assert time.monotonic() - began < 10, "it has been left behind"
+    until_gone(other)
     assert (cut.read_result() or {})["status"] == "interrupted"
     code, said = start("resume=cut").wait()
     assert code == 0, said
     whole = RunDirectory(in_empty_folder / "whole")
     assert (cut.path / "metrics.csv").read_bytes() == (whole.path / "metrics.csv").read_bytes()
+
+
+@pytest.mark.real_data
+def test_ctrl_c_while_the_others_start_is_heeded_once_they_train(start, in_empty_folder, real_root) -> None:
+    run = RunDirectory(in_empty_folder / "run")
+    process = start(*RUN, *TWO, f"data.root={real_root}", "trainer.max_epochs=50", "hydra.run.dir=run")
+    while not ((run.path / "result.json").exists() and others(process.pid)):
+        time.sleep(0.01)
+    (other,) = others(process.pid)
+    code, said = process.kill(signal.SIGINT)
+    assert code == 130, said
+    assert "Traceback" not in said
+    assert (run.read_result() or {})["status"] == "interrupted"
+    until_gone(other)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_run_goes_on_with_another_number_of_devices(start, in_empty_folder, real_root, first) -> None:
+    given = [*RUN, f"data.root={real_root}"]
+    run = RunDirectory(in_empty_folder / "run")
+    shorter = [word for word in given if not word.startswith("trainer.max_epochs=")]
+    code, said = start(*shorter, f"trainer.devices={first}", "trainer.max_epochs=2", "hydra.run.dir=run").wait()
+    assert code == 0, said
+    code, said = start("resume=run", f"trainer.devices={3 - first}", "trainer.max_epochs=3").wait()
+    assert code == 0, said
+    code, said = start(*given, "hydra.run.dir=whole").wait()
+    assert code == 0, said
+    whole = RunDirectory(in_empty_folder / "whole")
+    for ours, theirs in zip(run.read_metrics(), whole.read_metrics(), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.real_data

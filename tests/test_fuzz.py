@@ -38,7 +38,7 @@ def examples(share: float) -> settings:
     """A share of the profile's number of examples."""
     number = max(1, int(settings.default.max_examples * share))
     checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]
-    return settings(max_examples=number, deadline=None, suppress_health_check=checks)
+    return settings(max_examples=number, suppress_health_check=checks)
 
 
 @st.composite

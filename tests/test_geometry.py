@@ -53,7 +53,7 @@ def refusal(config: Config) -> str | None:
     return None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(model=models(), pad=st.integers(0, 3))
 def test_a_net_is_refused_without_torch_or_built_as_predicted(model: Model, pad: int) -> None:
     config = Config(model=model)

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from conftest import PROJECT, script
+from lenet.errors import BadInput
 from lenet.runs import RunDirectory
 
 SWEEP = ["-m", "seed=0,1,2", "model.conv_channels=[2,3]", "model.fc_sizes=[12]", "trainer.max_epochs=20",
@@ -83,6 +85,26 @@ def test_ctrl_c_stops_every_process_after_the_step_at_hand(in_empty_folder, real
     while any(who_writes_in(job.path) for job in jobs):
         assert time.monotonic() - began < 20, "a process was left behind"
     assert [(job.read_result() or {})["status"] for job in jobs] == ["interrupted", "interrupted"]
+
+
+def test_the_wait_for_slurm_outlasts_a_requeue_and_a_scheduler_that_does_not_answer(monkeypatch) -> None:
+    pytest.importorskip("submitit")
+    from hydra_plugins.lenet_launchers import lenet_launchers
+
+    monkeypatch.setattr(lenet_launchers, "POLL", 0)
+    looks = iter([["1_0", "1_1"], BadInput("no answer"), ["1_0"], ["1_0", "1_1"], ["1_0"], BadInput("again"), [], []])
+    seen = []
+
+    def queued() -> list[str]:
+        seen.append(look := next(looks))
+        if isinstance(look, BadInput):
+            raise look
+        return look
+
+    launcher = lenet_launchers.Slurm.__new__(lenet_launchers.Slurm)
+    monkeypatch.setattr(launcher, "queued", queued)
+    launcher.wait([SimpleNamespace(job_id="1_0"), SimpleNamespace(job_id="1_1")])
+    assert len(seen) == 8, "until both have been gone at two looks"
 
 
 @pytest.mark.parametrize("launcher", ["slurm", "processes"])

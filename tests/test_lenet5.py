@@ -96,7 +96,7 @@ def test_absent_connections_of_c3_do_not_exist_and_training_does_not_make_them(n
         assert torch.equal(net.c3(x)[:, o], net.c3(other)[:, o])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), inputs=st.integers(1, 4), seed=st.integers(0, 99))
 def test_a_partial_convolution_is_the_sum_over_its_table(data: st.DataObject, inputs: int, seed: int) -> None:
     subset = st.lists(st.integers(0, inputs - 1), min_size=1, unique=True).map(sorted).map(tuple)
@@ -192,7 +192,7 @@ def naive(name: str, j: float, penalties: Tensor, labels: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", ["mse", "map"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 999), j=st.floats(0.1, 20))
 def test_the_losses_are_equations_8_and_9(name: str, seed: int, j: float) -> None:
     generator = torch.Generator().manual_seed(seed)

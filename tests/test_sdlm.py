@@ -174,7 +174,7 @@ def _layer_by_loops(layer, x, by_output, found, images) -> list[float]:
     return by_input
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(drawn=nets(), name=st.sampled_from(LOSSES))
 def test_h_is_the_papers_recursion_unit_by_unit(drawn: tuple[nn.Sequential, Tensor], name: str) -> None:
     net, images = drawn

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from conftest import PROJECT, script
+from conftest import PROJECT, same_run, script
 from lenet.runs import RunDirectory
 
 pytestmark = [pytest.mark.slurm, pytest.mark.real_data]
@@ -43,7 +42,10 @@ SchedulerParameters=sched_interval=1,batch_sched_delay=0
 ReturnToService=2
 KillWait=5
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=4000 State=UNKNOWN
-PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=2
 """
 
 
@@ -146,25 +148,15 @@ def until(condition: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def same(ours: RunDirectory, theirs: RunDirectory) -> None:
-    assert (ours.path / "metrics.csv").read_bytes() == (theirs.path / "metrics.csv").read_bytes()
-    assert (ours.read_result() or {})["metrics"] == (theirs.read_result() or {})["metrics"]
-    for name in ("best.ckpt", "last.ckpt"):
-        a, b = (torch.load(run.checkpoints / name, weights_only=True)["state_dict"] for run in (ours, theirs))
-        assert all(torch.equal(a[key], b[key]) for key in b)
-
-
 def test_a_sweep_on_slurm_gives_the_numbers_of_one_on_this_machine_and_what_is_cancelled_goes_on(sweep: Sweep) -> None:
     done = sweep.run(*sweep.arguments("name=here", "trainer.max_epochs=30"))
     assert done.returncode == 0, done.stderr
     given = sweep.on_slurm("trainer.max_epochs=30")
     running = sweep.start(*given)
     until(lambda: sweep.job(0).epochs > 1)
-    (cancelled,) = sweep.slurm("squeue", "--me", "--array", "--states=R", "--noheader", "--format=%i|%j").split()[:1]
-    number, _, name = cancelled.partition("|")
-    assert name == "lenet"
-    assert number.endswith("_0")
-    sweep.slurm("scancel", number)
+    jobs = sweep.slurm("squeue", "--me", "--array", "--states=R", "--noheader", "--format=%i|%j").split()
+    (first,) = [job for job in jobs if job.endswith("_0|lenet")]
+    sweep.slurm("scancel", first.split("|")[0])
     said, _ = running.communicate(timeout=120)
     assert running.returncode == 1
     assert "3 jobs: 1 cut off, 2 completed" in said, said
@@ -177,7 +169,7 @@ def test_a_sweep_on_slurm_gives_the_numbers_of_one_on_this_machine_and_what_is_c
     assert "2 completed before, 1 to do, 1 of them go on" in done.stdout
     assert before == [(sweep.job(seed).path / "result.json").read_bytes() for seed in (1, 2)], "not run again"
     for seed in range(3):
-        same(sweep.job(seed), sweep.job(seed, "here"))
+        same_run(sweep.job(seed), sweep.job(seed, "here"))
 
 
 def test_one_may_leave_after_submitting_and_look_later(sweep: Sweep) -> None:
@@ -194,6 +186,25 @@ def test_one_may_leave_after_submitting_and_look_later(sweep: Sweep) -> None:
     until(lambda: not sweep.slurm("squeue", "--me", "--noheader").strip())
     assert all((sweep.job(seed).read_result() or {})["status"] == "completed" for seed in range(3))
     assert "3 completed before, 0 to do" in sweep.run(*given).stdout
+
+
+def test_jobs_that_make_room_for_urgent_ones_come_back_and_go_on(sweep: Sweep) -> None:
+    given = ["seed=0,1", "trainer.max_epochs=30"]
+    done = sweep.run(*sweep.arguments(*given, "name=here"))
+    assert done.returncode == 0, done.stderr
+    running = sweep.start(*sweep.on_slurm(*given))
+    until(lambda: sweep.job(0).epochs > 1 and sweep.job(1).epochs > 1)
+    sweep.slurm("srun", "--partition=urgent", "--cpus-per-task=2", "true")
+    reached = [sweep.job(seed).epochs for seed in (0, 1)]
+    assert max(reached) < 30
+    assert sweep.slurm("scontrol", "show", "job").count(" Restarts=1 ") == 2
+    said, _ = running.communicate(timeout=120)
+    assert running.returncode == 0, said
+    assert "2 jobs: 2 completed" in said
+    for seed in (0, 1):
+        same_run(sweep.job(seed), sweep.job(seed, "here"))
+        log = (sweep.job(seed).path / "train.log").read_text()
+        assert sum(f"epoch {reached[seed]}/" in line for line in log.splitlines()) == 1, "not done again"
 
 
 def test_a_job_whose_time_is_over_is_requeued_and_goes_on_to_its_end(sweep: Sweep) -> None:

@@ -106,6 +106,23 @@ class Signals:
 
 
 @contextmanager
+def starting_deaf() -> Iterator[None]:
+    """Processes that are started meanwhile ignore SIGINT and SIGTERM until they say otherwise: we end them ourselves.
+
+    A Ctrl-C goes to them as well, and would end them while they import.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {signum: signal.signal(signum, signal.SIG_IGN) for signum in STOPPING}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+@contextmanager
 def stop_on_signals() -> Iterator[Signals]:
     """While this lasts, the first SIGINT or SIGTERM raises Stopped; a second one ends the process at once."""
     signals = Signals()

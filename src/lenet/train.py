@@ -37,7 +37,7 @@ from lenet.checkpoints import AtomicCheckpointIO, NoCheckpoint, checkpoint_callb
 from lenet.classifier import Classifier, set_arithmetic
 from lenet.config import Config
 from lenet.data import ImageData
-from lenet.errors import BadInput, Deserted, Signals, Stopped, stop_on_signals
+from lenet.errors import BadInput, Deserted, Signals, Stopped, starting_deaf, stop_on_signals
 from lenet.geometry import IMAGE_SIDE, parameters_and_macs
 from lenet.ranks import is_first
 from lenet.runs import Row, RunDirectory, write_atomically
@@ -61,7 +61,7 @@ if not torch.cuda.is_available():
 ALL_THREADS = torch.get_num_threads()
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard")
 
-LEFT = "This is typically caused by a remote worker"  # what gloo and NCCL say when one of several processes has gone
+LEFT = "This is typically caused by a remote worker"  # what gloo says when one of several processes has gone
 
 Result = dict[str, Any]
 
@@ -279,6 +279,9 @@ def _fit_and_test(
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     logger = dashboard.start(rows, average) if dashboard else False
     trainer = build_trainer(config, callbacks=callbacks, logger=logger, default_root_dir=run.path)
+    if isinstance(launcher := trainer.strategy.launcher, SubprocessLauncher):
+        # Not a hook of Lightning's, but the only place between its environment variables and its processes.
+        launcher._call_children_scripts = starting_deaf()(launcher._call_children_scripts)  # type: ignore[method-assign]
     result["device"] = str(trainer.strategy.root_device)
     if trainer.world_size > 1:
         result["device"] = f"{trainer.world_size} x {trainer.strategy.root_device.type}"

@@ -5,12 +5,13 @@ after submitting. Hydra reads this file at every start, so it imports nothing th
 nothing to offer, and `lenet.cli` says how to install it.
 """
 
+import logging
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     import submitit
 
 POLL = 2.0  # seconds between two looks at Slurm's queue
+STOPS, STOP_AGAIN = 12, 5.0  # how often a process is told to stop, and the seconds between
 LARGEST_ARRAY = 1000  # jobs; Slurm takes 1001 unless it is told otherwise (MaxArraySize)
+log = logging.getLogger("lenet.launchers")
 HERE = "hydra_plugins.lenet_launchers.lenet_launchers"
 
 if AVAILABLE:
@@ -61,22 +64,35 @@ if AVAILABLE:
             self.n_jobs = n_jobs
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+            from lenet.errors import starting_deaf
+
             most = self.n_jobs if self.n_jobs > 0 else len(os.sched_getaffinity(0))
             there, jobs = executor(self), list["submitit.Job[JobReturn]"]()
             try:
                 for call in calls(self, job_overrides, initial_job_idx):
                     while sum(not job.done() for job in jobs) >= most:
                         time.sleep(0.2)
-                    with without_keyboard():
+                    with starting_deaf():
                         jobs.append(there.submit(call))
                 while not all(job.done() for job in jobs):
                     time.sleep(0.2)
             except BaseException:
-                for job in jobs:
-                    with suppress(ProcessLookupError):
-                        os.kill(int(job.job_id), signal.SIGTERM)  # it stops after the step at hand
+                self.stop(jobs)
                 raise
             return [outcome(job) for job in jobs]
+
+        def stop(self, jobs: Sequence["submitit.Job[JobReturn]"]) -> None:
+            """End those that run, after the step at hand; one that still starts does not hear the first signals."""
+            for _ in range(STOPS):
+                for job in jobs:
+                    if not job.done():
+                        with suppress(ProcessLookupError):
+                            os.kill(int(job.job_id), signal.SIGTERM)
+                told = time.monotonic()
+                while not (ended := all(job.done() for job in jobs)) and time.monotonic() - told < STOP_AGAIN:
+                    time.sleep(0.1)
+                if ended:
+                    return
 
     class Slurm(SlurmLauncher):  # type: ignore[misc]  # has no types
         """A job of Slurm for each job of the sweep, in arrays."""
@@ -91,8 +107,9 @@ if AVAILABLE:
 
             if queued := self.queued():
                 raise BadInput(
-                    f"{self.config.hydra.sweep.dir}: Slurm has jobs of this sweep ({', '.join(queued)}); wait for them "
-                    f"(scripts/report.py shows how far they are), or scancel {queued[0].split('_')[0]} first"
+                    f"{self.config.hydra.sweep.dir}: Slurm has {len(queued)} jobs of this sweep; wait for them "
+                    "(scripts/report.py shows how far they are), or scancel "
+                    f"{' '.join(dict.fromkeys(job.split('_')[0] for job in queued))} first"
                 )
             there, jobs = executor(self), list["submitit.Job[JobReturn]"]()
             try:
@@ -115,11 +132,17 @@ if AVAILABLE:
 
             submitit would ask sacct, which needs accounting; one squeue for all jobs is also the lighter load.
             """
+            from lenet.errors import BadInput
+
             there, gone, pause = {job.job_id for job in jobs}, set[str](), POLL
             while there:
                 time.sleep(pause)
                 began = time.monotonic()
-                queued = set(self.queued())
+                try:
+                    queued = set(self.queued())
+                except BadInput as error:  # a scheduler has its moments, and the jobs go on
+                    log.warning("%s", error)
+                    continue
                 pause = max(POLL, 50 * (time.monotonic() - began))  # a scheduler with much to do is left in peace
                 there -= gone - queued
                 gone = there - queued
@@ -131,7 +154,7 @@ if AVAILABLE:
 
         def queued(self) -> list[str]:
             """Slurm's jobs, waiting or running, that belong to this sweep."""
-            from lenet.errors import BadInput
+            from lenet.errors import BadInput, first_line
 
             command = ["squeue", "--me", "--array", "--noheader", "--name", self.params["name"], "--format=%i|%Z"]
             try:
@@ -141,7 +164,10 @@ if AVAILABLE:
                     "hydra/launcher=slurm: there is no Slurm here, squeue is not found; take joblib"
                 ) from error
             except subprocess.CalledProcessError as error:
-                raise BadInput(f"hydra/launcher=slurm: Slurm does not answer ({error.stderr.strip()})") from error
+                raise BadInput(
+                    f"hydra/launcher=slurm: Slurm does not answer ({first_line(error.stderr)}); give the command where "
+                    "squeue works, or take hydra/launcher=joblib"
+                ) from error
             return [line.split("|")[0] for line in found.splitlines() if line.split("|")[1] == str(Path.cwd())]
 
 
@@ -158,16 +184,6 @@ def executor(launcher: Any) -> "submitit.AutoExecutor":
     return found
 
 
-@contextmanager
-def without_keyboard() -> Iterator[None]:
-    """Processes that start meanwhile do not hear Ctrl-C: whoever started them does, and ends them."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 class Call:
     """A job, as it is sent to another process: what it shares with all others lies in a file that is written once.
 
@@ -180,9 +196,9 @@ class Call:
     def __call__(self) -> JobReturn:
         import cloudpickle
 
-        with suppress(PermissionError):  # where it is its own already, as on Slurm
-            os.setsid()  # a Ctrl-C is the affair of whoever started this
         launcher, state = cloudpickle.loads(self.shared.read_bytes())
+        if launcher._EXECUTOR == "local":  # not on Slurm, which may know a job by its process group
+            os.setsid()  # a Ctrl-C is the affair of whoever started this
         found: JobReturn = launcher(self.overrides, "hydra.sweep.dir", self.number, f"job_id_for_{self.number}", state)
         return found
 
