@@ -167,6 +167,11 @@ SWEEPS: list[tuple[str, list[str]]] = [
     ("sweep=pooling hydra.sweeper.seeds=0", ["hydra.sweeper.seeds=0", "at least 1"]),
     ("sweep=pooling hydra.sweeper.seeds=x", ["hydra.sweeper.seeds", "x"]),
     ("sweep=pooling resume=runs/x", ["resume", "by itself"]),
+    ("sweep=pooling hydra/launcher=joblib hydra.launcher.n_jbs=2", ["hydra.launcher.n_jbs", "--cfg hydra"]),
+    (
+        "sweep=pooling hydra/launcher=slurm hydra.launcher.additional_parameters.nice=1",
+        ["hydra.launcher.additional_parameters.nice", "a + before it"],
+    ),
     ("sweep=pooling hydra/launcher=nix", ["hydra/launcher=nix", "joblib"]),
     ("sweep=conv_layers model.padding=1", ["model.padding", "conv_layers", "command line"]),
     ("-m sweep=pooling,channels", ["sweep", "cannot be swept"]),

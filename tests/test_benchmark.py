@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lenet.benchmark import finished
+from lenet.benchmark.commands import run_in
 from lenet.benchmark.parts import PARTS, Settings
 from lenet.benchmark.tables import compiling, figures, together
 from lenet.benchmark.turns import Row, Times, measure
@@ -60,6 +62,16 @@ def test_every_row_of_every_part_is_told_what_its_function_asks_for(part: str, d
         for row in table.rows.values():
             module, _, function = row.function.partition(".")
             signature(getattr(import_module(f"lenet.benchmark.{module}"), function)).bind(None, **row.settings)
+
+
+@pytest.mark.real_data
+def test_a_sweep_that_counts_as_completed_is_completed(tmp_path: Path, real_root: str, monkeypatch) -> None:
+    monkeypatch.setenv("LENET_DATA", str(Path(real_root).resolve()))
+    jobs = 2 * finished.SEEDS_OF_EACH
+    finished.finish(tmp_path, jobs)
+    said = run_in(tmp_path, [str(finished.SCRIPTS / "train.py"), *finished.arguments(jobs)])
+    assert f"{jobs} completed before, 0 to do" in said
+    assert len(set((tmp_path / "runs/lenet/results.csv").read_text().splitlines())) == 1 + jobs
 
 
 def times(warm_up: float, *seconds: float, scores: tuple[float, ...] = ()) -> Times:

@@ -172,11 +172,22 @@ def test_a_sweep_on_slurm_gives_the_numbers_of_one_on_this_machine_and_what_is_c
         same_run(sweep.job(seed), sweep.job(seed, "here"))
 
 
+def test_where_slurm_refuses_the_jobs_a_line_says_why(sweep: Sweep) -> None:
+    done = sweep.run(*sweep.on_slurm("hydra.launcher.mem_gb=100"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "sbatch" in done.stderr
+    assert "Memory" in done.stderr
+    assert "hydra.launcher" in done.stderr
+
+
 def test_one_may_leave_after_submitting_and_look_later(sweep: Sweep) -> None:
-    given = sweep.on_slurm("hydra.launcher.detach=true", "trainer.max_epochs=10")
+    comment = "+hydra.launcher.additional_parameters.comment=ours"
+    given = sweep.on_slurm("hydra.launcher.detach=true", "trainer.max_epochs=10", comment)
     done = sweep.run(*given)
     assert done.returncode == 0, done.stderr
     assert "submitted as Slurm job" in done.stdout
+    assert "Comment=ours" in sweep.slurm("scontrol", "show", "job")
     again = sweep.run(*given)
     assert again.returncode == 2
     assert "scancel" in again.stderr

@@ -308,6 +308,10 @@ def _remedy(key: str) -> str:
 def _unknown_key(key: str) -> str:
     if key in ("sweep", "experiment"):
         return f"{key}: no such key; the first line of a file in conf/{key}/ has to be: # @package _global_"
+    if key.startswith("hydra.launcher.additional_parameters."):
+        return f"{key}: not there yet; to add it put a + before it"
+    if key.startswith("hydra."):
+        return f"{key}: no such key; --cfg hydra -p {key.rsplit('.', 1)[0]} shows those that there are"
     known = [name for name, kind in schema().items() if "." not in key or not is_dataclass(kind)]
     # Compared by the last part first: people know the word and mistake its group or its spelling.
     words = {name.rsplit(".", 1)[-1]: name for name in reversed(known)}

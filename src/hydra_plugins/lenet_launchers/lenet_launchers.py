@@ -5,13 +5,14 @@ after submitting. Hydra reads this file at every start, so it imports nothing th
 nothing to offer, and `lenet.cli` says how to install it.
 """
 
+import io
 import logging
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,7 +116,7 @@ if AVAILABLE:
             try:
                 found = calls(self, job_overrides, initial_job_idx)
                 for first in range(0, len(found), LARGEST_ARRAY):
-                    jobs += there.submit_array(found[first : first + LARGEST_ARRAY])
+                    jobs += submit(there, found[first : first + LARGEST_ARRAY])
                 if self.detach:
                     arrays = dict.fromkeys(job.job_id.split("_")[0] for job in jobs)
                     raise Detached(f"submitted as Slurm job {', '.join(arrays)}")
@@ -182,6 +183,28 @@ def executor(launcher: Any) -> "submitit.AutoExecutor":
     common = BaseQueueConf.__dataclass_fields__
     found.update_parameters(**{key if key in common else f"{cluster}_{key}": value for key, value in params.items()})
     return found
+
+
+def submit(there: "submitit.AutoExecutor", array: Sequence["Call"]) -> list["submitit.Job[JobReturn]"]:
+    """Hand an array to Slurm.
+
+    Raises:
+        BadInput: sbatch refuses it, and would refuse any job of it.
+    """
+    from submitit.core.utils import FailedJobError
+
+    from lenet.errors import BadInput, one_line
+
+    try:
+        with redirect_stderr(io.StringIO()):  # where submitit repeats what it raises
+            return list(there.submit_array(array))
+    except FailedJobError as error:
+        words = [line.removeprefix("sbatch: error: ").strip() for line in str(error).splitlines() if line.strip()]
+        raise BadInput(
+            f"hydra/launcher=slurm: sbatch refuses the jobs ({one_line('; '.join(words))}), so none is submitted; "
+            "change hydra.launcher.*, which --cfg hydra -p hydra.launcher shows, or give "
+            "hydra.sweeper.max_batch_size=1000 where they are too many at a time"
+        ) from error
 
 
 class Call:

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lenet.benchmark import finished
 from lenet.benchmark.turns import Row
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 QUICK_IMAGES, ALL_IMAGES = 12_000, 60_000
 JOBS = 12
+FINISHED = 10_000  # jobs of a sweep that has been done
 
 
 def accelerator(device: str) -> str:
@@ -130,6 +132,18 @@ def dashboard(to: Settings) -> Iterator[Table]:
     yield Table("The default run, as a command", rows, to.rounds)
 
 
+def sweeps(to: Settings) -> Iterator[Table]:
+    """A sweep of 10,000 jobs that are all completed, as commands."""
+    command = finished.arguments(FINISHED)
+    given = {"train.py, plan": [*command, "hydra.sweeper.plan=true"], "train.py, nothing to do": command,
+             "report.py": ["runs/lenet"]}  # fmt: skip
+    rows = {
+        name: Row("finished.run", {"script": name.split(",")[0], "given": words, "jobs": FINISHED})
+        for name, words in given.items()
+    }
+    yield Table(f"A sweep of {FINISHED:,} completed jobs, as a command", rows, to.rounds, compared=False)
+
+
 PARTS: dict[str, Callable[[Settings], Iterator[Table]]] = {
-    part.__name__: part for part in (epochs, growth, speedrun, jobs, launchers, start, dashboard)
+    part.__name__: part for part in (epochs, growth, speedrun, jobs, launchers, start, dashboard, sweeps)
 }
