@@ -69,7 +69,7 @@ def test_a_sweep_that_counts_as_completed_is_completed(tmp_path: Path, real_root
     monkeypatch.setenv("LENET_DATA", str(Path(real_root).resolve()))
     jobs = 2 * finished.SEEDS_OF_EACH
     finished.finish(tmp_path, jobs)
-    said = run_in(tmp_path, [str(finished.SCRIPTS / "train.py"), *finished.arguments(jobs)])
+    said, _ = run_in(tmp_path, [str(finished.SCRIPTS / "train.py"), *finished.arguments(jobs)])
     assert f"{jobs} completed before, 0 to do" in said
     assert len(set((tmp_path / "runs/lenet/results.csv").read_text().splitlines())) == 1 + jobs
 

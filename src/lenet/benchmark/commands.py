@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lenet.benchmark.turns import Turns
+from lenet.benchmark.turns import Turns, megabytes
 
 
 def run(turns: Turns, arguments: list[str], expected: int = 0, says: bool = False) -> None:
@@ -18,20 +18,27 @@ def run(turns: Turns, arguments: list[str], expected: int = 0, says: bool = Fals
 
     def command() -> float | None:
         with tempfile.TemporaryDirectory() as folder:
-            said = run_in(folder, arguments, expected)
+            said, _ = run_in(folder, arguments, expected)
         return float(said.splitlines()[-1]) if says else None
 
     turns.repeat(command)
 
 
-def run_in(folder: str | Path, arguments: list[str], expected: int = 0) -> str:
-    """What `python arguments` prints in `folder`.
+def run_in(folder: str | Path, arguments: list[str], expected: int = 0) -> tuple[str, float]:
+    """What `python arguments` prints in `folder`, and the peak of its memory in MB.
 
     Raises:
         RuntimeError: its exit code is not the expected one.
     """
     environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}  # cli.run sets it
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode != expected:
-        raise RuntimeError(f"{' '.join(arguments)}: exit code {done.returncode}\n{done.stderr}")
-    return done.stdout
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=folder, env=environment, stdout=stdout, stderr=stderr
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        stdout.seek(0)
+        stderr.seek(0)
+        if process.returncode != expected:
+            raise RuntimeError(f"{' '.join(arguments)}: exit code {process.returncode}\n{stderr.read()}")
+        return stdout.read(), megabytes(usage.ru_maxrss)

@@ -39,9 +39,11 @@ def run(turns: Turns, script: str, given: list[str], jobs: int) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         finish(Path(folder), jobs)
+        run_in(folder, [str(SCRIPTS / "train.py"), *arguments(jobs)])  # which lists the jobs, as a report asks for
 
         def look() -> None:
-            run_in(folder, [str(SCRIPTS / script), *given])
+            _, memory = run_in(folder, [str(SCRIPTS / script), *given])
+            turns.memory = max(memory, turns.memory or 0)
 
         turns.repeat(look)
 

@@ -49,6 +49,7 @@ class Turns:
     def __init__(self, line: Connection) -> None:
         self.line = line
         self.started: float | None = None
+        self.memory: float | None = None  # MB, of a row that prepares its turns in larger processes than it measures
 
     def next(self, score: float | None = None) -> bool:
         """End this turn, if it is one, and wait for the next; False: there is none."""
@@ -76,8 +77,9 @@ def _serve(row: Row, line: Connection) -> None:
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     warnings.simplefilter("ignore")  # of what others write, as it is
     module, _, function = row.function.partition(".")
-    getattr(importlib.import_module(f"lenet.benchmark.{module}"), function)(Turns(line), **row.settings)
-    line.send(("memory", peak_memory()))
+    turns = Turns(line)
+    getattr(importlib.import_module(f"lenet.benchmark.{module}"), function)(turns, **row.settings)
+    line.send(("memory", turns.memory or peak_memory()))
 
 
 def peak_memory() -> float:
@@ -86,8 +88,12 @@ def peak_memory() -> float:
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if status.exists():  # Linux counts there, in ru_maxrss, what was before exec as well: the process that started it
         own = int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0])
-    largest = max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-    return largest / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
+    return megabytes(max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+
+
+def megabytes(maxrss: int) -> float:
+    """Of what the system calls ru_maxrss."""
+    return maxrss / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
 
 
 def measure(rows: dict[str, Row], rounds: int) -> dict[str, Times]:
