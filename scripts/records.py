@@ -1,22 +1,35 @@
-"""Accuracy against parameters, ours and others': scripts/records.py SWEEP_DIR ... [--out FILE]."""
+"""Accuracy against parameters, ours and others': scripts/records.py [SWEEP_DIR ...] [--kept FILE] [--out FILE]."""
 
 from pathlib import Path
 
 from lenet import cli
+from lenet.errors import BadInput
 
 
 def main() -> None:
     parser = cli.Parser(description=__doc__)
-    parser.add_argument("directories", type=Path, nargs="+", metavar="SWEEP_DIR", help="such as runs/improved")
+    parser.add_argument("directories", type=Path, nargs="*", metavar="SWEEP_DIR", help="such as runs/improved")
+    parser.add_argument(
+        "--kept", type=Path, metavar="FILE", help="a CSV with a row per run: show those too, and put the sweeps' in"
+    )
     parser.add_argument("--out", type=Path, default=Path("records.png"), help="the figure; default: records.png")
     arguments = parser.parse_args()
+    if not (arguments.directories or arguments.kept):
+        raise BadInput("SWEEP_DIR: none; name the directories of sweeps, or a table of runs with --kept")
 
     from lenet import records  # pandas and matplotlib take a while to import
     from lenet.plots import save
 
-    found = records.read(arguments.directories)
+    runs = records.read(arguments.directories)
+    if arguments.kept:
+        runs = records.together(records.read_kept(arguments.kept), runs)
+    if runs.empty:
+        raise BadInput(f"--kept {arguments.kept}: there is no run in it; name the directories of sweeps as well")
+    found = records.by_net(runs)
     print("\n\n".join(records.as_markdown(data, table) for data, table in found.items()))
     save(records.draw(found), arguments.out)
+    if arguments.kept and arguments.directories:
+        records.keep(runs, arguments.kept)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ def make(directory: Path, data: str, found: dict[str, list[float | None]]) -> Pa
 
 def test_the_table_has_mean_and_spread_of_what_is_done_the_smallest_net_first(tmp_path: Path) -> None:
     accuracies = [0.93, 0.94, 0.945]
-    ((data, table),) = records.read(
-        [make(tmp_path / "s", "mnist", {"large": accuracies, "small": [0.9, None]})]
+    ((data, table),) = records.by_net(
+        records.read([make(tmp_path / "s", "mnist", {"large": accuracies, "small": [0.9, None]})])
     ).items()
     assert data == "mnist"
     assert list(table.index) == ["small", "large"]
@@ -55,11 +55,11 @@ def test_the_table_has_mean_and_spread_of_what_is_done_the_smallest_net_first(tm
 def test_several_sweeps_on_one_data_set_stand_in_one_table(tmp_path: Path) -> None:
     seeds_alone = make(tmp_path / "improved", "mnist", {"baseline": [0.95, 0.96]})
     sizes = make(tmp_path / "sizes", "mnist", {"large": [0.93], "medium": [None], "small": [0.9, 0.92]})
-    table = records.read([sizes, seeds_alone])["mnist"]
+    table = records.by_net(records.read([sizes, seeds_alone]))["mnist"]
     assert list(table.index) == ["small", "large", "improved"]
     assert table.n.tolist() == [2, 1, 2]
     begun = make(tmp_path / "begun", "mnist", {"large": [0.94], "small": [None]})
-    table = records.read([sizes, begun])["mnist"]
+    table = records.by_net(records.read([sizes, begun]))["mnist"]
     assert sorted(table.index) == ["begun: large", "sizes: large", "small"]
     assert table["mean"]["begun: large"] == pytest.approx(94)
 
@@ -68,7 +68,7 @@ def test_the_figure_has_every_net_of_ours_and_of_others(tmp_path: Path) -> None:
     found = records.read(
         [make(tmp_path / name, name, {"large": [0.93, 0.94], "small": [0.9]}) for name in ("fashion_mnist", "mnist")]
     )
-    panels = records.draw(found).axes
+    panels = records.draw(records.by_net(found)).axes
     assert [panel.get_title() for panel in panels] == ["fashion_mnist", "mnist"]
     for panel in panels:
         texts = " ".join(text.get_text() for text in panel.texts)
@@ -93,3 +93,23 @@ def test_the_command_prints_the_tables_and_draws_the_figure(tmp_path: Path, in_e
     assert done.returncode == 0, done.stderr
     assert "93.50 ± 0.71" in done.stdout
     assert (in_empty_folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_that_are_kept_stand_beside_new_ones_and_make_room_for_them(tmp_path: Path, in_empty_folder: Path) -> None:
+    old = make(tmp_path / "old", "mnist", {"large": [0.9, 0.92]})
+    new = make(tmp_path / "new", "fashion_mnist", {"small": [0.8]})
+    for sweep in (old, new):
+        done = script("records.py", str(sweep), "--kept", "kept.csv", cwd=in_empty_folder)
+        assert done.returncode == 0, done.stderr
+    again = make(tmp_path / "again/old", "mnist", {"large": [0.94]})
+    kept = records.read_kept(in_empty_folder / "kept.csv")
+    runs = records.together(kept, records.read([again]))
+    assert runs.set_index(["net", "seed"]).percent.to_dict() == {("old", 1): 92, ("new", 0): 80, ("old", 0): 94}
+    before = (in_empty_folder / "kept.csv").read_bytes()
+    done = script("records.py", "--kept", "kept.csv", cwd=in_empty_folder)
+    assert done.returncode == 0, done.stderr
+    assert "91.00 ± 1.41" in done.stdout
+    assert (in_empty_folder / "kept.csv").read_bytes() == before
+    (in_empty_folder / "kept.csv").write_text("seed,net\n1,x\n")
+    with pytest.raises(BadInput, match="no table of runs"):
+        records.read_kept(in_empty_folder / "kept.csv")

@@ -3,6 +3,7 @@
 Nothing here imports torch.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
 
-from lenet.errors import BadInput
+from lenet.errors import BadInput, first_line, one_line
 from lenet.results import read_jobs
-from lenet.runs import RunDirectory
+from lenet.runs import RunDirectory, write_atomically
 from lenet.sweep import Sweep
+from lenet.untrusted import read_bytes
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,27 @@ RECORDS: Mapping[str, tuple[Record, ...]] = {
 OURS, OTHERS = "tab:blue", "0.35"
 
 
-def read(directories: Sequence[Path]) -> dict[str, pd.DataFrame]:
-    """What finished or running sweeps over nets and seeds say.
+COLUMNS = {  # of a run
+    "data": str,
+    "net": str,
+    "sweep": str,
+    "seed": int,
+    "parameters": int,
+    "percent": float,  # of the test images that it got right
+    "epochs": int,
+    "seconds": float,  # NaN: not known
+}
 
-    Returns:
-        For each data set a row per net, the smallest first: parameters, n, mean and sd of the test accuracy in percent,
-        seeds (each one's, as text), epochs, and the median of the seconds. A net is called after what its sweep varies;
-        or, if that is seeds alone, after the sweep.
+
+def read(directories: Sequence[Path]) -> pd.DataFrame:
+    """What finished or running sweeps over nets and seeds say: a row per run that has been tested, of `COLUMNS`.
+
+    A net is called after what its sweep varies; or, if that is seeds alone, after the sweep.
 
     Raises:
         BadInput: there is no sweep, or none of its runs is tested yet.
     """
-    tables = []
+    tables = [pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})]
     for directory in directories:
         jobs = read_jobs(Sweep.read(directory), directory)
         varies = jobs.setting.nunique() > 1
@@ -73,8 +84,54 @@ def read(directories: Sequence[Path]) -> dict[str, pd.DataFrame]:
         configs = [RunDirectory(directory / job).read_config() for job in jobs.job]
         nets = jobs.setting if varies else directory.resolve().name
         data = [config.data.name for config in configs]
-        tables.append(jobs.assign(sweep=directory.resolve().name, net=nets, data=data, percent=100 * jobs["test/acc"]))
-    return {str(data): _by_net(jobs) for data, jobs in pd.concat(tables).groupby("data", sort=False)}
+        percent = (100 * jobs["test/acc"]).round(4)
+        jobs = jobs.assign(sweep=directory.resolve().name, net=nets, data=data, percent=percent)
+        tables.append(jobs[list(COLUMNS)])
+    return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
+
+
+def read_kept(path: Path) -> pd.DataFrame:
+    """The runs in a file that `keep` wrote; none if there is no file.
+
+    Raises:
+        BadInput: it is another file.
+    """
+    try:
+        content = read_bytes(path)
+    except FileNotFoundError:
+        return read([])
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); name another") from error
+    try:
+        runs = pd.read_csv(io.BytesIO(content)).astype(COLUMNS)[list(COLUMNS)]
+    except (ValueError, KeyError) as error:
+        raise BadInput(
+            f"{path}: no table of runs ({first_line(str(error))}); name a file that this script wrote, or a new one"
+        ) from error
+    if unknown := sorted(set(runs.data) - set(RECORDS)):
+        raise BadInput(f"{path}: data={one_line(unknown[0])}; the data sets are {', '.join(RECORDS)}")
+    return runs.assign(net=runs.net.map(one_line), sweep=runs["sweep"].map(one_line))
+
+
+def together(kept: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Both, where a run that is in both counts as it is in `runs`."""
+    same = ["data", "sweep", "net", "seed"]
+    return pd.concat([kept, runs] if len(kept) else [runs], ignore_index=True).drop_duplicates(same, keep="last")
+
+
+def keep(runs: pd.DataFrame, path: Path) -> None:
+    """Write them down, so that the figure can be drawn where the run directories are not."""
+    write_atomically(path, runs.to_csv(index=False).encode())
+
+
+def by_net(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The figures of runs over their seeds.
+
+    Returns:
+        For each data set a row per net, the smallest first: parameters, n, mean and sd of the test accuracy in percent,
+        seeds (each one's, as text), epochs, and the median of the seconds.
+    """
+    return {str(data): _by_net(jobs) for data, jobs in runs.groupby("data", sort=False)}
 
 
 def _by_net(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -103,7 +160,7 @@ def as_markdown(data: str, table: pd.DataFrame) -> str:
         (
             row["parameters"],
             f"| **{name}** | {row['parameters']:,} | **{with_spread(row)}** | {row['seeds']} | {row['epochs']} "
-            f"| {row['seconds']:,.0f} |",
+            f"| {'' if pd.isna(row['seconds']) else format(row['seconds'], ',.0f')} |",
         )
         for name, row in table.iterrows()
     ]
