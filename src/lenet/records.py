@@ -193,7 +193,9 @@ def draw(found: Mapping[str, pd.DataFrame]) -> Figure:
         )
         for _, row in table.iterrows():
             at = (row["parameters"], row["mean"])
-            axes.annotate(with_spread(row), at, (6, -12), textcoords="offset points", color=OURS, fontsize="small")
+            axes.annotate(
+                with_spread(row), at, (-6, 5), textcoords="offset points", ha="right", color=OURS, fontsize="small"
+            )
         known = [record for record in RECORDS[data] if record.parameters]
         axes.plot([r.parameters for r in known], [r.accuracy for r in known], "D", color=OTHERS, label="others")
         for record in known:
@@ -208,7 +210,7 @@ def draw(found: Mapping[str, pd.DataFrame]) -> Figure:
                 axes.axhline(record.accuracy, color=OTHERS, linestyle=":", linewidth=1)
                 words = f"{record.name}, size not told: {record.accuracy:g}"
                 axes.annotate(
-                    words, (0.01, record.accuracy), (0, 3), xycoords=("axes fraction", "data"),
+                    words, (0.01, record.accuracy), (0, -11), xycoords=("axes fraction", "data"),
                     textcoords="offset points", color=OTHERS, fontsize="small",
                 )  # fmt: skip
         axes.axvline(LENET, color=OTHERS, linewidth=0.8, linestyle="--")
