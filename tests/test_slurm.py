@@ -127,6 +127,10 @@ class Sweep:
     def slurm(self, *command: str) -> str:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
 
+    def restarts(self) -> int:
+        """How many jobs have been requeued, those of earlier tests included, which Slurm remembers for a while."""
+        return self.slurm("scontrol", "show", "job").count(" Restarts=1 ")
+
     def job(self, seed: int, name: str = "lenet") -> RunDirectory:
         return RunDirectory(self.folder / "runs" / name / f"seed={seed}")
 
@@ -203,12 +207,13 @@ def test_jobs_that_make_room_for_urgent_ones_come_back_and_go_on(sweep: Sweep) -
     given = ["seed=0,1", "trainer.max_epochs=30"]
     done = sweep.run(*sweep.arguments(*given, "name=here"))
     assert done.returncode == 0, done.stderr
+    restarts = sweep.restarts()
     running = sweep.start(*sweep.on_slurm(*given))
     until(lambda: sweep.job(0).epochs > 1 and sweep.job(1).epochs > 1)
     sweep.slurm("srun", "--partition=urgent", "--cpus-per-task=2", "true")
     reached = [sweep.job(seed).epochs for seed in (0, 1)]
     assert max(reached) < 30
-    assert sweep.slurm("scontrol", "show", "job").count(" Restarts=1 ") == 2
+    assert sweep.restarts() == restarts + 2
     said, _ = running.communicate(timeout=120)
     assert running.returncode == 0, said
     assert "2 jobs: 2 completed" in said
@@ -227,8 +232,9 @@ def test_a_job_whose_time_is_over_is_requeued_and_goes_on_to_its_end(sweep: Swee
     epochs = int(90 / statistics.median(points))
     given = sweep.on_slurm(*longer, "seed=0", f"trainer.max_epochs={epochs}", "hydra.launcher.timeout_min=1",
                            "hydra.launcher.signal_delay_s=1")  # fmt: skip
+    restarts = sweep.restarts()
     running = sweep.start(*given)
-    until(lambda: " Restarts=1 " in sweep.slurm("scontrol", "show", "job"), 150)
+    until(lambda: sweep.restarts() > restarts, 150)
     reached = sweep.only().epochs
     assert 0 < reached < epochs
     said, _ = running.communicate(timeout=300)
