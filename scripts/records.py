@@ -16,6 +16,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.directories or arguments.kept):
         raise BadInput("SWEEP_DIR: none; name the directories of sweeps, or a table of runs with --kept")
+    for path in (arguments.out, arguments.kept):
+        if path and not path.parent.is_dir():
+            raise BadInput(f"{path}: there is no folder {path.parent}; make it, or name another")
 
     from lenet import records  # pandas and matplotlib take a while to import
     from lenet.plots import save

@@ -196,6 +196,14 @@ def test_a_run_goes_on_with_another_number_of_devices(start, in_empty_folder, re
 
 
 @pytest.mark.real_data
+def test_a_job_of_a_sweep_with_several_is_refused_however_they_are_given(start, in_empty_folder, real_root) -> None:
+    code, said = start("-m", "seed=1,2", *RUN, "trainer.devices='2'", f"data.root={real_root}").wait()
+    assert code == 1, said
+    assert "trainer.devices=2: a job of a sweep uses one device" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.real_data
 def test_where_one_of_them_dies_the_run_says_so_and_how_to_go_on(start, in_empty_folder, real_root) -> None:
     run = RunDirectory(in_empty_folder / "run")
     process = start(*RUN, *TWO, f"data.root={real_root}", "trainer.max_epochs=50", "hydra.run.dir=run")

@@ -41,6 +41,7 @@ SelectTypeParameters=CR_Core
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 ReturnToService=2
 KillWait=5
+MinJobAge=86400
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=4000 State=UNKNOWN
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -203,8 +204,19 @@ def test_one_may_leave_after_submitting_and_look_later(sweep: Sweep) -> None:
     assert "3 completed before, 0 to do" in sweep.run(*given).stdout
 
 
+def test_ctrl_c_takes_the_jobs_out_of_the_queue_whatever_the_sweep_is_called(sweep: Sweep) -> None:
+    running = sweep.start(*sweep.on_slurm("name='a,b'", "trainer.max_epochs=1000"))
+    until(lambda: sweep.job(0, "a,b").epochs > 0)
+    running.send_signal(signal.SIGINT)
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert "the same command goes on from here" in said
+    until(lambda: not sweep.slurm("squeue", "--me", "--noheader").strip())
+    assert (sweep.job(0, "a,b").read_result() or {})["status"] == "interrupted"
+
+
 def test_jobs_that_make_room_for_urgent_ones_come_back_and_go_on(sweep: Sweep) -> None:
-    given = ["seed=0,1", "trainer.max_epochs=30"]
+    given = ["seed=0,1", "trainer.max_epochs=60"]
     done = sweep.run(*sweep.arguments(*given, "name=here"))
     assert done.returncode == 0, done.stderr
     restarts = sweep.restarts()
@@ -212,7 +224,7 @@ def test_jobs_that_make_room_for_urgent_ones_come_back_and_go_on(sweep: Sweep) -
     until(lambda: sweep.job(0).epochs > 1 and sweep.job(1).epochs > 1)
     sweep.slurm("srun", "--partition=urgent", "--cpus-per-task=2", "true")
     reached = [sweep.job(seed).epochs for seed in (0, 1)]
-    assert max(reached) < 30
+    assert max(reached) < 60
     assert sweep.restarts() == restarts + 2
     said, _ = running.communicate(timeout=120)
     assert running.returncode == 0, said

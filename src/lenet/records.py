@@ -103,7 +103,8 @@ def read_kept(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: cannot be read ({error}); name another") from error
     try:
-        runs = pd.read_csv(io.BytesIO(content)).astype(COLUMNS)[list(COLUMNS)]
+        text = pd.read_csv(io.BytesIO(content), keep_default_na=False, na_values={"seconds": [""]})
+        runs = text.astype(COLUMNS)[list(COLUMNS)]
     except (ValueError, KeyError) as error:
         raise BadInput(
             f"{path}: no table of runs ({first_line(str(error))}); name a file that this script wrote, or a new one"

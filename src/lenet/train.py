@@ -117,6 +117,9 @@ def train_job(config: Config, path: str | Path, overrides: Sequence[str]) -> Res
 
     Args and Raises: those of `train`.
     """
+    if _bare_trainer(config).world_size > 1:
+        # They would start the command line again in other processes, which would be sweeps themselves.
+        raise BadInput(f"trainer.devices={config.trainer.devices}: a job of a sweep uses one device; give 1")
     run = RunDirectory(path)
     if not run.lock():
         log.warning("%s: waiting for another process that trains in it", path)
@@ -374,20 +377,21 @@ def _ended_with_it(trainer: L.Trainer) -> Iterator[None]:
         launcher = trainer.strategy.launcher
         if isinstance(launcher, SubprocessLauncher):
             launcher.kill(signal.SIGKILL)
+            launcher.procs.clear()  # or Lightning, which looks at them now and then, would kill this process as well
         if trainer.world_size > 1 and LEFT in str(error):
             raise Deserted("another process that trained this net with this one has ended") from error
         raise
 
 
-def _check_devices(config: Config) -> int:
-    """The number of threads that this process is to compute with.
+def _bare_trainer(config: Config) -> L.Trainer:
+    """A trainer that says what the config means on this machine.
 
     Raises:
         BadInput: this machine does not have the devices.
     """
     settings = config.trainer
     try:
-        trainer = build_trainer(config, logger=False, enable_checkpointing=False)
+        return build_trainer(config, logger=False, enable_checkpointing=False)
     except Exception as error:  # Lightning has several kinds for this
         words = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadInput(
@@ -395,6 +399,15 @@ def _check_devices(config: Config) -> int:
             f"trainer.strategy={settings.strategy} trainer.precision={settings.precision}: not possible on this "
             f"machine; trainer.accelerator=cpu with the default of the others is ({words})"
         ) from error
+
+
+def _check_devices(config: Config) -> int:
+    """The number of threads that this process is to compute with.
+
+    Raises:
+        BadInput: this machine does not have the devices, or not for this.
+    """
+    settings, trainer = config.trainer, _bare_trainer(config)
     if trainer.world_size == 1 and not is_first():
         raise BadInput(
             f"trainer.devices={settings.devices} trainer.num_nodes={settings.num_nodes}: several processes were "
@@ -404,10 +417,11 @@ def _check_devices(config: Config) -> int:
     scripts = isinstance(launcher, SubprocessLauncher)  # each process is the script again, and so makes its own run
     if trainer.world_size > 1 and not (isinstance(trainer.strategy, DDPStrategy) and scripts):
         raise BadInput(f"trainer.strategy={settings.strategy}: take ddp, which is what several devices do here")
-    if isinstance(launcher, SubprocessLauncher) and not launcher.cluster_environment.creates_processes_externally:
-        # Those that it starts inherit this, and Lightning leaves them alone.
-        own = os.environ.setdefault("OMP_NUM_THREADS", str(max(1, ALL_THREADS // trainer.num_devices)))
-        return config.threads or int(own)
+    starts = isinstance(launcher, SubprocessLauncher) and not launcher.cluster_environment.creates_processes_externally
+    if starts and "OMP_NUM_THREADS" not in os.environ:
+        own = max(1, ALL_THREADS // trainer.num_devices)
+        os.environ["OMP_NUM_THREADS"] = str(own)  # those that it starts inherit this, and Lightning leaves them alone
+        return config.threads or own
     return config.threads or ALL_THREADS
 
 

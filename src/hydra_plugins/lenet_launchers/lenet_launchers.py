@@ -124,7 +124,7 @@ if AVAILABLE:
             except Detached:
                 raise
             except BaseException:
-                self.cancel(jobs)
+                self.cancel()
                 raise
             return [outcome(job) for job in jobs]
 
@@ -141,25 +141,35 @@ if AVAILABLE:
                 began = time.monotonic()
                 try:
                     queued = set(self.queued())
-                except BadInput as error:  # a scheduler has its moments, and the jobs go on
-                    log.warning("%s", error)
+                except BadInput as error:
+                    log.warning("%s; the jobs go on, and squeue is asked again", str(error).split(";")[0])
                     continue
                 pause = max(POLL, 50 * (time.monotonic() - began))  # a scheduler with much to do is left in peace
                 there -= gone - queued
                 gone = there - queued
 
-        def cancel(self, jobs: Sequence["submitit.Job[JobReturn]"]) -> None:
-            """Take them out of Slurm's queue; those that run stop after the step at hand."""
-            for array in dict.fromkeys(job.job_id.split("_")[0] for job in jobs):
-                subprocess.run(["scancel", array], check=False, capture_output=True)
+        def cancel(self) -> None:
+            """Take the jobs of this sweep out of Slurm's queue; those that run stop after the step at hand.
+
+            Asked anew, since one may have come in that this process has not heard of yet.
+            """
+            from lenet.errors import BadInput, first_line
+
+            with suppress(BadInput):
+                for array in dict.fromkeys(job.split("_")[0] for job in self.queued()):
+                    done = subprocess.run(["scancel", array], check=False, capture_output=True, text=True)
+                    if done.returncode:
+                        log.warning("scancel %s failed (%s); give it again", array, first_line(done.stderr))
+                return
+            log.warning("squeue does not answer, so jobs may be left in it; scancel --name %s", self.params["name"])
 
         def queued(self) -> list[str]:
             """Slurm's jobs, waiting or running, that belong to this sweep."""
             from lenet.errors import BadInput, first_line
 
-            command = ["squeue", "--me", "--array", "--noheader", "--name", self.params["name"], "--format=%i|%Z"]
+            command = ["squeue", "--me", "--array", "--noheader", "--format=%i|%j|%Z"]
             try:
-                found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+                found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
             except FileNotFoundError as error:
                 raise BadInput(
                     "hydra/launcher=slurm: there is no Slurm here, squeue is not found; take joblib"
@@ -169,7 +179,11 @@ if AVAILABLE:
                     f"hydra/launcher=slurm: Slurm does not answer ({first_line(error.stderr)}); give the command where "
                     "squeue works, or take hydra/launcher=joblib"
                 ) from error
-            return [line.split("|")[0] for line in found.splitlines() if line.split("|")[1] == str(Path.cwd())]
+            except subprocess.TimeoutExpired as error:
+                raise BadInput("hydra/launcher=slurm: squeue has not answered for five minutes; try later") from error
+            ours = [self.params["name"], str(Path.cwd())]
+            lines = [line.split("|", 2) for line in found.splitlines()]
+            return [number for number, *where in lines if where == ours]
 
 
 def executor(launcher: Any) -> "submitit.AutoExecutor":
@@ -203,7 +217,7 @@ def submit(there: "submitit.AutoExecutor", array: Sequence["Call"]) -> list["sub
         raise BadInput(
             f"hydra/launcher=slurm: sbatch refuses the jobs ({one_line('; '.join(words))}), so none is submitted; "
             "change hydra.launcher.*, which --cfg hydra -p hydra.launcher shows, or give "
-            "hydra.sweeper.max_batch_size=1000 where they are too many at a time"
+            "hydra.sweeper.max_batch_size=100 where they are too many at a time"
         ) from error
 
 

@@ -39,6 +39,9 @@ def run(turns: Turns, script: str, given: list[str], jobs: int) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         finish(Path(folder), jobs)
+        planned, _ = run_in(folder, [str(SCRIPTS / "train.py"), *arguments(jobs), "hydra.sweeper.plan=true"])
+        if f"{jobs} jobs, 0 epochs to do" not in planned:
+            raise RuntimeError(f"not the directories of this sweep: {planned.splitlines()[-1]}")
         run_in(folder, [str(SCRIPTS / "train.py"), *arguments(jobs)])  # which lists the jobs, as a report asks for
 
         def look() -> None:
