@@ -16,6 +16,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.directories or arguments.kept):
         raise BadInput("SWEEP_DIR: none; name the directories of sweeps, or a table of runs with --kept")
+    if not arguments.directories and not arguments.kept.exists():
+        raise BadInput(f"--kept {arguments.kept}: no such file; name one that this script wrote, or sweeps as well")
     for path in (arguments.out, arguments.kept):
         if path and not path.parent.is_dir():
             raise BadInput(f"{path}: there is no folder {path.parent}; make it, or name another")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import script
+from conftest import PROJECT, script
 from lenet import records
 from lenet.config import Config
 from lenet.errors import BadInput
@@ -104,12 +104,29 @@ def test_runs_that_are_kept_stand_beside_new_ones_and_make_room_for_them(tmp_pat
     again = make(tmp_path / "again/old", "mnist", {"large": [0.94]})
     kept = records.read_kept(in_empty_folder / "kept.csv")
     runs = records.together(kept, records.read([again]))
-    assert runs.set_index(["net", "seed"]).percent.to_dict() == {("old", 1): 92, ("new", 0): 80, ("old", 0): 94}
+    assert runs.set_index(["net", "seed"]).percent.to_dict() == {("new", 0): 80, ("old", 0): 94}, (
+        "the sweep as it is now"
+    )
+    with pytest.raises(BadInput, match="two directories"):
+        records.read([old, again])
     before = (in_empty_folder / "kept.csv").read_bytes()
     done = script("records.py", "--kept", "kept.csv", cwd=in_empty_folder)
     assert done.returncode == 0, done.stderr
     assert "91.00 ± 1.41" in done.stdout
     assert (in_empty_folder / "kept.csv").read_bytes() == before
-    (in_empty_folder / "kept.csv").write_text("seed,net\n1,x\n")
-    with pytest.raises(BadInput, match="no table of runs"):
-        records.read_kept(in_empty_folder / "kept.csv")
+    for wrong in (b"seed,net\n1,x\n", before.replace(b",1,", b",0.7,"), before.replace(b",92.0,", b",inf,")):
+        assert wrong != before
+        (in_empty_folder / "kept.csv").write_bytes(wrong)
+        with pytest.raises(BadInput, match="mend it|no table of runs"):
+            records.read_kept(in_empty_folder / "kept.csv")
+
+
+def test_the_page_has_the_figures_of_the_runs_that_are_kept() -> None:
+    page = (PROJECT / "docs/improved.md").read_text()
+    nets = records.by_net(records.read_kept(PROJECT / "docs/records.csv"))
+    for table in nets.values():
+        assert len(table) == 3
+        for _, row in table.iterrows():
+            assert f"{row['parameters']:,}" in page
+            assert f"**{records.with_spread(row)}**" in page
+            assert f"| {row['seeds']} |" in page

@@ -74,6 +74,9 @@ def read(directories: Sequence[Path]) -> pd.DataFrame:
     Raises:
         BadInput: there is no sweep, or none of its runs is tested yet.
     """
+    names = [directory.resolve().name for directory in directories]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadInput(f"{twice[0]}: two directories have this name, by which a sweep is known here; name one of them")
     tables = [pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})]
     for directory in directories:
         jobs = read_jobs(Sweep.read(directory), directory)
@@ -103,21 +106,27 @@ def read_kept(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: cannot be read ({error}); name another") from error
     try:
-        text = pd.read_csv(io.BytesIO(content), keep_default_na=False, na_values={"seconds": [""]})
+        whole = dict.fromkeys(("seed", "parameters", "epochs"), "int64")
+        text = pd.read_csv(io.BytesIO(content), dtype=whole, keep_default_na=False, na_values={"seconds": [""]})
         runs = text.astype(COLUMNS)[list(COLUMNS)]
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, OverflowError) as error:
         raise BadInput(
             f"{path}: no table of runs ({first_line(str(error))}); name a file that this script wrote, or a new one"
         ) from error
     if unknown := sorted(set(runs.data) - set(RECORDS)):
         raise BadInput(f"{path}: data={one_line(unknown[0])}; the data sets are {', '.join(RECORDS)}")
+    if not (runs.parameters.gt(0).all() and runs.percent.between(0, 100).all()):
+        raise BadInput(
+            f"{path}: parameters have to be more than 0, and percent from 0 to 100; mend it, or name another"
+        )
     return runs.assign(net=runs.net.map(one_line), sweep=runs["sweep"].map(one_line))
 
 
 def together(kept: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Both, where a run that is in both counts as it is in `runs`."""
-    same = ["data", "sweep", "net", "seed"]
-    return pd.concat([kept, runs] if len(kept) else [runs], ignore_index=True).drop_duplicates(same, keep="last")
+    """Both, where a sweep that is in both counts as it is in `runs`: all of it, as its recipe may be another."""
+    anew = set(zip(runs.data, runs["sweep"], strict=True))
+    old = kept[[pair not in anew for pair in zip(kept.data, kept["sweep"], strict=True)]]
+    return pd.concat([old, runs] if len(old) else [runs], ignore_index=True)
 
 
 def keep(runs: pd.DataFrame, path: Path) -> None:
@@ -138,6 +147,7 @@ def by_net(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _by_net(jobs: pd.DataFrame) -> pd.DataFrame:
     several = jobs.groupby("net")["sweep"].nunique() > 1
     clash = jobs.net.map(several)
+    jobs = jobs.sort_values("seed", kind="stable")
     jobs = jobs.assign(net=jobs.net.where(~clash, jobs["sweep"] + ": " + jobs.net))
     table = jobs.groupby("net", sort=False).agg(
         parameters=("parameters", "first"),
