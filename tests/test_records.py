@@ -117,7 +117,7 @@ def test_runs_that_are_kept_stand_beside_new_ones_and_make_room_for_them(tmp_pat
     for wrong in (b"seed,net\n1,x\n", before.replace(b",1,", b",0.7,"), before.replace(b",92.0,", b",inf,")):
         assert wrong != before
         (in_empty_folder / "kept.csv").write_bytes(wrong)
-        with pytest.raises(BadInput, match="mend it|no table of runs"):
+        with pytest.raises(BadInput, match=r"mend it|no table of runs"):
             records.read_kept(in_empty_folder / "kept.csv")
 
 
