@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lenet.errors import BadInput
 from lenet.runs import RunDirectory, write_atomically
+from lenet.untrusted import open_file
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +76,7 @@ def check_archive(path: Path) -> None:
             is not what it was when it was written.
         zipfile.BadZipFile: it is no such file, or it is truncated.
     """
-    if path.exists() and not path.is_file():
-        raise ValueError("no regular file")
-    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+    with open_file(path, largest=None) as file, zipfile.ZipFile(file) as archive:
         file.seek(0)
         if file.read(4) != b"PK\x03\x04":
             raise zipfile.BadZipFile("something stands before the archive, and torch would read that")

@@ -5,9 +5,12 @@ call themselves until the stack is full. Nothing here imports torch.
 """
 
 import json
+import stat
+from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, BinaryIO, get_args, get_origin
 
 import yaml
 
@@ -15,21 +18,33 @@ import yaml
 LARGEST_FILE = 64 * 2**20  # bytes
 LARGEST_CONFIG = 100_000  # bytes; ours have 1,300
 DEEPEST = 20  # values within values; a config of ours has three levels
+TOO_DEEP = f"more than {DEEPEST} values within values"
 
 # The reader written in C takes a tenth of the time, and a finished sweep has thousands of configs to read.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+def open_file(path: Path, largest: int | None = LARGEST_FILE) -> BinaryIO:
+    """Open a file to read it; `largest` is how many bytes it may have, if that is known.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is larger than any of ours; or a folder, or a pipe or a device, whose reader may wait for ever.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("no regular file")
+    if largest is not None and found.st_size > largest:  # of a file with holes the disk holds nearly nothing
+        raise ValueError(f"more than {largest:,} bytes")
+    return path.open("rb")
+
+
 def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
     """The content of a file.
 
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is larger than any of ours.
+    Raises: those of `open_file`.
     """
-    if path.exists() and not path.is_file():
-        raise ValueError("no regular file")  # reading a pipe may take for ever
-    with path.open("rb") as file:
+    with open_file(path, largest) as file:
         content = file.read(largest + 1)
     if len(content) > largest:
         raise ValueError(f"more than {largest:,} bytes")
@@ -43,10 +58,19 @@ def read_json(path: Path) -> Any:
         OSError: it cannot be read.
         ValueError: it is no JSON, or not of a kind that we write.
     """
+    return parse_json(read_bytes(path))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON as plain values.
+
+    Raises:
+        ValueError: it is none, or too deep to be read.
+    """
     try:
-        return json.loads(read_bytes(path))
+        return json.loads(text)
     except RecursionError as error:
-        raise ValueError("too many values within values") from error
+        raise ValueError(TOO_DEEP) from error
 
 
 def read_yaml(path: Path) -> str:
@@ -69,7 +93,7 @@ def check_yaml(text: str) -> str:
     if len(text) > LARGEST_CONFIG:
         raise ValueError(f"more than {LARGEST_CONFIG:,} characters")
     depth = 0
-    for event in yaml.parse(text, YAML_LOADER):
+    for event in _events(text):
         if isinstance(event, yaml.AliasEvent):
             raise ValueError(f"a reference *{event.anchor}; write out what it stands for")
         if isinstance(event, yaml.CollectionStartEvent | yaml.ScalarEvent) and event.tag:
@@ -78,8 +102,26 @@ def check_yaml(text: str) -> str:
             raise ValueError(f"an interpolation {event.value}; write out what it stands for")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            raise ValueError(f"more than {DEEPEST} values within values")
+            raise ValueError(TOO_DEEP)
     return text
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    """What YAML's parser finds; it looks ahead, and some releases refuse what is deep before they say that it begins.
+
+    Raises:
+        ValueError: it stops at what is too deep.
+        yaml.YAMLError: it stops at anything else.
+    """
+    try:
+        yield from yaml.parse(text, YAML_LOADER)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        read = text[: mark.index] if mark else text
+        opened = accumulate((character in "[{") - (character in "]}") for character in read)
+        if max(opened, default=0) > DEEPEST:
+            raise ValueError(TOO_DEEP) from error
+        raise
 
 
 def fits(value: Any, kind: Any) -> bool:

@@ -17,7 +17,7 @@ from lenet.config import Config, Data
 from lenet.errors import BadInput
 from lenet.geometry import IMAGE_SIDE, parameters_and_macs
 from lenet.runs import RESULT, parse_config, write_atomically
-from lenet.untrusted import fits
+from lenet.untrusted import fits, parse_json
 from lenet.validation import validate
 
 SUFFIX = ".safetensors"
@@ -83,7 +83,7 @@ def read(path: Path) -> Weights:
             header = file.metadata() or {}
             if any(len(header[key]) > LARGEST_HEADER for key in ("config", "result")):
                 raise ValueError(f"more than {LARGEST_HEADER:,} characters in its header")
-            config, result = parse_config(header["config"]), json.loads(header["result"])
+            config, result = parse_config(header["config"]), parse_json(header["result"])
             _check(config, path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
         ours = isinstance(result, dict) and all(fits(result[key], RESULT[key]) for key in RESULT.keys() & result)
@@ -91,7 +91,7 @@ def read(path: Path) -> Weights:
             raise ValueError("its result is not one of ours")
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror or error}); name a file that can") from error
-    except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
         words = f"no {error} in its header" if isinstance(error, KeyError) else str(error)
         raise BadInput(
             f"{path}: not a file of weights of ours ({words}); name one that scripts/export.py has written"
