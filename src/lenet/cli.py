@@ -84,7 +84,9 @@ def _keys(container: Any, prefix: str = "") -> Iterator[str]:
 
 def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
     """The config of the run in `directory`, with the few keys of `overrides` that a run may change."""
-    saved = RunDirectory(directory).read_config()
+    run = RunDirectory(directory)
+    saved = run.read_config()
+    run.check()
     overrides = [override for override in overrides if not override.startswith("resume=")]
     for override in overrides:
         if override.split("=")[0] not in RESUMABLE:

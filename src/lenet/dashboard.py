@@ -152,8 +152,7 @@ class Dashboard(L.Callback):
                 {tag: value for tag, value in curves(row).items() if (tag, epoch) not in kept}, epoch
             )
         self._flush()
-        for file in earlier:
-            file.unlink()
+        self.run.remove_events(earlier)
 
     def _flush(self) -> None:
         self.writer.flush()

@@ -6,6 +6,7 @@
     checkpoints/    best.ckpt and last.ckpt
     events.out...   TensorBoard
     train.log
+    .lock           while a process trains in it
 
 Every file that is written again is written beside itself and renamed, so that a reader sees the old one or the new
 one. Nothing here imports torch.
@@ -18,17 +19,17 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from filelock import lock_descriptor
 from omegaconf import OmegaConf
 
 from lenet.config import Config
 from lenet.errors import BadInput
+from lenet.lock import LOCK, FolderLock
 from lenet.untrusted import LARGEST_CONFIG, check_yaml, fits, read_bytes, read_json
 
 Row = dict[str, float]
@@ -36,6 +37,10 @@ Row = dict[str, float]
 EVENT_FILES = "events.out.tfevents.*"  # as TensorBoard calls them
 
 BEGUN = ("config.yaml", "result.json")  # one of them is there once a run has begun
+
+# What else a run writes to; the folders first, as there are files in them.
+FOLDERS = ("checkpoints", "00000")
+FILES = (*BEGUN, "metrics.csv", "train.log", LOCK, "checkpoints/best.ckpt", "checkpoints/last.ckpt")
 
 # Of config.yaml; without them it has lost something, where without others it may be from before there were such keys.
 ESSENTIAL = ("seed", "data", "model", "optimizer", "schedule", "trainer")
@@ -72,12 +77,15 @@ INCIDENTAL = (
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` by `content` in one step: whatever stops us, the old file or the new one is there, whole.
 
+    Where `path` is a link it is the link that is replaced, never what it leads to.
+
     Raises:
         OSError: naming `path`; the old file is untouched and nothing is left beside it.
     """
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with staged.open("wb") as file:
+        staged.unlink(missing_ok=True)
+        with staged.open("xb") as file:  # a new file: nobody can have put a link there
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -98,21 +106,22 @@ def remove_leftovers(folder: Path) -> None:
         try:
             os.kill(int(pid), 0)
         except ProcessLookupError:
-            staged.unlink(missing_ok=True)
-        except (ValueError, OSError):  # not one of ours, or of another user
+            with suppress(OSError):  # it is a folder, or somebody else was faster
+                staged.unlink()
+        except (ValueError, OverflowError, OSError):  # not one of ours, or of another user
             continue
 
 
 class RunDirectory:
     """The files of one run.
 
-    Whoever trains in it has a lock on its train.log, which the operating system takes back when the process ends,
+    Whoever trains in it has a lock on it (`lenet.lock`), which the operating system takes back when the process ends,
     however it ends: never two in one directory, and a run that says `running` without a lock was cut off.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._locked: IO[bytes] | None = None
+        self._lock = FolderLock(self.path)
 
     @classmethod
     def create(cls, path: str | Path) -> "RunDirectory":
@@ -138,7 +147,7 @@ class RunDirectory:
 
     def begun_with(self) -> dict[str, bytes]:
         """The files that say what run this is and how far it got, to be put back by `begin_with`."""
-        return {name: (self.path / name).read_bytes() for name in BEGUN if (self.path / name).exists()}
+        return {name: read_bytes(self.path / name) for name in BEGUN if (self.path / name).exists()}
 
     def begin_with(self, files: Mapping[str, bytes]) -> None:
         for name in BEGUN:
@@ -154,54 +163,59 @@ class RunDirectory:
             wait: until whoever has it lets go of it.
 
         Raises:
-            BadInput: it cannot be written to.
+            BadInput: it cannot be written to, or should not be (`check`).
         """
+        self.check()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / "train.log").open("ab")
+            if not self._lock.take(wait):
+                return False
         except OSError as error:
             raise BadInput(
                 f"{self.path}: the run directory cannot be made ({error.strerror}); start where you can write, or set "
                 "hydra.run.dir"
             ) from error
-        # Twice, since whoever looks whether it is locked has it for a moment.
-        if not lock_descriptor(file.fileno(), blocking=wait):
-            time.sleep(0.05)
-            if not lock_descriptor(file.fileno(), blocking=False):
-                file.close()
-                return False
-        self._locked = file
         for folder in (self.path, self.checkpoints):
             remove_leftovers(folder)
         return True
 
     def unlock(self) -> None:
-        if self._locked:
-            self._locked.close()  # which lets go of the lock
-            self._locked = None
+        self._lock.let_go()
 
     @property
     def is_locked(self) -> bool:
         """Whether a process, this one included, trains in it."""
-        try:
-            with (self.path / "train.log").open("rb+") as file:
-                return not lock_descriptor(file.fileno(), blocking=False)
-        except OSError:
-            return False
+        return self._lock.is_taken
+
+    def check(self) -> None:
+        """Whether what is there can be written to, as far as it is a run's. It may be a stranger's.
+
+        Raises:
+            BadInput: one of its files lies elsewhere, where nothing of it is to be changed, or is no file at all.
+        """
+        here = Path(os.path.realpath(self.path))
+        for path in (*(self.path / name for name in (*FOLDERS, *FILES)), *self.event_files):
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(here):
+                raise BadInput(
+                    f"{path}: a link to {path.readlink()}, which is no part of the run and is not to be changed by "
+                    "it; put a copy in its place, or remove it"
+                )
+        for name in (*FOLDERS, *FILES):
+            path, kind = self.path / name, "folder" if name in FOLDERS else "regular file"
+            if path.exists() and not (path.is_dir() if name in FOLDERS else path.is_file()):
+                raise BadInput(f"{path}: no {kind}, and a run has one of this name; remove it")
 
     def remove(self) -> None:
         """Take back a run that has not begun: its own files, and the directory if nothing else is in it."""
-        for name in ("train.log", *BEGUN):
+        for name in ("train.log", LOCK, *BEGUN):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()
 
     def clear(self) -> None:
-        """Make room for a new start: leave nothing of a run but train.log, which holds the lock."""
+        """Make room for a new start: leave nothing of a run but train.log, which tells of the one before."""
         for name in (*BEGUN, "metrics.csv"):
             (self.path / name).unlink(missing_ok=True)
-        for file in self.event_files:
-            file.unlink()
+        self.remove_events(self.event_files)
         self.clear_projector()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
@@ -209,6 +223,12 @@ class RunDirectory:
     def event_files(self) -> list[Path]:
         """TensorBoard's, the oldest first: their names begin with the time."""
         return sorted(self.path.glob(EVENT_FILES))
+
+    def remove_events(self, files: Iterable[Path]) -> None:
+        """Remove event files; a folder that is called like one is not ours, and stays."""
+        for file in files:
+            if file.is_symlink() or not file.is_dir():
+                file.unlink()
 
     def clear_projector(self) -> None:
         """Remove the files of TensorBoard's projector, which go where torch puts them."""

@@ -72,6 +72,6 @@ def finish(folder: Path, jobs: int) -> None:
             (job.path / "config.yaml").write_text(text.replace("\nseed: 0\n", f"\nseed: {seed}\n"))
             metrics = result["metrics"] | {"val/acc": drawn.gauss(0.5 + 0.3 * float(rate), 0.01)}
             (job.path / "result.json").write_text(json.dumps(result | {"seed": seed, "metrics": metrics}))
-            (job.path / "train.log").write_bytes(log)  # a file of its own, as it holds the lock
+            (job.path / "train.log").write_bytes(log)  # a file of its own, as it is appended to
             for path in [trained.path / "metrics.csv", *trained.event_files, *trained.checkpoints.iterdir()]:
                 os.link(path, job.path / path.relative_to(trained.path))

@@ -1,0 +1,81 @@
+"""Never two processes in one directory, whatever people tidy away in it."""
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from lenet import lock
+from lenet.lock import LOCK, FolderLock
+from lenet.runs import RunDirectory
+
+
+@pytest.mark.parametrize("gone", ["train.log", LOCK, f"{LOCK} and train.log"])
+def test_a_run_keeps_its_directory_when_somebody_tidies_up_in_it(tmp_path: Path, gone: str) -> None:
+    run, other = RunDirectory.create(tmp_path / "run"), RunDirectory(tmp_path / "run")
+    with run.log_file():
+        for name in gone.split(" and "):
+            (run.path / name).unlink()
+        assert not other.lock()
+        assert other.is_locked
+    run.unlock()
+    assert not other.is_locked
+    assert other.lock()
+    other.unlock()
+
+
+def test_whoever_looks_makes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert not RunDirectory(tmp_path / "run").is_locked
+    assert not RunDirectory(tmp_path / "nowhere").is_locked
+    assert list(tmp_path.rglob("*")) == [tmp_path / "run"]
+
+
+def test_nothing_is_left_of_a_lock(tmp_path: Path) -> None:
+    held = FolderLock(tmp_path / "run")
+    assert held.take()
+    assert stat.S_ISREG((tmp_path / "run" / LOCK).stat().st_mode)
+    held.let_go()
+    held.let_go()
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_where_the_system_locks_no_folders_the_file_is_enough(tmp_path: Path, monkeypatch) -> None:
+    really = lock.lock_descriptor
+
+    def files_alone(descriptor: int, *, blocking: bool) -> bool:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(9, "Bad file descriptor")  # what NFS says
+        return really(descriptor, blocking=blocking)
+
+    monkeypatch.setattr(lock, "lock_descriptor", files_alone)
+    one, other = FolderLock(tmp_path), FolderLock(tmp_path)
+    assert one.take()
+    assert other.is_taken
+    assert not other.take()
+    one.let_go()
+    assert not other.is_taken
+    assert other.take()
+
+
+@pytest.mark.parametrize("removes", [False, True])
+def test_whoever_waits_gets_it_next_even_if_the_folder_was_removed(tmp_path: Path, removes: bool) -> None:
+    one, other = FolderLock(tmp_path / "run"), FolderLock(tmp_path / "run")
+    assert one.take()
+    taken: list[bool] = []
+    waiting = threading.Thread(target=lambda: taken.append(other.take(wait=True)), daemon=True)
+    waiting.start()
+    if removes:
+        (one.folder / LOCK).unlink()
+        one.folder.rmdir()
+    one.let_go()
+    waiting.join(60)
+    assert taken == [True]
+    assert FolderLock(tmp_path / "run").is_taken
+
+
+def test_a_lock_that_is_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / LOCK)
+    assert not FolderLock(tmp_path).is_taken
