@@ -1,0 +1,181 @@
+"""A run directory from somebody else: nothing outside it is changed, and nothing in it holds anybody up."""
+
+import os
+import shutil
+import signal
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+from lenet import cli
+from lenet.config import Config
+from lenet.errors import BadInput
+from lenet.events import read_events
+from lenet.runs import RunDirectory, remove_leftovers, write_atomically
+from lenet.train import train, train_job
+
+
+@pytest.fixture(autouse=True)
+def no_waiting() -> Iterator[None]:
+    """What waits for ever fails instead."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError("it waits")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("strangers") / "run"
+
+
+@pytest.fixture
+def run(tiny_config: Config, tmp_path: Path, trained_once: Path) -> RunDirectory:
+    """A copy of a run that is over, of two epochs."""
+    if not trained_once.exists():
+        train(tiny_config, trained_once)
+    shutil.copytree(trained_once, tmp_path / "run")
+    return RunDirectory(tmp_path / "run")
+
+
+def longer(config: Config, run: RunDirectory) -> Config:
+    return replace(config, resume=str(run.path), trainer=replace(config.trainer, max_epochs=3))
+
+
+def everything_in(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+OURS = ["train.log", "checkpoints", "checkpoints/last.ckpt", "checkpoints/best.ckpt", "config.yaml", "result.json",
+        "metrics.csv", "events", "00000", ".lock"]  # fmt: skip
+
+
+def path_of(run: RunDirectory, name: str) -> Path:
+    return run.event_files[0] if name == "events" else run.path / name
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_run_with_a_link_out_of_it_is_not_gone_on_with(tiny_config, run, tmp_path, name) -> None:
+    path, elsewhere = path_of(run, name), tmp_path / "elsewhere"
+    if path.exists():
+        path.rename(elsewhere)
+    path.symlink_to(elsewhere)  # which may lead nowhere
+    before = everything_in(tmp_path)
+    for go_on in (
+        lambda: train(longer(tiny_config, run), run.path),
+        lambda: train_job(longer(tiny_config, run), run.path, []),
+        lambda: cli.resumed_config(str(run.path), ["trainer.max_epochs=3"]),
+        lambda: RunDirectory.create(run.path),
+    ):
+        with pytest.raises(BadInput, match=rf"{path.name}: a link to {elsewhere}.*put a copy in its place") as caught:
+            go_on()
+        assert "\n" not in str(caught.value)
+    assert everything_in(tmp_path) == before
+    assert path.is_symlink()
+
+
+def test_a_link_to_a_whole_run_and_a_link_within_one_are_followed(tiny_config, run, tmp_path) -> None:
+    (tmp_path / "link").symlink_to(run.path)
+    (run.path / "mine").symlink_to(tmp_path)
+    run.best_checkpoint.rename(run.checkpoints / "epoch2.ckpt")
+    run.best_checkpoint.symlink_to("epoch2.ckpt")
+    linked = RunDirectory(tmp_path / "link")
+    assert train(longer(tiny_config, linked), linked.path)[0]["epochs"] == 3
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if name != "events"])
+@pytest.mark.parametrize("kind", ["pipe", "other"])
+def test_a_run_with_something_else_for_a_file_is_refused_without_waiting(tiny_config, run, name, kind) -> None:
+    path = path_of(run, name)
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif name in ("checkpoints", "00000"):
+        path.touch()
+    else:
+        path.mkdir()
+    for go_on in (
+        lambda: train(longer(tiny_config, run), run.path),
+        lambda: train_job(longer(tiny_config, run), run.path, []),
+    ):
+        with pytest.raises(BadInput, match=rf"{path}: no (folder|regular file), .*; remove it"):
+            go_on()
+
+
+def record(content: bytes, length: int | None = None) -> bytes:
+    """A record of an event file, whose checksums are right; `length` is what it claims to have."""
+    size = struct.pack("<Q", len(content) if length is None else length)
+    sums = (struct.pack("<I", masked_crc32c(part)) for part in (size, content))
+    return size + next(sums) + content + next(sums)
+
+
+def instead(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    def change(file: Path) -> None:
+        file.unlink()
+        make(file)
+
+    return change
+
+
+STRANGE_EVENTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a folder": (instead(Path.mkdir), "no regular file"),
+    "a pipe": (instead(os.mkfifo), "no regular file"),
+    "garbage with a checksum": (lambda file: file.write_bytes(record(b"\xff" * 20) + file.read_bytes()), "parsing"),
+    "a record of a terabyte": (lambda file: file.write_bytes(record(b"", 2**40)), ""),
+    "that with its terabyte": (
+        lambda file: (file.write_bytes(record(b"", 2**40)), os.truncate(file, 2**40 + 100)), ""
+    ),
+    "nothing but holes": (lambda file: os.truncate(file, 2**40), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STRANGE_EVENTS)
+def test_a_run_goes_on_from_its_metrics_where_its_events_cannot_be_read(tiny_config, run, caplog, kind) -> None:
+    change, words = STRANGE_EVENTS[kind]
+    (file,) = run.event_files
+    change(file)
+    caplog.clear()
+    result, _ = train(longer(tiny_config, run), run.path)
+    assert (result["status"], result["epochs"]) == ("completed", 3)
+    said = [message for message in caplog.messages if "event file" in message]
+    assert len(said) == (1 if words else 0)  # one that was cut off says nothing
+    assert all(words in message and "metrics.csv" in message and "\n" not in message for message in said)
+    events = [file for file in run.event_files if file.is_file()]
+    assert len(events) == 1
+    found = {event.step: value.simple_value for event in read_events(events) for value in event.summary.value
+             if value.tag == "val/acc"}  # fmt: skip
+    assert found == pytest.approx({row["epoch"]: row["val/acc"] for row in run.read_metrics()})
+
+
+def test_a_job_that_starts_again_does_so_beside_a_folder_called_like_an_event_file(tiny_config, run) -> None:
+    instead(Path.mkdir)(run.event_files[0])
+    shutil.rmtree(run.checkpoints)
+    (run.path / "result.json").unlink()
+    assert train_job(tiny_config, run.path, [])["status"] == "completed"
+
+
+def test_a_file_is_written_in_the_place_of_a_link_and_not_through_it(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("theirs")
+    (tmp_path / "result.json").symlink_to("target")
+    (tmp_path / f".result.json.{os.getpid()}.tmp").symlink_to("target")  # guessed
+    write_atomically(tmp_path / "result.json", b"ours")
+    assert (tmp_path / "result.json").read_text() == "ours"
+    assert (tmp_path / "target").read_text() == "theirs"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["result.json", "target"]
+
+
+@pytest.mark.parametrize("pid", ["99999999999999999999", "4194305", "words"])
+def test_leftovers_that_no_process_of_ours_left_are_no_trouble(tmp_path: Path, pid: str) -> None:
+    (tmp_path / f".x.{pid}.tmp").mkdir()
+    remove_leftovers(tmp_path)
