@@ -1,12 +1,19 @@
 """requirements.txt pins what pyproject.toml allows: exactly, completely, and without naming a host."""
 
 import itertools
+import os
 import re
+import runpy
+import shutil
+import subprocess
 import tomllib
 from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -69,6 +76,40 @@ def test_every_line_is_a_pin_with_hashes_and_none_names_a_host() -> None:
     assert "://" not in text
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert sum(not line.startswith("    --hash=sha256:") for line in lines) == sum(map(len, pins().values())) > 50
+
+
+def test_a_clean_resolution_gives_the_pinned_versions(tmp_path: Path) -> None:
+    """What `uv run` does on a machine that has nothing of ours, on whatever day."""
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if not uv:
+        pytest.skip("there is no uv here: the packages came with pip, from requirements.txt")
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(PROJECT / name, tmp_path)
+    own = {name: value for name, value in os.environ.items() if name not in ("UV_EXCLUDE_NEWER", "VIRTUAL_ENV")}
+    options = ["--format", "requirements-txt", "--no-emit-project", "--no-annotate", "--no-header"]
+    done = subprocess.run([uv, "export", "-q", *options], cwd=tmp_path, env=own, capture_output=True, text=True)
+    if done.returncode and "CI" not in os.environ:
+        pytest.skip(f"the package index cannot be reached: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    pinned = re.sub(r"^#.*\n", "", (PROJECT / "requirements.txt").read_text(), flags=re.MULTILINE)
+    assert done.stdout == pinned, "export requirements.txt anew, as its second line says"
+
+
+@given(names=st.lists(st.text("abc", min_size=1), unique=True, min_size=1), data=st.data())
+def test_newest_names_the_one_package_that_breaks_the_tests(
+    names: list[str], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    culprit = data.draw(st.sampled_from(names))
+    newest = runpy.run_path(str(PROJECT / "scripts/newest.py"))
+    upgraded: list[str] = []
+
+    def resolve(target: Path, *options: str) -> None:
+        upgraded[:] = [options[i + 1] for i, word in enumerate(options) if word == "--upgrade-package"]
+
+    spoilt = {"resolve": resolve, "install": lambda pins: None, "failing": lambda tests: tests * (culprit in upgraded)}
+    culprits = newest["culprits"]
+    culprits.__globals__.update(spoilt)
+    assert culprits(names, ["test"], PROJECT / "requirements.txt", tmp_path_factory.getbasetemp()) == [culprit]
 
 
 def test_every_dependency_has_a_lower_bound_and_a_reason_beside_it() -> None:
