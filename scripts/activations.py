@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lenet import cli
 from lenet.errors import BadInput
+from lenet.runs import write_atomically
 
 
 def main() -> None:
@@ -22,14 +23,17 @@ def main() -> None:
     arguments = parser.parse_args()
 
     # Only now: a wrong argument is answered before torch is imported.
-    from lenet.evaluate import load_trained
+    from lenet.evaluate import is_own_root, load_trained
     from lenet.inputs import chosen
-    from lenet.pictures import activations, look
+    from lenet.pictures import activations, as_file, look
 
     trained = load_trained(arguments.run, arguments.weights)
     data = trained.config.data
+    is_own = arguments.data_root or is_own_root(data.root)
     data.root = arguments.data_root or data.root
-    pixels, titles, answers = chosen(data, arguments.classes, arguments.images, arguments.image, arguments.noise)
+    pixels, titles, answers = chosen(
+        data, arguments.classes, arguments.images, arguments.image, arguments.noise, only_there=not is_own
+    )
     of_a_run = arguments.run.is_dir()
     out = arguments.out or (
         arguments.run / "activations.png" if of_a_run else Path(f"{arguments.run.stem}_activations.png")
@@ -37,7 +41,7 @@ def main() -> None:
     out = out if out.suffix else out.with_suffix(".png")
     picture = activations(look(trained.model, pixels, titles, answers, arguments.pooled), scale=3)
     try:
-        picture.save(out)
+        write_atomically(out, as_file(picture, out.suffix))
     except (OSError, ValueError) as error:
         raise BadInput(f"--out {out}: cannot be written ({error}); name a .png file in a folder that can") from error
     print(out)

@@ -27,6 +27,10 @@ def main() -> None:
             "dashboard.enabled=true"
         )
 
+    for file in directory.rglob("*tfevents*"):  # TensorBoard reads all that are called so
+        if not (file.is_file() or file.is_dir()):
+            raise BadInput(f"{file}: no regular file, for which TensorBoard would wait; remove it")
+
     from lenet.board import serve  # TensorBoard takes a while to import
 
     address = serve(directory, arguments.port)

@@ -5,7 +5,9 @@ docs/bad_input.md shows all of it: uv run pytest tests/test_bad_input.py --write
 
 import io
 import json
+import os
 import pickle
+import re
 import shutil
 import struct
 import sys
@@ -15,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from conftest import PROJECT, Answer, ask
@@ -207,6 +210,39 @@ class Evil:
 Prepare = Callable[[Path], None]
 
 
+def instead(make: Callable[[Path], object], *names: str) -> Prepare:
+    """Put something else in the place of files."""
+
+    def prepare(folder: Path) -> None:
+        for path in (path for name in names for path in sorted(folder.glob(name)) or [folder / name]):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                path.rename(folder / f"theirs_{path.name}")
+            make(path)
+
+    return prepare
+
+
+def pipe(*names: str) -> Prepare:
+    return instead(os.mkfifo, *names)
+
+
+def link(name: str) -> Prepare:
+    """Let a file of the run be a link to one that lies beside the run."""
+    return instead(lambda path: path.symlink_to(f"../theirs_{path.name}"), name)
+
+
+def other_root(folder: Path) -> None:
+    path = folder / "run/config.yaml"
+    path.write_text(re.sub(r"root: .*", "root: theirs/data", path.read_text()))
+
+
+def weights_of_another_net(folder: Path) -> None:
+    config = (folder / "run/config.yaml").read_text().replace("  - 6\n  - 16\n", "  - 90\n  - 900\n")
+    header = {"config": config, "result": (folder / "run/result.json").read_text(), "weights": "best"}
+    safetensors.torch.save_file({"c1.weight": torch.zeros(6, 1, 5, 5)}, folder / "net.safetensors", header)
+
+
 def put(name: str, content: bytes | str) -> Prepare:
     """Write a file in the folder of a case."""
 
@@ -319,6 +355,21 @@ FILES: list[tuple[str, Prepare | None, str, list[str]]] = [
     ("config.yaml asks for an environment variable", put("run/config.yaml", "name: ${oc.env:HOME}"), EVALUATE,
      ["config.yaml", "${oc.env:HOME}"]),
     ("config.yaml is a billion laughs", put("run/config.yaml", laughs()), EVALUATE, ["config.yaml", "a reference"]),
+    ("config.yaml is a pipe", pipe("run/config.yaml"), EVALUATE, ["config.yaml", "no regular file"]),
+    ("config.yaml names a folder for the data that is not there", other_root, EVALUATE,
+     ["data.root=theirs/data", "--data-root"]),
+    ("config.yaml names a folder for the data that is not there", other_root, "activations.py run",
+     ["data.root=theirs/data", "--data-root"]),
+    ("config.yaml is a link", link("run/config.yaml"), RESUME,
+     ["run/config.yaml", "../theirs_config.yaml", "remove it"]),
+    ("train.log is a link", link("run/train.log"), RESUME, ["run/train.log", "../theirs_train.log", "remove it"]),
+    ("train.log is a pipe", pipe("run/train.log"), RESUME, ["run/train.log", "no regular file", "remove it"]),
+    ("checkpoints is a link", link("run/checkpoints"), RESUME,
+     ["run/checkpoints", "../theirs_checkpoints", "remove it"]),
+    ("an event file is a link", link("run/events.out.tfevents.1"), RESUME,
+     ["run/events.out.tfevents.1", "../theirs_", "remove it"]),
+    ("an event file is a pipe", pipe("run/events.out.tfevents.1"), "dashboard.py run",
+     ["events.out.tfevents.1", "no regular file", "remove it"]),
     ("config.yaml is 30,000 lists within lists", put("run/config.yaml", "tags: " + "[" * 30_000 + "]" * 30_000),
      EVALUATE, ["config.yaml", "values within values"]),
     ("config.yaml has 10 MB", put("run/config.yaml", "tags: [" + "x, " * 3_000_000 + "]"), EVALUATE,
@@ -354,6 +405,7 @@ FILES: list[tuple[str, Prepare | None, str, list[str]]] = [
      ["best.ckpt", "not a whole checkpoint"]),
     ("both checkpoints hold an object that would run a command", checkpoints(saved({"epoch": 1, "state_dict": Evil()})),
      RESUME + " trainer.max_epochs=2", ["last.ckpt", "best.ckpt", "start the run again"]),
+    ("both checkpoints are pipes", pipe("run/checkpoints/*"), EVALUATE, ["best.ckpt", "not a whole checkpoint"]),
     ("both checkpoints are truncated", checkpoints(lambda content: content[:-500]), RESUME + " trainer.max_epochs=2",
      ["last.ckpt", "best.ckpt", "start the run again"]),
     ("both checkpoints are empty", checkpoints(lambda _: b""), EVALUATE, ["best.ckpt", "not a whole checkpoint"]),
@@ -387,6 +439,7 @@ FILES: list[tuple[str, Prepare | None, str, list[str]]] = [
      [IMAGES, "not an IDX file", "delete it"]),
     ("an IDX file is compressed", put(IMAGES, b"\x1f\x8b" + bytes(100)), "train.py data.root=data",
      [IMAGES, "still compressed", "gunzip"]),
+    ("an IDX file is a pipe", pipe(IMAGES), "train.py data.root=data", [IMAGES, "no regular file", "delete it"]),
     ("an IDX file is empty", put(IMAGES, b""), "train.py data.root=data", [IMAGES, "truncated: 0 bytes", "delete it"]),
     ("an IDX file has other images", put(IMAGES, struct.pack(">4B3I", 0, 0, 8, 3, 1, 28, 28) + bytes(784)),
      "train.py data.root=data", [IMAGES, "corrupted", "delete it"]),
@@ -398,6 +451,7 @@ FILES: list[tuple[str, Prepare | None, str, list[str]]] = [
      ["picture.png"]),
     ("a picture that is no picture", put("picture.png", "words"), SHOW, ["picture.png", "not a picture"]),
     ("a picture that is empty", put("picture.png", b""), SHOW, ["picture.png", "not a picture"]),
+    ("a picture that is a pipe", pipe("picture.png"), SHOW, ["picture.png", "no regular file"]),
     ("a picture that is cut off", put("picture.png", png(99, 99)), SHOW, ["picture.png", "cannot be read"]),
     ("there is no picture", None, SHOW, ["picture.png", "No such file"]),
     ("", None, "activations.py run --classes sweater", ["--classes sweater", "pullover"]),
@@ -408,6 +462,9 @@ FILES: list[tuple[str, Prepare | None, str, list[str]]] = [
     ("", None, "evaluate.py", ["run"]),
     ("", None, "evaluate.py nowhere.safetensors", ["nowhere.safetensors", "scripts/export.py"]),
     ("a file of weights is none", put("net.safetensors", b"x" * 50), "evaluate.py net.safetensors", ["not a file"]),
+    ("a file of weights is a pipe", pipe("net.safetensors"), "evaluate.py net.safetensors", ["net.safetensors"]),
+    ("a file of weights has a config of a larger net than its own", weights_of_another_net,
+     "evaluate.py net.safetensors", ["net.safetensors", "not a file of weights of ours"]),
     ("", None, "export.py run net.pt", ["net.pt", ".safetensors"]),
     ("", None, "records.py run", ["run"]),
     ("", None, "evaluate.py nowhere", ["nowhere", "no run directory"]),

@@ -5,8 +5,10 @@ import gzip
 import http.server
 import multiprocessing
 import os
+import signal
 import socket
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -192,6 +194,29 @@ def test_a_damaged_file_is_named_and_every_file_is_kept(tiny: Path, no_source, n
     assert word in said
     assert "delete it" in said
     assert content(tiny / FOLDER) == before
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "four gigabytes of holes"])
+def test_a_data_file_that_is_none_is_named_without_waiting_or_reading_it(tiny, no_source, kind, packed) -> None:
+    path = tiny / FOLDER / "train-images-idx3-ubyte"
+    path.unlink()
+    path = path.with_name(path.name + ".gz") if packed else path
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.touch()
+        os.truncate(path, 2**32)
+    tracemalloc.start()
+    signal.alarm(60)
+    with pytest.raises(BadInput, match=rf"{path.name} is none of the data files \((no regular file|more than 67,)"):
+        fetch.fetch("fashion_mnist", tiny)
+    signal.alarm(0)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 200_000_000
 
 
 @pytest.mark.parametrize("root", ["file", "file/below", "/proc/nowhere"])

@@ -1,9 +1,12 @@
 """A run directory from somebody else: nothing outside it is changed, and nothing in it holds anybody up."""
 
+import copy
 import os
+import runpy
 import shutil
 import signal
 import struct
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +14,18 @@ from pathlib import Path
 import pytest
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
+from conftest import PROJECT
 from lenet import cli
-from lenet.config import Config
+from lenet.classifier import build_net
+from lenet.config import Config, Model
 from lenet.errors import BadInput
+from lenet.evaluate import evaluate, export, load_trained
 from lenet.events import read_events
+from lenet.fetch import FOLDER
+from lenet.inputs import chosen, picture
 from lenet.runs import RunDirectory, remove_leftovers, write_atomically
 from lenet.train import train, train_job
+from lenet.weights import Weights, read, write
 
 
 @pytest.fixture(autouse=True)
@@ -179,3 +188,109 @@ def test_a_file_is_written_in_the_place_of_a_link_and_not_through_it(tmp_path: P
 def test_leftovers_that_no_process_of_ours_left_are_no_trouble(tmp_path: Path, pid: str) -> None:
     (tmp_path / f".x.{pid}.tmp").mkdir()
     remove_leftovers(tmp_path)
+
+
+def elsewhere(run: RunDirectory, root: Path) -> RunDirectory:
+    """The same run with another data.root in its config."""
+    config = run.read_config()
+    run.write_config(replace(config, data=replace(config.data, root=str(root))))
+    return run
+
+
+def test_what_a_strangers_config_names_for_the_data_is_read_and_never_made(tiny_config, run, tmp_path) -> None:
+    trained = load_trained(elsewhere(run, tmp_path / "theirs/data").path)
+    words = r"theirs/data: train-images-idx3-ubyte of fashion_mnist is not there.*--data-root"
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BadInput, match=words) as caught:
+        evaluate(trained)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(BadInput, match=words):
+        chosen(trained.config.data, ["coat"], only_there=True)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert evaluate(trained, root=tiny_config.data.root).accuracy > 0
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/data").symlink_to(tiny_config.data.root)
+    assert evaluate(trained) == evaluate(trained, root=tiny_config.data.root)
+
+
+@pytest.mark.parametrize("name", ["activations", "evaluate"])
+def test_a_picture_takes_the_place_of_a_link_and_leaves_its_target(run, tmp_path, monkeypatch, capsys, name) -> None:
+    evaluation = run.path / "evaluation_fashion_mnist_test_best"
+    written = [run.path / "activations.png"] if name == "activations" else [
+        evaluation.with_suffix(".json"), evaluation.with_suffix(".png")
+    ]  # fmt: skip
+    (tmp_path / "theirs").write_text("not to be touched")
+    for path in written:
+        path.symlink_to(tmp_path / "theirs")
+    monkeypatch.setattr("sys.argv", [name, str(run.path)])
+    runpy.run_path(str(PROJECT / f"scripts/{name}.py"))["main"]()
+    assert all(str(path) in capsys.readouterr().out for path in written[:1])
+    assert (tmp_path / "theirs").read_text() == "not to be touched"
+    assert not any(path.is_symlink() for path in written)
+    assert written[-1].read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("given", ["default", "by hand"])
+def test_a_folder_of_ones_own_is_filled(run, tmp_path, monkeypatch, given) -> None:
+    root, asked = tmp_path / "own", list[str]()
+    monkeypatch.setenv("LENET_DATA", str(root if given == "default" else tmp_path / "another"))
+    monkeypatch.setattr("lenet.fetch._fetch_into", lambda folder, *_: asked.append(str(folder)))
+    trained = load_trained(elsewhere(run, root if given == "default" else tmp_path / "theirs").path)
+    with pytest.raises(BadInput, match="cannot be read"):  # as nothing has been fetched after all
+        evaluate(trained, root=None if given == "default" else str(root))
+    assert asked == [str(root / FOLDER["fashion_mnist"])]
+
+
+def test_a_picture_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "picture.png")
+    with pytest.raises(BadInput, match=r"picture.png: cannot be read \(no regular file\)"):
+        picture(tmp_path / "picture.png")
+
+
+def test_weights_of_another_net_are_found_before_the_net_is_built(tiny_config, run, tmp_path, monkeypatch) -> None:
+    export(load_trained(run.path), tmp_path / "net.safetensors")
+    content = read(tmp_path / "net.safetensors")
+    huge = replace(content.config, model=replace(content.config.model, conv_channels=[2, 90], fc_sizes=[20_000]))
+    write(replace(content, config=huge), tmp_path / "net.safetensors")
+    run.write_config(replace(run.read_config(), model=huge.model))
+
+    def build(*_: object) -> None:
+        raise AssertionError("it was built")
+
+    monkeypatch.setattr("lenet.evaluate.Classifier", build)
+    for path, words in ((tmp_path / "net.safetensors", "not a file of weights of ours"), (run.path, "another net")):
+        with pytest.raises(BadInput, match=rf"{words} .*another net.c3.weight"):
+            load_trained(path)
+
+
+def test_a_small_net_whose_maps_fill_the_memory_is_refused_where_it_is_not_there(
+    tiny_config, run, tmp_path, monkeypatch
+) -> None:
+    model = Model(conv_channels=[1] * 7, kernel_size=5, padding=[300, *[2] * 6], fc_sizes=[])
+    content = Weights(replace(tiny_config, model=model), run.read_result(), "best", build_net(model).state_dict())
+    write(content, tmp_path / "net.safetensors")
+    assert (tmp_path / "net.safetensors").stat().st_size < 10_000
+    monkeypatch.setattr("lenet.evaluate.free_memory", lambda: 2_000_000_000)
+    with pytest.raises(
+        BadInput, match=r"model.padding=\[300, .* 1,000 images in this net take 3.1 GB, and 2.0 GB are free"
+    ):
+        evaluate(load_trained(tmp_path / "net.safetensors"), root=tiny_config.data.root)
+
+
+def test_a_checkpoint_with_more_bytes_than_its_net_can_fill_is_not_read(run: RunDirectory) -> None:
+    os.truncate(run.best_checkpoint, 2**40)
+    with pytest.raises(BadInput, match=r"best\.ckpt: not a whole checkpoint"):
+        load_trained(run.path)
+
+
+def test_a_checkpoint_whose_parts_share_their_bytes_is_not_read(run: RunDirectory) -> None:
+    """A small file would become as many times as large in memory."""
+    with zipfile.ZipFile(run.best_checkpoint, "a") as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+        for number in range(100):
+            another = copy.copy(largest)
+            another.filename = f"{largest.filename}{number}"
+            archive.filelist.append(another)
+        archive._didModify = True  # so that the table is written
+    with pytest.raises(BadInput, match=r"best\.ckpt: not a whole checkpoint"):
+        load_trained(run.path)

@@ -3,6 +3,7 @@
 import errno
 import io
 import logging
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
+from lenet.config import Config
 from lenet.errors import BadInput
+from lenet.geometry import IMAGE_SIDE, parameters_and_macs
 from lenet.runs import RunDirectory, write_atomically
 from lenet.untrusted import open_file
 
@@ -41,15 +44,27 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return load_checkpoint(Path(path), map_location)
 
 
-def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+def largest_checkpoint(config: Config) -> int:
+    """Bytes that a checkpoint of such a run has at most.
+
+    That is its weights, their mean, and what an optimizer keeps of each, all in 64 bits, and what is in none of them.
+    """
+    parameters, _ = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+    return 8 * 8 * parameters + 2**24
+
+
+def load_checkpoint(path: Path, map_location: Any = "cpu", largest: int | None = None) -> dict[str, Any]:
     """A checkpoint's content: tensors and plain Python values, never code.
+
+    Args:
+        largest: how many bytes it may have (`largest_checkpoint`), where the run is known.
 
     Raises:
         BadInput: there is none, it is truncated or has changed since it was written, or it holds something that would
             have to be executed.
     """
     try:
-        check_archive(path)
+        check_archive(path, largest)
         content = torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError as error:
         raise BadInput(f"{path}: no such checkpoint; start the run again from the beginning") from error
@@ -67,22 +82,25 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     raise BadInput(f"{path}: not a checkpoint of ours; start the run again from the beginning")
 
 
-def check_archive(path: Path) -> None:
+def check_archive(path: Path, largest: int | None = None) -> None:
     """Look at the ZIP file that a checkpoint is, before torch does, which checks no sums and unpacks what is packed.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is compressed, as torch writes none, so that a small file could hold gigabytes; or a part of it
-            is not what it was when it was written.
+        ValueError: it is no regular file, or larger than `largest`; it is compressed or has bytes in common to several
+            parts, as torch writes none, so that a small file could hold gigabytes; or a part of it is not what it was
+            when it was written.
         zipfile.BadZipFile: it is no such file, or it is truncated.
     """
-    with open_file(path, largest=None) as file, zipfile.ZipFile(file) as archive:
+    with open_file(path, largest) as file, zipfile.ZipFile(file) as archive:
         file.seek(0)
         if file.read(4) != b"PK\x03\x04":
             raise zipfile.BadZipFile("something stands before the archive, and torch would read that")
         for entry in archive.infolist():
             if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
                 raise ValueError("compressed")
+        if sum(entry.file_size for entry in archive.infolist()) > os.fstat(file.fileno()).st_size:
+            raise ValueError("parts that lie on top of one another")
         if damaged := archive.testzip():
             raise ValueError(f"{damaged} has changed")
 
@@ -104,7 +122,9 @@ def check_weights(state: Any, net: nn.Module) -> None:
             raise ValueError(f"another {name}")
 
 
-def newest_checkpoint(run: RunDirectory, net: nn.Module, validates: bool) -> tuple[Path, int]:
+def newest_checkpoint(
+    run: RunDirectory, net: nn.Module, validates: bool, largest: int | None = None
+) -> tuple[Path, int]:
     """The newest checkpoint of a run that is whole and of its net, and the number of epochs that it has seen.
 
     That is last.ckpt, which is written after every epoch, or best.ckpt, where a kill came between the two, or last.ckpt
@@ -118,7 +138,7 @@ def newest_checkpoint(run: RunDirectory, net: nn.Module, validates: bool) -> tup
     wrong = []
     for path in (run.last_checkpoint, run.best_checkpoint):
         try:
-            checkpoint = load_checkpoint(path)
+            checkpoint = load_checkpoint(path, largest=largest)
             check_weights(checkpoint["state_dict"], net)
         except BadInput as error:
             wrong.append(str(error).split(";")[0])

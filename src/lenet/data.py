@@ -211,8 +211,17 @@ def _whole_batch(batch: Any) -> Any:
 
 
 @functools.cache
-def fetched(name: str, root: str) -> None:
-    """`fetch.fetch`, once per process: what is in memory then does not change with the files."""
+def fetched(name: str, root: str, only_there: bool = False) -> None:
+    """`fetch.fetch`, once per process: what is in memory then does not change with the files.
+
+    Args:
+        only_there: make and fetch nothing, since `root` is what a stranger's config says.
+
+    Raises:
+        BadInput: the files are not to be had.
+    """
+    if only_there:
+        fetch.find(name, root)
     fetch.fetch(name, root)
 
 

@@ -1,22 +1,28 @@
 """A trained net, read back from its run directory, and what it gets right and wrong."""
 
 import math
+import os
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lenet.checkpoints import check_weights, load_checkpoint
-from lenet.classifier import Classifier, Totals, set_arithmetic
-from lenet.config import Config
-from lenet.data import CLASS_NAMES, ImageData
+from lenet.checkpoints import check_weights, largest_checkpoint, load_checkpoint
+from lenet.classifier import Classifier, Totals, build_net, set_arithmetic
+from lenet.config import Config, Data
+from lenet.data import CLASS_NAMES, ImageData, fetched
 from lenet.errors import BadInput
+from lenet.geometry import IMAGE_SIDE, layers
+from lenet.machine import free_memory
 from lenet.predictions import Predictions
 from lenet.runs import RunDirectory
-from lenet.validation import validate
+from lenet.validation import EVALUATION_BATCH, validate
 from lenet.weights import SUFFIX, Weights, read, write
+
+ORDINARY = 1.5e9  # bytes that no net is refused: whether so little is there is found by trying
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def load_trained(path: str | Path, weights: str | None = None) -> Trained:
         raise BadInput(f"--weights best: {path} had no validation images to find them by; take --weights last")
     weights = weights or config.test_on
     checkpoint = run.best_checkpoint if weights == "best" else run.last_checkpoint
-    state = load_checkpoint(checkpoint)["state_dict"]
+    state = load_checkpoint(checkpoint, largest=largest_checkpoint(config))["state_dict"]
     try:
         return _trained(config, result, weights, state)
     except ValueError as error:
@@ -85,8 +91,9 @@ def _trained(config: Config, result: dict[str, Any], weights: str, state: dict[s
     Raises:
         ValueError: they are of another net than the config describes.
     """
+    with torch.device("meta"):  # shapes alone: the config may ask for a net that fills the memory
+        check_weights(state, build_net(config.model, config.data.pad))
     model = Classifier(replace(config, compile=False))
-    check_weights(state, model.net)
     # What the run computed with, so that its numbers come out the same to the last bit.
     threads = result.get("threads", 0)
     set_arithmetic(config, threads if 0 < threads <= 1024 else torch.get_num_threads())
@@ -113,6 +120,34 @@ def export(trained: Trained, path: Path) -> None:
         write(Weights(trained.config, result, trained.weights, trained.model.net.state_dict()), path)
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}; name a file that can be written") from error
+
+
+def check_memory(trained: Trained) -> None:
+    """Whether a batch of images and the largest two layers that follow one another find room.
+
+    Raises:
+        BadInput: they do not.
+    """
+    if trained.model.device.type != "cpu":
+        return
+    model, side = trained.config.model, IMAGE_SIDE + 2 * trained.config.data.pad
+    numbers = [side**2, *(math.prod(layer.shape) for layer in layers(model, side))]
+    size = next(trained.model.parameters()).element_size()
+    needed = EVALUATION_BATCH * size * max(a + b for a, b in pairwise(numbers))
+    free = free_memory()
+    if needed > max(free, ORDINARY):
+        raise BadInput(
+            f"model.conv_channels={model.conv_channels} model.padding={model.padding}: {EVALUATION_BATCH:,} images in "
+            f"this net take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; use a machine with more"
+        )
+
+
+def is_own_root(root: str) -> bool:
+    """Whether a config's data.root is the one of this computer, and not one that a stranger's config brings along."""
+    try:
+        return os.path.realpath(root) == os.path.realpath(Data().root)
+    except ValueError:  # a null byte
+        return False
 
 
 @dataclass(frozen=True)
@@ -174,21 +209,23 @@ def evaluate(
         trained: from `load_trained`.
         part: test or validation.
         data: a data set other than the one that the net was trained on.
-        root: where the data files are, if not where the run found them.
+        root: where the data files are, or are to be; else they are read where the run found them.
         flip: show it each image's mirror image too, and take the mean of both answers, as probabilities. The run's own
             figures are without.
 
     Raises:
-        BadInput: there are no validation images, the files are not to be had, or the net has no probabilities.
+        BadInput: there are no validation images, the files are not to be had, the net has no probabilities, or the
+            memory is certainly not there.
     """
     if flip and trained.config.loss.name != "cross_entropy":
         raise BadInput(f"--flip: a net with loss.name={trained.config.loss.name} has no probabilities; leave it out")
     settings = replace(trained.config.data, name=data or trained.config.data.name)
-    settings = replace(settings, root=root or settings.root)
+    settings, is_own = replace(settings, root=root or settings.root), bool(root) or is_own_root(settings.root)
     if part == "validation" and settings.val_fraction == 0:
         raise BadInput("--part validation: this run was trained with data.val_fraction=0; take --part test")
+    check_memory(trained)
     images = ImageData(settings, trained.config.seed)
-    images.prepare_data()
+    fetched(settings.name, settings.root, only_there=not is_own)
     images.setup("test")
     model, totals = trained.model, Totals().to(trained.model.device)
     answers = []

@@ -22,6 +22,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from lenet.errors import BadInput
+from lenet.untrusted import open_file, read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +79,43 @@ def fetch(name: str, root: str | Path) -> Path:
     return folder
 
 
+def find(name: str, root: str | Path) -> Path:
+    """The folder of the four files of data set `name` under `root`, which somebody else named: nothing is made there.
+
+    Raises:
+        BadInput: they are not there.
+    """
+    folder = Path(root) / FOLDER[name]
+    try:
+        missing = [file for file in SHA256[name] if not (folder / file).exists()]
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        raise BadInput(
+            f"data.root={root}: cannot be read ({getattr(error, 'strerror', None) or error}); name a folder that can "
+            "with --data-root"
+        ) from error
+    if missing:
+        raise BadInput(
+            f"data.root={root}: {missing[0]} of {name} is not there, where the run's config looks for it; name a "
+            "folder with --data-root, into which it is fetched if it is not there either"
+        )
+    return folder
+
+
 def read(name: str, root: str | Path, file: str) -> bytes:
-    """The checked content of one IDX file that `fetch` has put there."""
+    """The checked content of one IDX file that `fetch` has put there.
+
+    Raises:
+        BadInput: it is another file.
+        OSError: it cannot be read.
+    """
     path = Path(root) / FOLDER[name] / file
-    content = path.read_bytes()
+    try:
+        content = read_bytes(path, LARGEST_FILE)
+    except ValueError as error:
+        raise BadInput(
+            f"data.root: {path} is none of the data files ({error}); delete it and start again to fetch it anew, the "
+            "other files are kept"
+        ) from error
     if _sha256(content) != SHA256[name][file]:
         raise BadInput(_diagnosis(name, path, content))
     return content
@@ -169,7 +203,11 @@ def _check(name: str, path: Path) -> None:
 
 
 def _gunzip(source: Path, target: Path) -> None:
-    with gzip.open(source) as compressed:
+    try:
+        packed = open_file(source, LARGEST_FILE * 101 // 100)  # packing may add a little
+    except ValueError as error:
+        raise SourceFailed(f"{source.name} is none of the data files ({error})") from error
+    with packed, gzip.open(packed) as compressed:
         content = compressed.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
         raise SourceFailed(f"{source.name} is larger than any of the data files")

@@ -13,6 +13,7 @@ from lenet.config import Data
 from lenet.data import CLASS_NAMES, fetched, load, normalise
 from lenet.errors import BadInput
 from lenet.geometry import IMAGE_SIDE
+from lenet.untrusted import open_file
 
 # A pair that is easy to mistake for one another, where the data set has one.
 SHOWN_CLASSES = {"fashion_mnist": ["pullover", "coat"], "mnist": ["4", "9"]}
@@ -24,6 +25,7 @@ def chosen(
     numbers: Sequence[int] = (),
     files: Sequence[Path] = (),
     noise: bool = False,
+    only_there: bool = False,
 ) -> tuple[Tensor, list[str], list[str]]:
     """The images asked for, or one each of two similar classes if none are.
 
@@ -33,6 +35,7 @@ def chosen(
         numbers: of test images, from 0.
         files: pictures, turned into grey images of 28x28.
         noise: add an image of independent uniform pixels.
+        only_there: fetch no data (`data.fetched`).
 
     Returns:
         Normalised images (n, 1, side, side), what each is, and the names of the classes.
@@ -50,7 +53,7 @@ def chosen(
     pixels: list[Tensor] = []
     titles: list[str] = []
     if classes or numbers:
-        fetched(data.name, data.root)
+        fetched(data.name, data.root, only_there)
         images, labels = load(data.name, data.root, "t10k")
         firsts = [int((labels == names.index(name)).nonzero()[0]) for name in classes]
         for number in [*firsts, *numbers]:
@@ -77,7 +80,7 @@ def picture(file: Path) -> Tensor:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # where it begins to be large
-            with Image.open(file) as opened:
+            with open_file(file, largest=None) as content, Image.open(content) as opened:
                 if opened.has_transparency_data:
                     black = Image.new("RGBA", opened.size, "black")  # the background of both data sets
                     seen = Image.alpha_composite(black, opened.convert("RGBA"))

@@ -82,8 +82,20 @@ def _name(title: str) -> str:
 
 
 def as_png(picture: Image.Image) -> bytes:
+    return as_file(picture, ".png")
+
+
+def as_file(picture: Image.Image, suffix: str) -> bytes:
+    """The bytes of a file whose name ends so.
+
+    Raises:
+        ValueError: Pillow writes no such file.
+    """
+    kind = Image.registered_extensions().get(suffix.lower())
+    if kind not in Image.SAVE:
+        raise ValueError(f"unknown file extension: {suffix}")
     content = io.BytesIO()
-    picture.save(content, format="png")
+    picture.save(content, format=kind)
     return content.getvalue()
 
 

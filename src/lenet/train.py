@@ -33,7 +33,14 @@ from lenet.callbacks import (
     TestEachEpoch,
     Throughput,
 )
-from lenet.checkpoints import AtomicCheckpointIO, NoCheckpoint, checkpoint_callbacks, load_checkpoint, newest_checkpoint
+from lenet.checkpoints import (
+    AtomicCheckpointIO,
+    NoCheckpoint,
+    checkpoint_callbacks,
+    largest_checkpoint,
+    load_checkpoint,
+    newest_checkpoint,
+)
 from lenet.classifier import Classifier, set_arithmetic
 from lenet.config import Config
 from lenet.data import ImageData
@@ -436,7 +443,7 @@ def resumed(config: Config, run: RunDirectory, model: Classifier) -> tuple[list[
     Raises:
         BadInput: there is no checkpoint, or nothing is left to do.
     """
-    checkpoint, epochs = newest_checkpoint(run, model.net, validates(config))
+    checkpoint, epochs = newest_checkpoint(run, model.net, validates(config), largest_checkpoint(config))
     result = run.read_result() or {}
     finished = epochs == config.trainer.max_epochs and result.get("status") == "completed"
     if finished or epochs > config.trainer.max_epochs:
