@@ -23,6 +23,7 @@ from lenet.benchmark.tables import compiling, figures, machine, markdown, togeth
 from lenet.benchmark.turns import measure
 from lenet.config import Data
 from lenet.errors import BadInput
+from lenet.runs import write_atomically
 
 
 def main() -> None:
@@ -68,7 +69,7 @@ def main() -> None:
         notes = [note for note in (compiling(rows), together(rows)) if note]
         print(f"\n{table.title} (n = {table.rounds})", markdown(table, rows), *notes, sep="\n\n", flush=True)
         if arguments.json:
-            arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+            write_atomically(arguments.json, (json.dumps(found, indent=2) + "\n").encode())
 
 
 if __name__ == "__main__":

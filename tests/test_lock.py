@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lenet import lock
+from lenet import lock, sweeping
+from lenet.errors import BadInput, JobsFailed
 from lenet.lock import LOCK, FolderLock
 from lenet.runs import RunDirectory
+from lenet.sweep import Job, Sweep, is_at_work
 
 
 @pytest.mark.parametrize("gone", ["train.log", LOCK, f"{LOCK} and train.log"])
@@ -24,6 +26,30 @@ def test_a_run_keeps_its_directory_when_somebody_tidies_up_in_it(tmp_path: Path,
     assert not other.is_locked
     assert other.lock()
     other.unlock()
+
+
+def test_a_sweep_keeps_its_directory_likewise(tmp_path: Path) -> None:
+    sweep = Sweep("grid", {}, {}, [Job("seed=0", "baseline", {}, 0, ["seed=0"], 10, 1, 1)])
+
+    def launch(jobs: object) -> dict[str, Exception]:
+        (tmp_path / LOCK).unlink()
+        assert is_at_work(tmp_path)
+        with pytest.raises(BadInput, match="another sweep is at work"):
+            sweeping.run(sweep, tmp_path, {}, lambda jobs: {})
+        return {"seed=0": BadInput("train.log: a link")}
+
+    with pytest.raises(JobsFailed):
+        sweeping.run(sweep, tmp_path, {}, launch)
+    assert not is_at_work(tmp_path)
+
+
+def test_what_a_job_was_refused_for_is_said_and_not_how_it_failed_before(tmp_path: Path, capsys) -> None:
+    sweep = Sweep("grid", {}, {}, [Job("seed=0", "baseline", {}, 0, ["seed=0"], 10, 1, 1)])
+    (tmp_path / "seed=0").mkdir()
+    RunDirectory(tmp_path / "seed=0").write_result({"status": "failed", "error": {"message": "long ago"}})
+    with pytest.raises(JobsFailed):
+        sweeping.run(sweep, tmp_path, {}, lambda jobs: {"seed=0": BadInput("train.log: a link")})
+    assert f"{tmp_path}/seed=0: train.log: a link\n" in capsys.readouterr().out
 
 
 def test_whoever_looks_makes_nothing(tmp_path: Path) -> None:

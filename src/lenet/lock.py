@@ -1,6 +1,6 @@
-"""A lock on a folder: one process has it at a time, and the operating system takes it back when that process ends.
+"""A lock on the folder of a run or of a sweep: one process has it at a time.
 
-Nothing here imports torch.
+The operating system takes it back when that process ends, however it ends. Nothing here imports torch.
 """
 
 import os

@@ -16,18 +16,16 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
-from filelock import lock_descriptor
 
 from lenet.config import Config, schema
 from lenet.errors import BadInput, one_line
+from lenet.lock import FolderLock
 from lenet.runs import INCIDENTAL, RunDirectory, write_atomically
 from lenet.untrusted import YAML_LOADER, fits, read_json, read_yaml
 
 DESIGNS = ("grid", "one_at_a_time", "paired")
 
 FAILED = ".failed"  # is in the directory of a sweep once a job has failed since it was started
-
-LOCK = ".lock"  # is locked while a process runs the sweep
 
 LONGEST_NAME = 150  # characters of a job's directory; file systems take 255 bytes
 
@@ -265,11 +263,7 @@ def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
 
 def is_at_work(directory: Path) -> bool:
     """Whether a process runs the sweep in `directory`."""
-    try:
-        with (directory / LOCK).open("rb+") as file:
-            return not lock_descriptor(file.fileno(), blocking=False)
-    except OSError:
-        return False
+    return FolderLock(directory).is_taken
 
 
 def plan(sweep: Sweep, directory: Path) -> str:

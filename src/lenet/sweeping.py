@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed, Stopped, first_line, stop_on_signals
+from lenet.lock import FolderLock
 from lenet.runs import RunDirectory, remove_leftovers
-from lenet.sweep import FAILED, LOCK, Job, Sweep, check_directory, state
+from lenet.sweep import FAILED, Job, Sweep, check_directory, state
 
 log = logging.getLogger(__name__)
 
@@ -40,16 +40,15 @@ def run(sweep: Sweep, directory: Path, configs: Mapping[str, Config], launch: La
         Stopped: a signal came.
     """
     check_directory(directory, configs, sweep)
-    lock = FileLock(directory / LOCK, blocking=False)
+    lock = FolderLock(directory)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise BadInput(
-            f"{directory}: another sweep is at work in it; wait for it, or give name=ANOTHER for a sweep of its own"
-        ) from error
+        is_ours = lock.take()
     except OSError as error:
         raise BadInput(f"{directory}: cannot be written to ({error.strerror}); start where you can write") from error
+    if not is_ours:
+        raise BadInput(
+            f"{directory}: another sweep is at work in it; wait for it, or give name=ANOTHER for a sweep of its own"
+        )
     try:
         remove_leftovers(directory)
         check_directory(directory, configs, sweep)  # once more, now that nobody else can start a job
@@ -79,7 +78,7 @@ def run(sweep: Sweep, directory: Path, configs: Mapping[str, Config], launch: La
                 f"{len(incomplete)} of {len(sweep.jobs)} jobs are not completed; the same command tries them again"
             )
     finally:
-        lock.release()
+        lock.let_go()
 
 
 def _launch_all(todo: Sequence[Job], directory: Path, launch: Launch, fail_fast: bool) -> dict[str, Exception]:
@@ -133,7 +132,7 @@ def _conclude(sweep: Sweep, directory: Path, errors: Mapping[str, Exception]) ->
     print(f"{len(states)} jobs: {', '.join(counts)}", flush=True)
     for name in incomplete:
         result = RunDirectory(directory / name).read_result() or {}
-        if states[name] == "failed":
+        if states[name] == "failed" and not isinstance(errors.get(name), BadInput):  # which is of this time
             print(f"  {directory / name}: {states[name]}: {_message(result)}")
         elif name in errors:
             print(f"  {directory / name}: {first_line(str(errors[name]))}")
