@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -90,6 +91,20 @@ def real_root() -> str:
             raise
         pytest.skip(str(error))
     return root
+
+
+@pytest.fixture
+def no_waiting() -> Iterator[None]:
+    """What waits for ever fails instead."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError("it waits")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

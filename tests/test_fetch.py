@@ -5,7 +5,6 @@ import gzip
 import http.server
 import multiprocessing
 import os
-import signal
 import socket
 import threading
 import tracemalloc
@@ -196,6 +195,7 @@ def test_a_damaged_file_is_named_and_every_file_is_kept(tiny: Path, no_source, n
     assert content(tiny / FOLDER) == before
 
 
+@pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("kind", ["pipe", "folder", "four gigabytes of holes"])
 def test_a_data_file_that_is_none_is_named_without_waiting_or_reading_it(tiny, no_source, kind, packed) -> None:
@@ -210,10 +210,8 @@ def test_a_data_file_that_is_none_is_named_without_waiting_or_reading_it(tiny, n
         path.touch()
         os.truncate(path, 2**32)
     tracemalloc.start()
-    signal.alarm(60)
     with pytest.raises(BadInput, match=rf"{path.name} is none of the data files \((no regular file|more than 67,)"):
         fetch.fetch("fashion_mnist", tiny)
-    signal.alarm(0)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 200_000_000

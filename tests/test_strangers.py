@@ -4,10 +4,9 @@ import copy
 import os
 import runpy
 import shutil
-import signal
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,19 +26,7 @@ from lenet.runs import RunDirectory, remove_leftovers, write_atomically
 from lenet.train import train, train_job
 from lenet.weights import Weights, read, write
 
-
-@pytest.fixture(autouse=True)
-def no_waiting() -> Iterator[None]:
-    """What waits for ever fails instead."""
-
-    def give_up(*_: object) -> None:
-        raise TimeoutError("it waits")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(120)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 @pytest.fixture(scope="session")
