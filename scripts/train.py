@@ -5,7 +5,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lenet import cli
+from lenet import cli, waiting
 from lenet.ranks import is_first
 
 
@@ -15,16 +15,19 @@ def main(composed: DictConfig) -> float:
     with cli.job():
         config = cli.config_from(composed)
 
+        hydra_config = HydraConfig.get()
+        if hydra_config.mode != RunMode.MULTIRUN:
+            waiting.loading(waiting.about(config))
+
         # Only now: a wrong key is answered before torch is imported.
         from lenet.train import report, train, train_job
 
-        hydra_config = HydraConfig.get()
         if hydra_config.mode == RunMode.MULTIRUN:
             result = train_job(config, cli.run_path(config), hydra_config.overrides.task)
         else:
             result, run = train(config, cli.run_path(config), hydra_config.overrides.task)
             if is_first():
-                print(report(result, run), flush=True)
+                print(report(result, run, config.test_on), flush=True)
         metrics: dict[str, float] = result["metrics"]
         return metrics.get("val/acc", metrics["train/acc"])
 

@@ -125,11 +125,13 @@ def script(name: str, *arguments: str, cwd: Path, **kwargs: Any) -> subprocess.C
 # takes time, so that forty cases take a second or two; prints what each said.
 FORKING_DRIVER = """
 import importlib, json, os, runpy, signal, sys, traceback
-for module in sys.argv[1:]:
+imports, absent = map(json.loads, sys.argv[1:])
+for module in imports:
     importlib.import_module(module)
+sys.modules.update(dict.fromkeys(absent))
 for line in sys.stdin:
     script, arguments, cwd = json.loads(line)
-    read, write = os.pipe()
+    read, write = os.openpty() if absent else os.pipe()
     if not (child := os.fork()):
         signal.alarm(60)
         os.dup2(write, 1)
@@ -145,11 +147,17 @@ for line in sys.stdin:
             traceback.print_exc()
             code = 99
         sys.stdout.flush()
-        os.write(write, ("\\0" + json.dumps({"code": code, "torch": "torch" in sys.modules})).encode())
+        os.write(write, ("\\0" + json.dumps({"code": code, "torch": bool(sys.modules.get("torch"))})).encode())
         os._exit(0)
     os.close(write)
-    with os.fdopen(read) as pipe:
-        said, _, end = pipe.read().partition("\\0")
+    chunks = []
+    try:
+        while chunk := os.read(read, 65536):
+            chunks.append(chunk)
+    except OSError:  # a terminal is gone with its last process
+        pass
+    os.close(read)
+    said, _, end = b"".join(chunks).decode().replace("\\r\\n", "\\n").partition("\\0")
     _, status, used = os.wait4(child, 0)
     end = json.loads(end) if end else {"code": os.waitstatus_to_exitcode(status)}
     print(json.dumps({"said": said, "megabytes": used.ru_maxrss // 1024, **end}), flush=True)
@@ -163,10 +171,17 @@ class Answer(TypedDict):
     megabytes: int  # the most memory that it had
 
 
-def ask(cases: Sequence[tuple[str, Sequence[str], Path]], imports: Sequence[str] = ("lenet.cli",)) -> list[Answer]:
-    """What scripts answer to arguments in a folder, in processes that have imported `imports` before."""
+def ask(
+    cases: Sequence[tuple[str, Sequence[str], Path]],
+    imports: Sequence[str] = ("lenet.cli",),
+    absent: Sequence[str] = (),
+) -> list[Answer]:
+    """What scripts answer to arguments in a folder, in processes that have imported `imports` before.
+
+    With `absent`, on a terminal, and up to where one of these modules is wanted, which is not there.
+    """
     lines = [json.dumps([str(PROJECT / "scripts" / name), arguments, str(cwd)]) for name, arguments, cwd in cases]
-    command = [sys.executable, "-c", FORKING_DRIVER, *imports]
+    command = [sys.executable, "-c", FORKING_DRIVER, json.dumps(imports), json.dumps(absent)]
     done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, timeout=300, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 

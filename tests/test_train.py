@@ -6,6 +6,7 @@ import math
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -29,7 +30,8 @@ from lenet.data import EpochOrder, load, split
 from lenet.errors import BadInput, Diverged, Stopped
 from lenet.evaluate import evaluate, load_trained
 from lenet.runs import RunDirectory
-from lenet.train import train, train_job
+from lenet.train import report, train, train_job
+from lenet.waiting import how_to_go_on
 
 
 def metrics_csv(run: RunDirectory) -> bytes:
@@ -312,6 +314,12 @@ def test_a_signal_ends_a_run_after_the_step_that_it_came_in(tiny_config, tmp_pat
     assert run.read_result()["status"] == "interrupted"
     assert not run.is_locked
     assert signal.getsignal(signum) == before
+    advice = how_to_go_on(caught.value.run)
+    if part == "test":
+        assert advice.endswith(f"resume={run.path}")
+    else:
+        assert not run.last_checkpoint.exists()
+        assert "no epoch was done" in advice
     result = train(replace(tiny_config, resume=str(run.path)), run.path)[0] if run.last_checkpoint.exists() else None
     assert result is None or result["status"] == "completed"
 
@@ -801,11 +809,21 @@ def test_the_command_prints_a_line_per_epoch_the_books_two_lines_and_the_directo
     first, second, metrics, speed, where = done.stdout.splitlines()
     assert re.match(r"epoch 1/2  train loss \d\.\d{3}  train acc 0\.\d{3}  val loss .*  val acc 0\.\d{3}  \d", first)
     assert second.startswith("epoch 2/2")
-    assert re.fullmatch(r"loss \d\.\d{3}, train acc 0\.\d{3}, val acc 0\.\d{3}, test acc 0\.\d{3}", metrics)
+    figures = r"loss \d\.\d{3}, train acc 0\.\d{3}, val acc 0\.\d{3}, test acc 0\.\d{3}"
+    assert re.fullmatch(rf"{figures}, best epoch [12]", metrics)
     assert re.fullmatch(r"\d+\.\d examples/sec on cpu", speed)
     assert re.fullmatch(r"runs/lenet/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", where)
     result = json.loads((in_empty_folder / where / "result.json").read_text())
     assert result["overrides"] == [*QUICK, "trainer.max_epochs=2"]
+
+
+@pytest.mark.parametrize(("test_on", "epoch"), [("best", 2), ("last", 3)])
+def test_the_closing_line_is_the_books_and_names_the_epoch_of_its_figures(test_on, epoch) -> None:
+    metrics = {"train/loss": 0.4686, "train/acc": 0.8234, "test/loss": 0.5, "test/acc": 0.8009}
+    result = {"metrics": metrics, "best_epoch": 2, "epochs": 3, "examples_per_sec": 18042.3, "device": "cpu"}
+    first, second, where = report(result, RunDirectory("runs/x"), test_on).splitlines()
+    assert first == f"loss 0.469, train acc 0.823, test acc 0.801, {test_on} epoch {epoch}"
+    assert (second, where) == ("18042.3 examples/sec on cpu", "runs/x")
 
 
 @pytest.mark.real_data
@@ -836,17 +854,18 @@ def test_on_a_terminal_there_is_a_progress_bar(in_empty_folder, real_environment
         except OSError:  # the terminal is gone with its process
             pass
     assert process.returncode == 0, said
-    assert re.search(rb"Epoch 0: +\d+%\|", said)
+    assert re.search(rb"epoch 1/1: +\d+%\|", said)
     assert b"epoch 1/1  train loss" in said
 
 
 @pytest.mark.real_data
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_run_as_interrupted_and_it_can_go_on(in_empty_folder, real_environment, signum, code) -> None:
+    real_environment.pop("UV_RUN_RECURSION_DEPTH", None)
+    start = [sys.executable, str(PROJECT / "scripts/train.py")]
     command = [
-        sys.executable,
-        str(PROJECT / "scripts/train.py"),
-        "hydra.run.dir=run",
+        *start,
+        "hydra.run.dir='run, my own'",
         "trainer.max_epochs=1000",
         *QUICK,
     ]
@@ -859,12 +878,13 @@ def test_a_signal_ends_the_run_as_interrupted_and_it_can_go_on(in_empty_folder, 
         _, said = process.communicate(timeout=60)
     assert process.returncode == code
     assert said.count("\n") == 1
-    run = RunDirectory(in_empty_folder / "run")
+    assert said.startswith(f"interrupted by {signal.Signals(signum).name}; this goes on: {shlex.join(start)} ")
+    goes_on = shlex.split(said.partition("this goes on: ")[2])
+    run = RunDirectory(in_empty_folder / "run, my own")
     assert run.read_result()["status"] == "interrupted"
     epochs = len(run.read_metrics())
-    done = script(
-        "train.py", "resume=run", f"trainer.max_epochs={epochs + 1}", cwd=in_empty_folder, env=real_environment
-    )
+    goes_on.append(f"trainer.max_epochs={epochs + 1}")
+    done = subprocess.run(goes_on, capture_output=True, text=True, cwd=in_empty_folder, env=real_environment)
     assert done.returncode == 0, done.stderr
     assert run.read_result()["status"] == "completed"
     with (run.path / "metrics.csv").open() as file:

@@ -10,7 +10,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
@@ -184,6 +184,14 @@ class TestEachEpoch(L.Callback):
 def curves(row: Row) -> dict[str, float]:
     """The points that a row of metrics.csv has in TensorBoard."""
     return {name if "/" in name else f"train/{name}": value for name, value in row.items() if name != "epoch"}
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's, whose epochs begin with 0; here, as in every line, table and plot, with 1."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
 
 
 class EpochLog(L.Callback):

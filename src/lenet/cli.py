@@ -30,6 +30,7 @@ from lenet.errors import BadInput, Deserted, Diverged, Stopped, one_line
 from lenet.ranks import is_first
 from lenet.runs import INCIDENTAL, RunDirectory, timestamp
 from lenet.validation import validate
+from lenet.waiting import how_to_go_on
 
 ConfigStore.instance().store("schema", Config)
 
@@ -144,6 +145,10 @@ def job() -> Iterator[None]:
         quiet(logging.WARNING)  # a sweep has a line per job; and a launcher's process has not been through `run`
     try:
         yield
+    except Stopped as stopped:
+        if HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep goes on by itself
+            stopped.advice = how_to_go_on(stopped.run)
+        raise
     except Exception as error:
         output = Path(HydraConfig.get().runtime.output_dir)
         if isinstance(error, BadInput) and output != Path.cwd():
@@ -184,10 +189,10 @@ def run(main: Callable[[], Any]) -> None:
         )
         sys.exit(2 if isinstance(cause, BadInput) or by_hydra else 1)
     except Stopped as error:
-        print(f"interrupted by {error}", file=sys.stderr)
+        print(f"interrupted by {error}" + (f"; {error.advice}" if error.advice else ""), file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted; give the command again", file=sys.stderr)
         sys.exit(130)
 
 
@@ -207,8 +212,8 @@ def _is_run_directory(path: str) -> bool:
 def _quoted(argument: str) -> str:
     """A run directory to resume, as the shell completes it, in the quotes that Hydra wants around pool=max,seed=2."""
     key, _, path = argument.partition("=")
-    if key == "resume" and re.search("[=,]", path) and path[0] not in "'\"":
-        return f"resume='{path}'"
+    if key == "resume" and re.search(r"[^\w./-]", path, re.ASCII) and path[0] not in "'\"":
+        return "resume='" + path.replace("'", "\\'") + "'"
     return argument
 
 

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from lenet.ranks import is_first
@@ -37,7 +38,14 @@ class BadInput(Exception):
 
 
 class Stopped(BaseException):
-    """SIGINT or SIGTERM arrived; like KeyboardInterrupt it is no Exception, so nothing mistakes it for a failure."""
+    """SIGINT or SIGTERM arrived; like KeyboardInterrupt it is no Exception, so nothing mistakes it for a failure.
+
+    `run` is the directory of the run that it stopped, where there is a checkpoint to go on from; `advice` says what
+    can be done now.
+    """
+
+    run: Path | None = None
+    advice = ""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)

@@ -26,6 +26,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as 
 from lenet.allocator import keep_freed_memory
 from lenet.callbacks import (
     AverageWeights,
+    Bar,
     EpochLog,
     ObserveCurvature,
     SeedEpochs,
@@ -94,7 +95,7 @@ def train(
         BadInput: the data, the device or a checkpoint to go on from is not to be had; no file that says what the run is
             or how far it got has changed.
         Diverged: the loss is no longer finite; recorded as failed.
-        Stopped: a signal came; recorded as interrupted.
+        Stopped: a signal came; recorded as interrupted. It knows the run directory where a run can go on in it.
     """
     with stop_on_signals() as signals:
         git_commit()  # takes a moment, which is better spent before there is a directory without a result
@@ -112,6 +113,10 @@ def train(
                 return _recorded(
                     config, run, model, data, overrides, [*callbacks, StopAfterStep(signals)], signals
                 ), run
+        except Stopped as stopped:
+            if run.last_checkpoint.exists() or run.best_checkpoint.exists():
+                stopped.run = run.path
+            raise
         finally:
             run.unlock()
 
@@ -286,7 +291,7 @@ def _fit_and_test(
         *watchers,
     ]
     if config.trainer.enable_progress_bar and sys.stdout.isatty():
-        callbacks.append(TQDMProgressBar(refresh_rate=20))
+        callbacks.append(Bar(refresh_rate=20))
     logger = dashboard.start(rows, average) if dashboard else False
     trainer = build_trainer(config, callbacks=callbacks, logger=logger, default_root_dir=run.path)
     if isinstance(launcher := trainer.strategy.launcher, SubprocessLauncher):
@@ -484,11 +489,13 @@ def git_commit() -> str | None:
     return done.stdout.strip()
 
 
-def report(result: Result, run: RunDirectory) -> str:
-    """The book's two closing lines, and where to look further."""
+def report(result: Result, run: RunDirectory, test_on: str) -> str:
+    """The book's two closing lines, and where to look further; the first one ends with the epoch of its figures."""
     shown = {"loss": "train/loss", "train acc": "train/acc", "val acc": "val/acc", "test acc": "test/acc"}
     metrics = result["metrics"]
-    line = ", ".join(f"{label} {metrics[name]:.3f}" for label, name in shown.items() if name in metrics)
+    figures = [f"{label} {metrics[name]:.3f}" for label, name in shown.items() if name in metrics]
+    epoch = result["best_epoch"] if test_on == "best" else result["epochs"]
+    line = ", ".join([*figures, f"{test_on} epoch {epoch}"])
     speed = result["examples_per_sec"]
     lines = [line, f"{speed:.1f} examples/sec on {result['device']}" if speed else "", str(run.path)]
     return "\n".join(filter(None, lines))
