@@ -1,12 +1,20 @@
 """Tiny data sets for the tests that ask about behaviour, the real one for those that ask about figures."""
 
+import atexit
+import functools
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -101,7 +109,7 @@ def no_waiting() -> Iterator[None]:
         raise TimeoutError("it waits")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(120)
+    signal.alarm(HANG)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
@@ -115,52 +123,77 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def script(name: str, *arguments: str, cwd: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    """Run one of scripts/ as a user does."""
-    command = [sys.executable, str(PROJECT / "scripts" / name), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **kwargs)
+HANG = 1800  # seconds; nothing here takes a tenth of it on the busiest machine, so what does will never end
 
+# What takes long to import, and some script or other needs. torch imports its compiler at the first update.
+HEAVY = ("lenet.cli", "lenet.train", "lenet.dashboard", "lenet.evaluate", "lenet.pictures", "lenet.report",
+         "lenet.published", "lenet.callbacks", "torch._dynamo")  # fmt: skip
 
-# Runs a script of ours once for every line of standard input, each time in a fork of a process that has imported what
-# takes time, so that forty cases take a second or two; prints what each said.
-FORKING_DRIVER = """
+# Imports modules once, and runs a script in a fork of itself for each line of standard input. The fork of a fork, so
+# that one process waits for each script, and many can run at once.
+ZYGOTE = """
 import importlib, json, os, runpy, signal, sys, traceback
-imports, absent = map(json.loads, sys.argv[1:])
-for module in imports:
+for module in sys.argv[1:]:
     importlib.import_module(module)
-sys.modules.update(dict.fromkeys(absent))
-for line in sys.stdin:
-    script, arguments, cwd = json.loads(line)
-    read, write = os.openpty() if absent else os.pipe()
-    if not (child := os.fork()):
-        signal.alarm(60)
-        os.dup2(write, 1)
-        os.dup2(write, 2)
-        os.chdir(cwd)
-        sys.argv = [script, *arguments]
-        code = 0
-        try:
-            runpy.run_path(sys.argv[0], run_name="__main__")
-        except SystemExit as end:
-            code = end.code or 0
-        except BaseException:
-            traceback.print_exc()
-            code = 99
-        sys.stdout.flush()
-        os.write(write, ("\\0" + json.dumps({"code": code, "torch": bool(sys.modules.get("torch"))})).encode())
-        os._exit(0)
-    os.close(write)
-    chunks = []
+
+
+def become(job, told):
+    os.setsid()  # so that a test can kill all that it starts
+    os.chdir(job["cwd"])
+    os.environ.clear()
+    os.environ.update(job["env"])
+    streams = [os.open(os.devnull, os.O_RDONLY)]
+    streams += [os.open(job[name], os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOCTTY) for name in ("out", "err")]
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.stdin = open(0, closefd=False)
+    sys.modules.update(dict.fromkeys(job["absent"]))
+    sys.argv = job["argv"]
+    code = 0
     try:
-        while chunk := os.read(read, 65536):
-            chunks.append(chunk)
-    except OSError:  # a terminal is gone with its last process
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 99
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = code or 1
+    os.write(told, b"torch" if sys.modules.get("torch") else b"no torch")
+    os._exit(code)
+
+
+for line in sys.stdin:
+    job = json.loads(line)
+    reading, writing = os.pipe()
+    if not os.fork():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        asked, told = os.pipe()
+        if not (child := os.fork()):
+            become(job, told)
+        os.write(writing, str(child).encode())
+        os.close(writing)
+        _, status, used = os.wait4(child, 0)
+        os.set_blocking(asked, False)
+        try:
+            torch = os.read(asked, 99) == b"torch"
+        except BlockingIOError:  # it was killed
+            torch = None
+        code = os.waitstatus_to_exitcode(status)
+        with open(job["end"], "w") as end:  # a pipe: until somebody listens
+            json.dump({"code": code, "torch": torch, "megabytes": used.ru_maxrss // 1024}, end)
+        os._exit(0)
+    os.close(writing)
+    print(os.read(reading, 99).decode(), flush=True)
+    os.close(reading)
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
         pass
-    os.close(read)
-    said, _, end = b"".join(chunks).decode().replace("\\r\\n", "\\n").partition("\\0")
-    _, status, used = os.wait4(child, 0)
-    end = json.loads(end) if end else {"code": os.waitstatus_to_exitcode(status)}
-    print(json.dumps({"said": said, "megabytes": used.ru_maxrss // 1024, **end}), flush=True)
 """
 
 
@@ -169,6 +202,141 @@ class Answer(TypedDict):
     code: int
     torch: bool  # whether it was imported
     megabytes: int  # the most memory that it had
+
+
+class Started:
+    """A script that runs."""
+
+    def __init__(self, pid: int, folder: Path) -> None:
+        self.pid, self.folder, self.end = pid, folder, dict[str, Any]()
+
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return self.folder / "out"
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def ended(self) -> dict[str, Any]:
+        """How it ended, once it has: its exit status, whether torch was imported, and the most memory that it had."""
+        if not self.end:
+            self.end = json.loads((self.folder / "end").read_text())
+        return self.end
+
+    def wait(self) -> tuple[int, str]:
+        """Its exit status, and what it said."""
+        return self.ended()["code"], self.said
+
+    def kill(self, signum: int, all_of_them: bool = True) -> tuple[int, str]:
+        (os.killpg if all_of_them else os.kill)(self.pid, signum)
+        return self.wait()
+
+
+class Terminal:
+    """A terminal to print on; `said` is what was."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = os.openpty()
+        termios.tcsetwinsize(self.theirs, (24, 80))
+        self.name = os.ttyname(self.theirs)
+        self.chunks: list[bytes] = []
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        with suppress(OSError):  # how a terminal ends, once nobody has it open
+            while chunk := os.read(self.ours, 65536):
+                self.chunks.append(chunk)
+        os.close(self.ours)
+
+    def said(self) -> str:
+        """All of it, once the scripts that print on it have ended."""
+        os.close(self.theirs)
+        self.thread.join()
+        return b"".join(self.chunks).decode().replace("\r\n", "\n")
+
+
+class Zygote:
+    """A process that has imported some modules, and of which scripts are forks: importing torch takes ten seconds."""
+
+    def __init__(self, imports: Sequence[str]) -> None:
+        command = [sys.executable, "-c", ZYGOTE, *imports]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=os.environ | NO_GPU)
+        self.folder = Path(tempfile.mkdtemp())
+        self.number = 0
+
+    def start(
+        self,
+        script: Path,
+        arguments: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        out: str | None = None,
+        apart: bool = False,
+        absent: Sequence[str] = (),
+    ) -> Started:
+        """Run a script.
+
+        Args:
+            env: instead of this process's environment variables.
+            out: a terminal to print on, instead of a file.
+            apart: keep what it prints on standard error in a file `err` of its own.
+            absent: modules that cannot be imported.
+        """
+        self.number += 1
+        folder = self.folder / str(self.number)
+        folder.mkdir()
+        os.mkfifo(folder / "end")
+        (folder / "out").touch()
+        job = {
+            "argv": [str(script), *arguments],
+            "cwd": str(cwd),
+            "env": dict(os.environ if env is None else env) | NO_GPU,
+            "out": out or str(folder / "out"),
+            "err": out or str(folder / ("err" if apart else "out")),
+            "end": str(folder / "end"),
+            "absent": list(absent),
+        }
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        return Started(int(self.process.stdout.readline()), folder)
+
+    def close(self) -> None:
+        self.process.communicate()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
+
+
+@functools.cache
+def zygote(*imports: str) -> Zygote:
+    """One for each set of modules in this process of the tests."""
+    made = Zygote(imports)
+    atexit.register(made.close)
+    return made
+
+
+def script(name: str, *arguments: str, cwd: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """Run one of scripts/ to its end: in a fork, or afresh where it gets variables that Python reads when it starts."""
+    path = PROJECT / "scripts" / name
+    environment: Mapping[str, str] = kwargs.get("env") or os.environ
+    if any(key.startswith("PYTHON") and os.environ.get(key) != value for key, value in environment.items()):
+        return fresh(name, *arguments, cwd=cwd, **kwargs)
+    started = zygote(*HEAVY).start(path, arguments, cwd, environment, apart=True)
+    code, said = started.wait()
+    return subprocess.CompletedProcess([name, *arguments], code, said, (started.folder / "err").read_text())
+
+
+def fresh(name: str, *arguments: str, cwd: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """Run one of scripts/ as a user does, with all its imports."""
+    command = [sys.executable, str(PROJECT / "scripts" / name), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=HANG, **kwargs)
 
 
 def ask(
@@ -180,10 +348,14 @@ def ask(
 
     With `absent`, on a terminal, and up to where one of these modules is wanted, which is not there.
     """
-    lines = [json.dumps([str(PROJECT / "scripts" / name), arguments, str(cwd)]) for name, arguments, cwd in cases]
-    command = [sys.executable, "-c", FORKING_DRIVER, json.dumps(imports), json.dumps(absent)]
-    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, timeout=300, check=True)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    answers = []
+    for name, arguments, cwd in cases:
+        terminal = Terminal() if absent else None
+        out = terminal.name if terminal else None
+        started = zygote(*imports).start(PROJECT / "scripts" / name, arguments, cwd, out=out, absent=absent)
+        ended = started.ended()
+        answers.append(Answer(said=terminal.said() if terminal else started.said, **ended))
+    return answers
 
 
 @pytest.fixture
@@ -192,80 +364,30 @@ def answers(in_empty_folder: Path) -> Callable[[list[list[str]]], list[Answer]]:
     return lambda cases: ask([("train.py", arguments, in_empty_folder) for arguments in cases])
 
 
-# Runs scripts/train.py in forks of a process that has imported what takes time, each in a session of its own, so that
-# a test can kill it; says the process ID of each, then its exit status.
-KILLABLE_DRIVER = """
-import json, os, runpy, sys, traceback
-import lenet.cli, lenet.report, lenet.train
-for line in sys.stdin:
-    script, arguments, cwd, log = json.loads(line)
-    if not (child := os.fork()):
-        os.setsid()
-        os.chdir(cwd)
-        file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        sys.argv = [script, *arguments]
-        code = 0
-        try:
-            runpy.run_path(script, run_name="__main__")
-        except SystemExit as end:
-            code = end.code or 0
-        except BaseException:
-            traceback.print_exc()
-            code = 99
-        sys.stdout.flush()
-        os._exit(code)
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-class Started:
-    """A script that runs."""
-
-    def __init__(self, driver: "subprocess.Popen[str]", pid: int, log: Path) -> None:
-        self.driver, self.pid, self.log = driver, pid, log
-
-    def wait(self) -> tuple[int, str]:
-        """Its exit status, and what it said."""
-        assert self.driver.stdout
-        return int(self.driver.stdout.readline()), self.log.read_text()
-
-    def kill(self, signum: int, all_of_them: bool = True) -> tuple[int, str]:
-        (os.killpg if all_of_them else os.kill)(self.pid, signum)
-        return self.wait()
-
-
-@pytest.fixture(scope="session")
-def driver() -> Iterator["subprocess.Popen[str]"]:
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    with subprocess.Popen(
-        [sys.executable, "-c", KILLABLE_DRIVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
-        yield process
-        assert process.stdin
-        process.stdin.close()
-
-
 @pytest.fixture
-def start(driver: "subprocess.Popen[str]", in_empty_folder: Path, tmp_path: Path) -> Callable[..., Started]:
-    """Start scripts/train.py, or another copy of it, in an empty folder; one at a time."""
+def start(in_empty_folder: Path) -> Iterator[Callable[..., Started]]:
+    """Start scripts/train.py, or another copy of it, in an empty folder; what still runs after the test is killed."""
+    begun: list[Started] = []
 
-    def begin(*arguments: str, script: Path = PROJECT / "scripts/train.py") -> Started:
-        log = tmp_path / "said.txt"
-        log.write_text("")  # not what the one before said
-        assert driver.stdin
-        assert driver.stdout
-        driver.stdin.write(json.dumps([str(script), arguments, str(in_empty_folder), str(log)]) + "\n")
-        driver.stdin.flush()
-        return Started(driver, int(driver.stdout.readline()), log)
+    def begin(*arguments: str, script: Path = PROJECT / "scripts/train.py", **kwargs: Any) -> Started:
+        begun.append(zygote(*HEAVY).start(script, arguments, in_empty_folder, **kwargs))
+        return begun[-1]
 
-    return begin
+    yield begin
+    for one in begun:
+        if not one.end:
+            with suppress(ProcessLookupError):
+                os.killpg(one.pid, signal.SIGKILL)
+
+
+def until(condition: Callable[[], object], of: Started | None = None) -> None:
+    """Wait for something that will be. However long that takes, unless it can no longer be since `of` has ended."""
+    guard = time.monotonic() + HANG
+    while not condition():
+        if of and not Path(f"/proc/{of.pid}").exists():
+            assert condition(), of.wait()
+        assert time.monotonic() < guard, f"it has not come about in {HANG} s"
+        time.sleep(0.005)
 
 
 def same_run(ours: RunDirectory, theirs: RunDirectory) -> None:

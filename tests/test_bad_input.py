@@ -20,7 +20,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from conftest import PROJECT, Answer, ask
+from conftest import HEAVY, PROJECT, Answer, ask
 from lenet.errors import one_line
 
 PAGE = PROJECT / "docs/bad_input.md"
@@ -486,8 +486,6 @@ FILES: list[tuple[str, Prepare | None, str, list[str]]] = [
      ["hydra.run.dir: file", "can be made"]),
     ("", None, "train.py hydra.run.dir=/proc/run", ["hydra.run.dir", "/proc/run", "can be made"]),
 ]  # fmt: skip
-
-HEAVY = ("lenet.train", "lenet.evaluate", "lenet.pictures", "lenet.inputs", "lenet.report", "lenet.published")
 
 
 def wrong(words: Sequence[str], answer: Answer) -> str:
