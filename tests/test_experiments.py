@@ -184,3 +184,12 @@ def test_a_preset_is_a_few_lines_and_has_as_many_parameters_as_published(preset:
     config = composed(f"model={preset}", *(["data.pad=2"] if preset == "lenet5" else []))
     parameters = sum(p.numel() for p in build_net(config.model, config.data.pad).parameters())
     assert parameters == (60_000 if preset == "lenet5" else 61_706)
+
+
+@pytest.mark.real_data
+def test_the_readmes_quick_try_learns(real_root: str, tmp_path: Path) -> None:
+    lines = (PROJECT / "README.md").read_text().replace("\\\n", " ").splitlines()
+    (command,) = (line for line in lines if "name=quick" in line)
+    words = [word for word in command.split()[3:] if not word.startswith("sweep=")]
+    quick = composed(*words, f"data.root={real_root}", "dashboard.enabled=false", "trainer.accelerator=cpu")
+    assert train(quick, tmp_path / "run")[0]["metrics"]["val/acc"] > 0.7

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lenet.errors import BadInput, JobsFailed, Stopped, first_line, stop_on_sign
 from lenet.lock import FolderLock
 from lenet.runs import RunDirectory, remove_leftovers
 from lenet.sweep import FAILED, Job, Sweep, check_directory, state
+from lenet.time_left import Timed, time_left, work
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +28,22 @@ class Detached(Exception):
 Launch = Callable[[Sequence[Job]], dict[str, Exception]]
 
 
-def run(sweep: Sweep, directory: Path, configs: Mapping[str, Config], launch: Launch, fail_fast: bool = False) -> None:
+def run(
+    sweep: Sweep,
+    directory: Path,
+    configs: Mapping[str, Config],
+    launch: Launch,
+    fail_fast: bool = False,
+    at_once: int | None = 1,
+    afresh: bool = False,
+) -> None:
     """Run the jobs that are not completed, and write the report, however it ends.
 
     Args:
         launch: runs the given jobs, and returns the exception of each that raised one; raises when the launcher itself
             breaks, as when a worker is killed.
         fail_fast: launch nothing again when the launcher breaks.
+        at_once, afresh: how it runs them, for the time that is left (`lenet.time_left`).
 
     Raises:
         BadInput: another sweep is at work in `directory`, or it holds other runs; nothing has been started.
@@ -54,7 +65,7 @@ def run(sweep: Sweep, directory: Path, configs: Mapping[str, Config], launch: La
         check_directory(directory, configs, sweep)  # once more, now that nobody else can start a job
         sweep.write(directory)
         (directory / FAILED).unlink(missing_ok=True)
-        progress = Progress(sweep, directory)
+        progress = Progress(sweep, directory, configs, at_once, afresh)
         todo = [job for job in sweep.jobs if job.name in progress.open]
         done = len(sweep.jobs) - len(todo)
         going_on = sum(RunDirectory(directory / job.name).last_checkpoint.exists() for job in todo)
@@ -148,22 +159,33 @@ class Progress:
     It looks at the run directories, so it works with any launcher.
     """
 
-    def __init__(self, sweep: Sweep, directory: Path) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        directory: Path,
+        configs: Mapping[str, Config],
+        at_once: int | None = 1,
+        afresh: bool = False,
+    ) -> None:
+        """`at_once` and `afresh` are those of `time_left`."""
         self.directory = directory
+        self.configs, self.at_once, self.afresh = configs, at_once, afresh
         self.total = len(sweep.jobs)
         self.open = {job.name: job for job in sweep.jobs if self._state(job) != "completed"}
         self.old = {name: _stamp(directory, job) for name, job in self.open.items()}  # results of earlier sessions
-        self.epochs_left = sum(job.epochs for job in self.open.values())
-        self.seen: dict[str, int] = {}  # epochs done in this session
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "Progress":
-        self.started = time.monotonic()
+        self.started = time.time()
         self.before = {name: RunDirectory(self.directory / name).epochs for name in self.open}
-        self.epochs_left -= sum(self.before.values())
+        self.jobs = {name: self._timed(job) for name, job in self.open.items()}
         self.bar = tqdm(
-            total=self.epochs_left, unit="epoch", disable=not sys.stdout.isatty(), file=sys.stdout, leave=False
+            total=sum(job.epochs for job in self.jobs.values()),
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} epochs [{elapsed}{postfix}]",
+            disable=not sys.stdout.isatty(),
+            file=sys.stdout,
+            leave=False,
         )
         self._thread.start()
         return self
@@ -174,6 +196,10 @@ class Progress:
         self._look()
         self.bar.close()
 
+    def _timed(self, job: Job) -> Timed:
+        epochs = max(0, job.epochs - self.before[job.name])
+        return Timed(work(self.configs[job.name], epochs), epochs)
+
     def _watch(self) -> None:
         pause = 0.5
         while not self._stop.wait(pause):
@@ -183,26 +209,28 @@ class Progress:
 
     def _look(self) -> None:
         for name, job in list(self.open.items()):
-            run = RunDirectory(self.directory / name)
+            run, timed = RunDirectory(self.directory / name), self.jobs[name]
             if _stamp(self.directory, job) in (self.old[name], None):
                 continue
-            self.seen[name] = max(0, run.epochs - self.before[name])
+            with suppress(OSError):  # it is written at every start
+                timed.began = (run.path / "config.yaml").stat().st_mtime
+            timed.done = max(0, run.epochs - self.before[name])
             result = run.read_result()
             if result and result.get("status") in ("completed", "failed"):
                 del self.open[name]
-                self.seen[name] = job.epochs - self.before[name]
-                self.bar.update(sum(self.seen.values()) - self.bar.n)
-                line = f"[{self.total - len(self.open)}/{self.total}] {name}: {_outcome(result)}{self._time_left()}"
-                tqdm.write(line, file=sys.stdout)
+                timed.done, timed.ended = timed.epochs, (_stamp(self.directory, job) or 0) / 1e9
+                timed.is_whole = result["status"] == "completed"
+                line = f"[{self.total - len(self.open)}/{self.total}] {name}: {_outcome(result)}"
+                left = self._time_left()
+                tqdm.write(f"{line}; {left}" if left else line, file=sys.stdout)
                 sys.stdout.flush()
-        self.bar.update(sum(self.seen.values()) - self.bar.n)
+        self.bar.set_postfix_str(self._time_left(), refresh=False)
+        self.bar.update(sum(job.done for job in self.jobs.values()) - self.bar.n)
 
     def _time_left(self) -> str:
-        done = sum(self.seen.values())
-        left = self.epochs_left - done
-        if not done or not self.open:
-            return ""
-        return f"; about {duration((time.monotonic() - self.started) / done * left)} left"
+        """In words; nothing where it is not known, or nothing is left to do."""
+        left = time_left(list(self.jobs.values()), self.started, time.time(), self.at_once, self.afresh)
+        return f"about {duration(left)} left" if left is not None and self.open else ""
 
     def _state(self, job: Job) -> str:
         return state(RunDirectory(self.directory / job.name))

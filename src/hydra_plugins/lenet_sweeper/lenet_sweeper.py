@@ -187,7 +187,7 @@ class LenetSweeper(BasicSweeper):
             check_directory(directory, configs, sweep)
             print(plan(sweep, directory))
             return
-        run(sweep, directory, configs, self._launch, self.fail_fast)
+        run(sweep, directory, configs, self._launch, self.fail_fast, *_processes(self.config.hydra.launcher))
 
     def _launch(self, jobs: Sequence["Job"]) -> dict[str, Exception]:
         """Hand jobs to the launcher; the exception of each that raised one."""
@@ -350,6 +350,18 @@ class LenetSweeper(BasicSweeper):
             return label(self.frozen.composed[()].hydra.runtime.choices[key])
         value = OmegaConf.select(self.frozen.tasks[()], key)
         return label(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+
+
+def _processes(launcher: DictConfig) -> tuple[int | None, bool]:
+    """How many jobs a launcher runs at a time, as far as is known, and whether each has a process of its own."""
+    from lenet.machine import cores
+
+    if "basic_launcher" in launcher._target_:
+        return 1, False
+    number = launcher.get("n_jobs")
+    if number is not None and number < 1:
+        number = max(1, cores() + 1 + number)
+    return number, "joblib" not in launcher._target_
 
 
 def _one_device(config: "Config") -> None:
