@@ -5,7 +5,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lenet import cli, waiting
+from lenet import cli, demands, waiting
 from lenet.ranks import is_first
 
 
@@ -14,18 +14,20 @@ def main(composed: DictConfig) -> float:
     """Returns what an optimising sweeper would maximise: val/acc or, without validation images, train/acc."""
     with cli.job():
         config = cli.config_from(composed)
-
+        place = cli.run_path(config)
         hydra_config = HydraConfig.get()
-        if hydra_config.mode != RunMode.MULTIRUN:
+        if hydra_config.mode == RunMode.RUN:  # a sweep has looked before its first job
+            demands.check(config)
+            demands.check_places(config, place)
             waiting.loading(waiting.about(config))
 
-        # Only now: a wrong key is answered before torch is imported.
+        # Only now: what can be known without torch is answered before it is imported.
         from lenet.train import report, train, train_job
 
         if hydra_config.mode == RunMode.MULTIRUN:
-            result = train_job(config, cli.run_path(config), hydra_config.overrides.task)
+            result = train_job(config, place, hydra_config.overrides.task)
         else:
-            result, run = train(config, cli.run_path(config), hydra_config.overrides.task)
+            result, run = train(config, place, hydra_config.overrides.task)
             if is_first():
                 print(report(result, run, config.test_on), flush=True)
         metrics: dict[str, float] = result["metrics"]

@@ -150,6 +150,21 @@ CONFIGS: list[tuple[str, list[str]]] = [
     ("model.conv_channels=[100000,100000]", ["parameters", "smaller layers"]),
     ("model.conv_channels=[5000] model.padding=0", ["model.conv_channels=[5000]", "fewer maps"]),
     ("data.pad=100 data.batch_size=5000", ["data.batch_size=5000", "at most"]),
+    # Not here: what depends on this machine, which test_demands.py asks for.
+    ("trainer.devices=0", ["trainer.devices=0", "at least 1"]),
+    ("trainer.devices=-2", ["trainer.devices=-2", "at least 1"]),
+    ("trainer.devices=many", ["trainer.devices=many", "'0,1'"]),
+    ("trainer.strategy=nonsense", ["trainer.strategy=nonsense: choose auto, ddp"]),
+    ("trainer.strategy=ddp_spawn trainer.devices=2", ["trainer.strategy=ddp_spawn", "ddp"]),
+    (
+        "model.norm=batch data.train_size=130 data.batch_size=128 trainer.devices=2 trainer.accelerator=cpu",
+        ["data.batch_size=128", "2 devices", "batch of 2", "data.drop_last=true"],
+    ),
+    (
+        "model.norm=batch test_each_epoch=true test_on=last trainer.devices=2 trainer.accelerator=cpu",
+        ["test_each_epoch=True", "no single net"],
+    ),
+    ("data.root=/dev/null/data", ["data.root=/dev/null/data", "/dev/null is no folder", "LENET_DATA"]),
 ]
 
 SWEEPS: list[tuple[str, list[str]]] = [

@@ -7,19 +7,23 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from lightning.fabric.utilities.device_parser import _normalize_parse_gpu_string_input
 from torch import Tensor, nn
 
 from conftest import script
 from lenet.classifier import Classifier
-from lenet.config import Config, Model
+from lenet.config import Config, Data, Model, Trainer
+from lenet.errors import BadInput
 from lenet.runs import RunDirectory
+from lenet.validation import check_shares, device_count, validate
 
 TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
 # An epoch ends with a batch of a single image, of which the second process has none.
@@ -56,6 +60,54 @@ def test_the_mean_of_the_shares_gradients_is_the_batchs(size: int, processes: in
 
     shares = torch.stack([gradient(rank, processes) for rank in range(processes)])
     torch.testing.assert_close(shares.mean(0), gradient(0, 1))
+
+
+@given(size=st.integers(1, 60), batch_size=st.integers(1, 40), drop_last=st.booleans(), processes=st.integers(2, 5))
+def test_batch_normalisation_is_refused_just_where_a_share_has_no_two_images(
+    size: int, batch_size: int, drop_last: bool, processes: int
+) -> None:
+    assume(not drop_last or batch_size <= size)
+    data = Data(train_size=size, batch_size=batch_size, drop_last=drop_last)
+    config = Config(data=data, model=Model(conv_channels=[2], padding=2, fc_sizes=[], norm="batch"))
+    model, images = Classifier(config), torch.arange(size)
+    epoch = [batch for batch in images.split(batch_size) if len(batch) == batch_size or not drop_last]
+    counts = [one_of(model, processes, rank).share((batch, batch))[1] for batch in epoch for rank in range(processes)]
+    if min(counts) > 1:
+        check_shares(config, processes)
+    else:
+        with pytest.raises(BadInput, match=f"^data.batch_size={batch_size}: model.norm=batch .* {processes} devices"):
+            check_shares(config, processes)
+    check_shares(replace(config, model=replace(config.model, norm="none")), processes)
+
+
+@pytest.mark.parametrize(
+    ("devices", "count"),
+    [
+        (1, 1),
+        (3, 3),
+        ("2", 2),
+        (" 2 ", 2),
+        ("1,", 1),
+        ("0,1", 2),
+        ("0, 2, 5", 3),
+        (-1, None),
+        ("-1", None),
+        ("auto", None),
+    ],
+)
+def test_devices_are_counted_as_lightning_counts_them(devices: int | str, count: int | None) -> None:
+    validate(Config(trainer=Trainer(devices=devices)))
+    assert device_count(devices) == count
+    if count is not None:
+        theirs = _normalize_parse_gpu_string_input(devices)
+        assert count == (theirs if isinstance(theirs, int) else len(theirs))
+
+
+def test_a_curve_of_the_test_set_needs_one_net() -> None:
+    config = Config(test_each_epoch=True, test_on="last", model=Model(norm="batch"))
+    check_shares(config, 1)
+    with pytest.raises(BadInput, match=r"^test_each_epoch=True: .* no single net"):
+        check_shares(config, 2)
 
 
 @pytest.mark.real_data

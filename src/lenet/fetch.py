@@ -14,7 +14,8 @@ import tempfile
 import time
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from lenet.errors import BadInput
+from lenet.machine import unwritable
 from lenet.untrusted import open_file, read_bytes
 
 log = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ def fetch(name: str, root: str | Path) -> Path:
         BadInput: a file that is there is not what it should be, `root` cannot be written, or no source had the files.
     """
     folder = Path(root) / FOLDER[name]
-    try:
+    with _accessible(root):
         if not _missing(name, folder):
             return folder
         Path(root).mkdir(parents=True, exist_ok=True)
@@ -71,12 +73,30 @@ def fetch(name: str, root: str | Path) -> Path:
         with FileLock(absolute / ".fetch.lock"), tempfile.TemporaryDirectory(prefix=".fetch-", dir=absolute) as staging:
             if missing := _missing(name, folder):  # another process may have been faster
                 _fetch_into(folder, name, missing, Path(staging))
+    return folder
+
+
+def look(name: str, root: str | Path) -> None:
+    """Whether the files that are there are the right ones, and the others can be put there, without doing so.
+
+    Raises:
+        BadInput: those of `fetch`, as far as they are known before a source is asked.
+    """
+    folder = Path(root) / FOLDER[name]
+    with _accessible(root):
+        if _missing(name, folder) and (reason := unwritable(folder)):
+            raise OSError(None, reason)
+
+
+@contextmanager
+def _accessible(root: str | Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
         raise BadInput(
             f"data.root={root}: cannot be read and written ({getattr(error, 'strerror', None) or error}); "
             "set data.root or the environment variable LENET_DATA to a folder that can"
         ) from error
-    return folder
 
 
 def find(name: str, root: str | Path) -> Path:

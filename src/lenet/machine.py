@@ -6,6 +6,7 @@ Wherever the system does not say, the answer is the larger one: what is refused 
 import ctypes
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -62,6 +63,15 @@ def _left(mounted: Path, path: str, limit: str, used: str) -> Iterator[int]:
             yield left + int(counts.get("total_inactive_file", counts.get("inactive_file", 0)))
         if folder == mounted:
             return
+
+
+def free_disk(folder: Path) -> int | None:
+    """Bytes that may still be written to `folder`, which may have to be made first; None where it is not known."""
+    for place in (folder, *folder.parents):
+        with suppress(OSError, ValueError):
+            usage = shutil.disk_usage(place)
+            return usage.free if usage.total else None  # of some network drives nothing is known
+    return None
 
 
 def most_gpus(root: Path = Path("/")) -> int | None:

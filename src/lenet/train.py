@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import LambdaCallback, TQDMProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as SubprocessLauncher
 
+from lenet import demands, nodes
 from lenet.allocator import keep_freed_memory
 from lenet.callbacks import (
     AverageWeights,
@@ -43,14 +45,14 @@ from lenet.checkpoints import (
     newest_checkpoint,
 )
 from lenet.classifier import Classifier, set_arithmetic
-from lenet.config import Config
+from lenet.config import Config, Trainer
 from lenet.data import ImageData
 from lenet.errors import BadInput, Deserted, Signals, Stopped, starting_deaf, stop_on_signals
 from lenet.geometry import IMAGE_SIDE, parameters_and_macs
 from lenet.ranks import is_first
 from lenet.runs import Row, RunDirectory, write_atomically
 from lenet.sweep import swept
-from lenet.validation import batches, updates_per_step
+from lenet.validation import batches, check_shares, updates_per_step
 
 if TYPE_CHECKING:
     from lenet.dashboard import Dashboard
@@ -99,7 +101,9 @@ def train(
     """
     with stop_on_signals() as signals:
         git_commit()  # takes a moment, which is better spent before there is a directory without a result
-        set_arithmetic(config, _check_devices(config))
+        demands.check(config)
+        trainer = _bare_trainer(config)
+        set_arithmetic(config, _check_devices(config, trainer))
         torch.manual_seed(config.seed)
         model = Classifier(config)
         updates = updates_per_step(config)
@@ -107,6 +111,8 @@ def train(
         data.prepare_data()
         data.setup("check")  # reads the files, so that a bad one is found before anything is written
         keep_freed_memory()  # from here on: the files' bytes need not stay
+        if _brings_nodes_together(trainer):
+            nodes.meet(config.trainer.num_nodes)
         run = _directory(config, place)
         try:
             with signals.put_off():
@@ -401,25 +407,45 @@ def _bare_trainer(config: Config) -> L.Trainer:
     Raises:
         BadInput: this machine does not have the devices.
     """
-    settings = config.trainer
     try:
         return build_trainer(config, logger=False, enable_checkpointing=False)
     except Exception as error:  # Lightning has several kinds for this
-        words = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadInput(
-            f"trainer.accelerator={settings.accelerator} trainer.devices={settings.devices} "
-            f"trainer.strategy={settings.strategy} trainer.precision={settings.precision}: not possible on this "
-            f"machine; trainer.accelerator=cpu with the default of the others is ({words})"
-        ) from error
+        raise BadInput(_blamed(config, error)) from error
 
 
-def _check_devices(config: Config) -> int:
-    """The number of threads that this process is to compute with.
+def _blamed(config: Config, error: Exception) -> str:
+    """The key to blame for a trainer that cannot be made: the one without which it can."""
+    words = (str(error).splitlines() or [type(error).__name__])[0]
+    settings, defaults = config.trainer, Trainer()
+    given = {
+        key: getattr(settings, key)
+        for key in ("strategy", "precision", "devices", "accelerator")
+        if getattr(settings, key) != getattr(defaults, key)
+    }
+    for key, value in given.items():
+        default = {key: getattr(defaults, key)}
+        try:
+            build_trainer(
+                dataclasses.replace(config, trainer=dataclasses.replace(settings, **default)),
+                logger=False,
+                enable_checkpointing=False,
+            )
+        except Exception:  # so it is not this one alone
+            continue
+        return f"trainer.{key}={value}: not possible on this machine; {default[key]}, the default, is ({words})"
+    together = " ".join(f"trainer.{key}={value}" for key, value in given.items()) or "trainer"
+    return (
+        f"{together}: not possible on this machine; trainer.accelerator=cpu with the default of the others is ({words})"
+    )
+
+
+def _check_devices(config: Config, trainer: L.Trainer) -> int:
+    """The number of threads that this process is to compute with, on the devices of `trainer`.
 
     Raises:
         BadInput: this machine does not have the devices, or not for this.
     """
-    settings, trainer = config.trainer, _bare_trainer(config)
+    settings = config.trainer
     if trainer.world_size == 1 and not is_first():
         raise BadInput(
             f"trainer.devices={settings.devices} trainer.num_nodes={settings.num_nodes}: several processes were "
@@ -429,12 +455,26 @@ def _check_devices(config: Config) -> int:
     scripts = isinstance(launcher, SubprocessLauncher)  # each process is the script again, and so makes its own run
     if trainer.world_size > 1 and not (isinstance(trainer.strategy, DDPStrategy) and scripts):
         raise BadInput(f"trainer.strategy={settings.strategy}: take ddp, which is what several devices do here")
+    check_shares(config, trainer.world_size)
+    if trainer.strategy.root_device.type == "cpu":
+        demands.check_cpu(config)
+    elif trainer.strategy.root_device.type == "cuda":
+        device = trainer.strategy.root_device
+        room = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)  # that this process has already
+        demands.check_memory(config, room, gpus=trainer.world_size)
     starts = isinstance(launcher, SubprocessLauncher) and not launcher.cluster_environment.creates_processes_externally
     if starts and "OMP_NUM_THREADS" not in os.environ:
         own = max(1, ALL_THREADS // trainer.num_devices)
         os.environ["OMP_NUM_THREADS"] = str(own)  # those that it starts inherit this, and Lightning leaves them alone
         return config.threads or own
     return config.threads or ALL_THREADS
+
+
+def _brings_nodes_together(trainer: L.Trainer) -> bool:
+    """Whether there are other nodes, started by hand, and this process is the one that was so started on its node."""
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    by_hand = isinstance(environment, LightningEnvironment) and not environment.creates_processes_externally
+    return trainer.num_nodes > 1 and by_hand
 
 
 def validates(config: Config) -> bool:

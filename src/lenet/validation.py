@@ -34,6 +34,17 @@ CHOICES: dict[str, Collection[str]] = {
     "optimizer.name": ("sgd", "adam", "adamw", "sdlm"),
     "schedule.name": ("constant", "one_cycle", "cosine", "steps"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "mps", "tpu"),
+    # Of Lightning's, those whose processes are the command again (others would have to send them what cannot be sent)
+    # and whose checkpoints are files like ours.
+    "trainer.strategy": (
+        "auto",
+        "ddp",
+        "ddp_find_unused_parameters_false",
+        "ddp_find_unused_parameters_true",
+        "single_device",
+        "fsdp",
+        "fsdp_cpu_offload",
+    ),
     "trainer.precision": (
         "32-true",
         "32",
@@ -271,9 +282,8 @@ def _validate_model(config: Config) -> None:
         config,
         "give a number above 0",
     )
-    rest = training_size(config.data) % config.data.batch_size
     _require(
-        model.norm == "none" or (config.data.batch_size > 1 and (rest != 1 or config.data.drop_last)),
+        model.norm == "none" or min(_batch_sizes(config)) > 1,
         "data.batch_size",
         config,
         "model.norm=batch cannot normalise a batch of one image, which is what is left over; give another size, or "
@@ -304,6 +314,48 @@ def _validate_model(config: Config) -> None:
         "data.batch_size",
         config,
         f"all layers together give out {outputs:,} numbers for each image; give at most {most}, or fewer maps",
+    )
+
+
+def _batch_sizes(config: Config) -> list[int]:
+    """Images in the batches of an epoch: in all but the last one, and in the last one where it has fewer."""
+    whole, rest = divmod(training_size(config.data), config.data.batch_size)
+    return [config.data.batch_size] * (whole > 0) + [rest] * (rest > 0 and not config.data.drop_last)
+
+
+def device_count(devices: int | str) -> int | None:
+    """How many devices of a machine trainer.devices asks for, having been checked; None where all that there are."""
+    text = re.sub(r"\s", "", str(devices))
+    if text in ("auto", "-1"):
+        return None
+    return len(re.findall(r"\d+", text)) if "," in text else int(text)
+
+
+def check_shares(config: Config, processes: int) -> None:
+    """Whether so many processes, which share each batch, can do what the config asks for.
+
+    Not part of `validate`: what a run was started with has nothing to do with how its net is looked at.
+
+    Raises:
+        BadInput: they cannot.
+    """
+    if processes == 1 or config.model.norm == "none":
+        return
+    smallest = min(_batch_sizes(config))
+    _require(
+        smallest // processes > 1,
+        "data.batch_size",
+        config,
+        f"model.norm=batch cannot normalise a share of one image or none, which is what {processes} devices leave one "
+        f"of them of the epoch's batch of {smallest}; give another size or number of devices"
+        + (", or data.drop_last=true" if smallest < config.data.batch_size < training_size(config.data) else ""),
+    )
+    _require(
+        not config.test_each_epoch,
+        "test_each_epoch",
+        config,
+        f"with model.norm=batch each of {processes} devices normalises by what it has seen itself, so the curve would "
+        "be that of no single net; take one device, or leave it false",
     )
 
 
@@ -418,6 +470,12 @@ def _validate_training(config: Config) -> None:
         "test_each_epoch",
         config,
         "the test set would be seen before the best epoch is chosen; set test_on=last, or leave it false",
+    )
+    _require(
+        bool(re.fullmatch(r"auto|-1|[1-9]\d*|\d+,(\d+(,\d+)*)?", re.sub(r"\s", "", str(trainer.devices)))),
+        "trainer.devices",
+        config,
+        "give a number of devices, at least 1; auto or -1 for all; or those to take, such as '0,1'",
     )
     clip = trainer.gradient_clip_val
     _require(

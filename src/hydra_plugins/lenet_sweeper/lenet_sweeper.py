@@ -187,7 +187,43 @@ class LenetSweeper(BasicSweeper):
             check_directory(directory, configs, sweep)
             print(plan(sweep, directory))
             return
+        self._ask_machine(sweep, directory, configs)
         run(sweep, directory, configs, self._launch, self.fail_fast, *_processes(self.config.hydra.launcher))
+
+    def _ask_machine(self, sweep: "Sweep", directory: Path, configs: Mapping[str, "Config"]) -> None:
+        """Whether this machine has what the jobs that are to do ask for, where they are to run on it.
+
+        Raises:
+            BadInput: it certainly has not.
+        """
+        from lenet import demands, fetch
+        from lenet.errors import BadInput
+        from lenet.runs import RunDirectory
+        from lenet.sweep import state
+
+        assert self.config is not None
+        launcher = self.config.hydra.launcher
+        if launcher._target_.endswith(".Slurm"):
+            return  # each job asks the node that it comes to
+        n_jobs = OmegaConf.select(launcher, "n_jobs")
+        if n_jobs is not None:
+            demands.check_jobs(n_jobs, len(sweep.jobs))
+
+        looked: set[tuple[str, str]] = set()
+        settings: dict[str, list[str]] = {}
+        for job in sweep.jobs:
+            settings.setdefault(job.setting, []).append(job.name)
+        for setting, jobs in settings.items():
+            config = configs[jobs[0]]
+            try:
+                demands.check(config)
+                if (data := (config.data.name, config.data.root)) not in looked:
+                    fetch.look(*data)
+                    looked.add(data)
+            except BadInput as error:
+                if all(state(RunDirectory(directory / job)) == "completed" for job in jobs):
+                    continue  # perhaps on another machine
+                raise BadInput(f"{setting}: {error}; nothing was started") from error
 
     def _launch(self, jobs: Sequence["Job"]) -> dict[str, Exception]:
         """Hand jobs to the launcher; the exception of each that raised one."""

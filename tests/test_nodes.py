@@ -1,0 +1,127 @@
+"""Several machines that train one net: each says at once what it waits for and how to start it, and heeds Ctrl-C."""
+
+import logging
+import shlex
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lenet import nodes
+from lenet.errors import BadInput
+from lenet.runs import RunDirectory
+
+
+@pytest.fixture
+def port(monkeypatch) -> Iterator[int]:
+    """A port of this machine that is free, in the environment of both nodes, which here are threads of one process."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(port))
+    for name in ("NODE_RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(logging.getLogger("lenet"), "propagate", True)  # as it is before lenet.cli.quiet
+    return port
+
+
+def in_background(count: int) -> threading.Thread:
+    thread = threading.Thread(target=nodes._gather, args=(count,), daemon=True)
+    thread.start()
+    return thread
+
+
+def test_the_first_node_says_how_to_start_the_other_and_both_begin_when_it_comes(
+    port, caplog, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["scripts/train.py", "trainer.num_nodes=2", "model.conv_channels=[3, 4]"])
+    first = in_background(2)
+    nodes._join(1, 2)
+    first.join()
+    said = "\n".join(record.getMessage() for record in caplog.records)
+    assert "trainer.num_nodes=2: waiting for another node; start there" in said
+    command = f"MASTER_ADDR=127.0.0.1 MASTER_PORT={port} NODE_RANK=1 uv run {shlex.join(sys.argv)}"
+    assert command in said.splitlines()
+    assert f"waiting for the first node at 127.0.0.1, port {port}; start" in capsys.readouterr().out
+    with socket.create_server(("127.0.0.1", port)):
+        pass  # torch can listen there at once
+
+
+def test_a_first_node_that_is_told_nothing_chooses_a_port_and_tells_torch(port, monkeypatch, caplog) -> None:
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(nodes, "PATIENCE", -1.0)
+    with pytest.raises(BadInput):
+        nodes.meet(3)
+    chosen = nodes.os.environ["MASTER_PORT"]
+    assert int(chosen) > 0
+    assert f"MASTER_ADDR={socket.gethostname()} MASTER_PORT={chosen} NODE_RANK=1 uv run" in caplog.text
+    assert "2 other nodes; start there, with NODE_RANK=1 to 2, another number on each" in caplog.text
+
+
+def test_only_nodes_are_counted_and_each_once(port) -> None:
+    first = in_background(3)
+
+    def connect() -> socket.socket:
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", port))
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+
+    with connect() as stranger:
+        stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    with connect() as gone:
+        gone.sendall(nodes.GREETING + b"2")
+    with connect() as second:
+        second.sendall(nodes.GREETING + b"1")
+        for number in (b"1", b"3"):  # there already, and one too many
+            with connect() as another:
+                another.sendall(nodes.GREETING + number)
+                assert another.recv(9) == nodes.TAKEN
+        with pytest.raises(BadInput, match="NODE_RANK=1: another node has come with this number"):
+            nodes._join(1, 3)
+        assert first.is_alive()
+        nodes._join(2, 3)
+        assert second.recv(9) == nodes.BEGIN
+    first.join()
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({}, "trainer.num_nodes=2: another node did not come within 30 minutes; start all of them, or give 1"),
+        ({"NODE_RANK": "1"}, "no first node answered there within 30 minutes; start it, or give trainer.num_nodes=1"),
+        ({"NODE_RANK": "2"}, "NODE_RANK=2: give a number from 0 to 1"),
+        ({"NODE_RANK": "first"}, "NODE_RANK=first: give a number from 0 to 1"),
+        ({"MASTER_PORT": "70000"}, "MASTER_PORT=70000: give a number from 0 to 65535"),
+        ({"NODE_RANK": "1", "MASTER_ADDR": ""}, "NODE_RANK=1: MASTER_ADDR and MASTER_PORT say where the first node is"),
+    ],
+    ids=str,
+)
+def test_what_cannot_come_together_ends_in_a_line(port, monkeypatch, environment, words) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    clock = iter(range(0, 10**6, 3600))
+    monkeypatch.setattr(nodes.time, "monotonic", lambda: next(clock))
+    with pytest.raises(BadInput) as caught:
+        nodes.meet(2)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.real_data
+def test_a_run_that_waits_for_another_node_says_so_and_heeds_a_signal(start, in_empty_folder, real_root) -> None:
+    process = start("trainer.num_nodes=2", "trainer.accelerator=cpu", f"data.root={real_root}", "hydra.run.dir=run")
+    while "NODE_RANK=1" not in (said := process.log.read_text()):
+        assert "error" not in said, said
+        time.sleep(0.01)
+    code, said = process.kill(signal.SIGTERM)
+    assert code == 143, said
+    assert "trainer.num_nodes=2: waiting for another node" in said
+    assert "Traceback" not in said
+    assert not RunDirectory(in_empty_folder / "run").begun
