@@ -231,22 +231,49 @@ def test_commands_are_refused_before_torch_is_imported_and_nothing_is_written(
     raw.mkdir(parents=True)
     (raw / "t10k-labels-idx1-ubyte").write_bytes(bytes(10_008))
     (in_empty_folder / "files/null").symlink_to("/dev/null")
-    cpu = "trainer.accelerator=cpu"
     cases = {
-        f"trainer.devices=3 {cpu}": "trainer.devices=3: without a GPU each is a process",
-        f"trainer.devices=-1 {cpu}": "trainer.devices=-1: without a GPU it counts processes",
+        "trainer.devices=3 trainer.accelerator=cpu": "trainer.devices=3: without a GPU each is a process",
         "trainer.accelerator=gpu": "trainer.accelerator=gpu: CUDA_VISIBLE_DEVICES hides every GPU",
-        "threads=5": "threads=5: this machine has 1 core",
         "data.root=files": "t10k-labels-idx1-ubyte is not an IDX file",
         "data.root=files/null/x": "data.root=files/null/x: cannot be read and written (files/null is no folder)",
-        "hydra.run.dir=files/null/run": "hydra.run.dir: files/null/run",
         "-m seed=1,2 hydra/launcher=joblib hydra.launcher.n_jobs=3": "hydra.launcher.n_jobs=3: each job at a time",
         "-m seed=1,2 hydra/launcher=processes hydra.launcher.n_jobs=3": "hydra.launcher.n_jobs=3: each job at a time",
         "-m threads=1,5": "threads=5: threads=5: this machine has 1 core",
-        "-m model.pool=avg,max data.root=files/null/x": "pool=avg: data.root=files/null/x: cannot be read and written",
     }
     answers = ask([("train.py", text.split(), in_empty_folder) for text in cases])
     all_refused_without_torch(answers, list(cases.values()), in_empty_folder)
+
+
+def test_what_cannot_be_gone_on_with_is_known_without_torch(in_empty_folder) -> None:
+    runs = {name: RunDirectory(in_empty_folder / name) for name in ("empty", "done", "busy")}
+    for run in runs.values():
+        run.checkpoints.mkdir(parents=True)
+        run.write_config(Config())
+    runs["done"].last_checkpoint.touch()
+    runs["done"].write_result({"status": "completed", "epochs": 10})
+    assert runs["busy"].lock()
+    cases = {
+        "resume=empty": "last.ckpt: there is no checkpoint, and no best.ckpt either; start the run again",
+        "resume=done": "resume=done: 10 epochs are done, and trainer.max_epochs=10; give a later one to go on",
+        "resume=busy": "resume=busy: another process trains in it; wait for it, or stop it",
+    }
+    answers = ask([("train.py", [text], in_empty_folder) for text in cases])
+    for answer, words in zip(answers, cases.values(), strict=True):
+        assert words in answer["said"]
+        assert (answer["code"], answer["said"].count("\n"), answer["torch"]) == (2, 1, False)
+
+
+def test_a_disk_without_room_for_a_checkpoint_is_found_before_anything_is_written(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(fetch, "look", lambda *_: None)
+    demands.check_places(Config(), tmp_path / "run")
+    monkeypatch.setattr(demands, "free_disk", lambda _: 200_000)
+    with pytest.raises(
+        BadInput, match=r"run: a checkpoint of this net has about 0.2 MB, and 0.2 MB are free; make room"
+    ):
+        demands.check_places(Config(), tmp_path / "run")
+    monkeypatch.setattr(demands, "free_disk", lambda _: None)  # not known
+    demands.check_places(Config(), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_that_is_only_planned_or_goes_to_slurm_asks_nothing_of_this_machine(one_core, in_empty_folder) -> None:

@@ -15,6 +15,7 @@ from lenet.errors import BadInput
 from lenet.geometry import IMAGE_SIDE, layers, parameters_and_macs
 from lenet.machine import cores, free_disk, free_memory, most_gpus, own_memory, unwritable, why_not
 from lenet.ranks import is_first
+from lenet.runs import RunDirectory
 from lenet.validation import EVALUATION_BATCH, check_shares, device_count, training_size
 
 THREADS_PER_CORE = 4  # a bound that nobody meets who means it
@@ -156,7 +157,9 @@ def check_places(config: Config, place: Path) -> None:
     fetch.look(config.data.name, config.data.root)
     if not is_first():
         return
-    place = Path(config.resume) if config.resume else place
+    if config.resume:
+        place = Path(config.resume)
+        _check_run(config, RunDirectory(place))
     if reason := unwritable(place):
         raise BadInput(
             f"{place}: the run directory cannot be made ({reason}); start where you can write, or set hydra.run.dir"
@@ -167,6 +170,24 @@ def check_places(config: Config, place: Path) -> None:
         raise BadInput(
             f"{place}: a checkpoint of this net has about {_size(checkpoint)}, and {_size(free)} are free; make room, "
             "or start where there is some"
+        )
+
+
+def _check_run(config: Config, run: RunDirectory) -> None:
+    """Whether there is something left to do in a run directory, and something to go on from."""
+    run.check()
+    if run.is_locked:
+        raise BadInput(f"resume={config.resume}: another process trains in it; wait for it, or stop it")
+    if not (run.last_checkpoint.exists() or run.best_checkpoint.exists()):
+        raise BadInput(
+            f"{run.last_checkpoint}: there is no checkpoint, and no {run.best_checkpoint.name} either; start the run "
+            "again from the beginning"
+        )
+    result = run.read_result() or {}
+    if result.get("status") == "completed" and result.get("epochs", 0) >= config.trainer.max_epochs:
+        raise BadInput(
+            f"resume={config.resume}: {result['epochs']} epochs are done, and trainer.max_epochs="
+            f"{config.trainer.max_epochs}; give a later one to go on"
         )
 
 
