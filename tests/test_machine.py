@@ -75,6 +75,7 @@ def test_within_a_container_the_top_of_what_is_mounted_counts(tmp_path, monkeypa
         ("dev/nvmap", None, None),
         ("dev/dxg", None, None),
         ("dev/kfd", "", None),
+        ("dev/nvme0", "0", 0),
         ("dev/nvidia0", "", 0),
         ("dev/nvidia0", "-1", 0),
         ("dev/nvidia0", "0", 1),

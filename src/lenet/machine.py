@@ -76,20 +76,18 @@ def free_disk(folder: Path) -> int | None:
 
 def most_gpus(root: Path = Path("/")) -> int | None:
     """How many graphics cards torch can find at most; None where that is not known."""
-    cuda = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if sys.platform == "darwin":
-        return None
-    if cuda is not None and not (root / "dev/kfd").exists():
-        # CUDA takes the cards up to the first that is no number and no name.
-        names = [name.strip() for name in cuda.split(",")]
-        bad = [place for place, name in enumerate(names) if not re.match(r"\d|GPU-|MIG-", name)]
-        return bad[0] if bad else len(names)
     if sys.platform == "linux" and not any(list((root / "dev").glob(name)) for name in CARDS):
         try:
             ctypes.CDLL("libcuda.so.1")  # torch's way to NVIDIA's cards; somebody may have put one there
         except OSError:
             return 0
-    return None
+    cuda = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if cuda is None or sys.platform == "darwin" or (root / "dev/kfd").exists():
+        return None
+    # CUDA takes the cards up to the first that is no number and no name.
+    names = [name.strip() for name in cuda.split(",")]
+    bad = [place for place, name in enumerate(names) if not re.match(r"\+?\d|GPU-|MIG-", name)]
+    return bad[0] if bad else len(names)
 
 
 def why_not(accelerator: str) -> str | None:

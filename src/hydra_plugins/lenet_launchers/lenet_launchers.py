@@ -66,8 +66,9 @@ if AVAILABLE:
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
             from lenet.errors import starting_deaf
+            from lenet.machine import cores
 
-            most = self.n_jobs if self.n_jobs > 0 else len(os.sched_getaffinity(0))
+            most = self.n_jobs if self.n_jobs > 0 else cores()
             there, jobs = executor(self), list["submitit.Job[JobReturn]"]()
             try:
                 for call in calls(self, job_overrides, initial_job_idx):
