@@ -265,14 +265,15 @@ def test_what_cannot_be_gone_on_with_is_known_without_torch(in_empty_folder) -> 
 
 def test_a_disk_without_room_for_a_checkpoint_is_found_before_anything_is_written(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(fetch, "look", lambda *_: None)
+    large = Config(model=Model(fc_sizes=[60_000, 100]))
+    for config, free, size in ((large, 10**8, "122 MB, and 100 MB"), (Config(), 0, "0.2 MB, and 0.0 MB")):
+        monkeypatch.setattr(demands, "free_disk", lambda _, free=free: free)
+        with pytest.raises(BadInput, match=f"run: a checkpoint of this net has about {size} are free; make room"):
+            demands.check_places(config, tmp_path / "run")
+    monkeypatch.setattr(demands, "free_disk", lambda _: 5000)  # enough to begin, and to go on later
     demands.check_places(Config(), tmp_path / "run")
-    monkeypatch.setattr(demands, "free_disk", lambda _: 200_000)
-    with pytest.raises(
-        BadInput, match=r"run: a checkpoint of this net has about 0.2 MB, and 0.2 MB are free; make room"
-    ):
-        demands.check_places(Config(), tmp_path / "run")
     monkeypatch.setattr(demands, "free_disk", lambda _: None)  # not known
-    demands.check_places(Config(), tmp_path / "run")
+    demands.check_places(large, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
 

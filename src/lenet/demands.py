@@ -27,6 +27,8 @@ PROCESS = 0.5e9  # bytes that a process takes for torch, Lightning and the data:
 ANOTHER = 0.25e9  # bytes of each further one, which has the libraries in common with the first
 EAGER, FUSED = 0.9, 0.5  # bytes for each byte that all layers give out for a batch, to train on; compiled, or on a GPU
 ORDINARY = 1.5e9  # bytes that no run is refused: whether so little is there is found by trying
+# Of disk. A small net's run begins wherever its config finds room: it is recorded, and goes on when there is more.
+SMALL_FILE, BLOCK = 10e6, 4096  # bytes
 STATES = {"sgd": 0, "adam": 2, "adamw": 2, "sdlm": 1}  # numbers that an optimizer keeps for each parameter
 
 
@@ -166,7 +168,7 @@ def check_places(config: Config, place: Path) -> None:
         )
     parameters, _ = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
     checkpoint, free = parameters * (1 + STATES[config.optimizer.name]) * 4, free_disk(place)
-    if free is not None and free < checkpoint:
+    if free is not None and free < (checkpoint if checkpoint > SMALL_FILE else BLOCK):
         raise BadInput(
             f"{place}: a checkpoint of this net has about {_size(checkpoint)}, and {_size(free)} are free; make room, "
             "or start where there is some"
