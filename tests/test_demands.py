@@ -266,7 +266,7 @@ def test_what_cannot_be_gone_on_with_is_known_without_torch(in_empty_folder) -> 
 def test_a_disk_without_room_for_a_checkpoint_is_found_before_anything_is_written(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(fetch, "look", lambda *_: None)
     large = Config(model=Model(fc_sizes=[60_000, 100]))
-    for config, free, size in ((large, 10**8, "122 MB, and 100 MB"), (Config(), 0, "0.2 MB, and 0.0 MB")):
+    for config, free, size in ((large, 10**8, "120 MB, and 100 MB"), (Config(), 0, "0.2 MB, and 0.0 MB")):
         monkeypatch.setattr(demands, "free_disk", lambda _, free=free: free)
         with pytest.raises(BadInput, match=f"run: a checkpoint of this net has about {size} are free; make room"):
             demands.check_places(config, tmp_path / "run")
