@@ -1,7 +1,6 @@
 """Several machines that train one net: each says at once what it waits for and how to start it, and heeds Ctrl-C."""
 
 import logging
-import shlex
 import signal
 import socket
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lenet import nodes
+from lenet import nodes, waiting
 from lenet.errors import BadInput
 from lenet.runs import RunDirectory
 
@@ -44,8 +43,9 @@ def test_the_first_node_says_how_to_start_the_other_and_both_begin_when_it_comes
     first.join()
     said = "\n".join(record.getMessage() for record in caplog.records)
     assert "trainer.num_nodes=2: waiting for another node; start there" in said
-    command = f"MASTER_ADDR=127.0.0.1 MASTER_PORT={port} NODE_RANK=1 uv run {shlex.join(sys.argv)}"
+    command = f"MASTER_ADDR=127.0.0.1 MASTER_PORT={port} NODE_RANK=1 {waiting.command(*sys.argv[1:])}"
     assert command in said.splitlines()
+    assert command.endswith("scripts/train.py trainer.num_nodes=2 'model.conv_channels=[3, 4]'")
     assert f"waiting for the first node at 127.0.0.1, port {port}; start" in capsys.readouterr().out
     with socket.create_server(("127.0.0.1", port)):
         pass  # torch can listen there at once
@@ -59,7 +59,7 @@ def test_a_first_node_that_is_told_nothing_chooses_a_port_and_tells_torch(port, 
         nodes.meet(3)
     chosen = nodes.os.environ["MASTER_PORT"]
     assert int(chosen) > 0
-    assert f"MASTER_ADDR={socket.gethostname()} MASTER_PORT={chosen} NODE_RANK=1 uv run" in caplog.text
+    assert f"MASTER_ADDR={socket.gethostname()} MASTER_PORT={chosen} NODE_RANK=1 " in caplog.text
     assert "2 other nodes; start there, with NODE_RANK=1 to 2, another number on each" in caplog.text
 
 

@@ -5,13 +5,13 @@ torch would wait by itself, for half an hour, without a word, and deaf to Ctrl-C
 
 import logging
 import os
-import shlex
 import socket
 import sys
 import time
 from contextlib import suppress
 
 from lenet.errors import BadInput
+from lenet.waiting import command
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ def _gather(nodes: int) -> None:
     ranks = "1" if nodes == 2 else f"1 to {nodes - 1}, another number on each"
     log.warning(
         "trainer.num_nodes=%d: waiting for %s; start there, with NODE_RANK=%s:\n"
-        "MASTER_ADDR=%s MASTER_PORT=%d NODE_RANK=1 uv run %s",
-        nodes, _others(nodes - 1), ranks, address, port, shlex.join(sys.argv),
+        "MASTER_ADDR=%s MASTER_PORT=%d NODE_RANK=1 %s",
+        nodes, _others(nodes - 1), ranks, address, port, command(*sys.argv[1:]),
     )  # fmt: skip
     there: dict[int, socket.socket] = {}
     deadline = time.monotonic() + PATIENCE
