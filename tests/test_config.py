@@ -46,10 +46,7 @@ def test_a_directory_that_hydra_made_for_a_refused_run_is_taken_back(answers, in
     ("given", "remedy"),
     [("trainer.accelerator=gpu", "trainer.accelerator=cpu"), ("trainer.devices=0", "at least 1")],
 )
-def test_a_device_that_is_not_there_is_named_and_nothing_is_written(
-    answers, in_empty_folder, monkeypatch, given, remedy
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+def test_a_device_that_is_not_there_is_named_and_nothing_is_written(answers, in_empty_folder, given, remedy) -> None:
     if sys.platform == "darwin" and given.endswith("gpu"):
         pytest.skip("this machine may have a GPU")
     (answer,) = answers([[given]])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from conftest import Answer, ask
+from conftest import Answer, ask, zygote
 from hydra_plugins.lenet_sweeper.lenet_sweeper import LenetSweeper
 from lenet import demands, fetch, machine, train
 from lenet.cli import resumed_config
@@ -205,13 +205,14 @@ def test_a_gpu_that_lightning_does_not_find_is_the_accelerators_fault(monkeypatc
 
 @pytest.fixture
 def one_core() -> Iterator[None]:
-    """What is started meanwhile has a single core, so that three processes are refused and more are never started."""
+    """The scripts of `ask` have a single core, so that three processes are refused and more are never started."""
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("processes cannot be bound to a core here")
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
+    parent = zygote("lenet.cli").process.pid
+    before = os.sched_getaffinity(parent)
+    os.sched_setaffinity(parent, {min(before)})
     yield
-    os.sched_setaffinity(0, before)
+    os.sched_setaffinity(parent, before)
 
 
 def all_refused_without_torch(answers: list[Answer], words: list[str], folder: Path) -> None:
@@ -223,10 +224,7 @@ def all_refused_without_torch(answers: list[Answer], words: list[str], folder: P
     assert sorted(path.name for path in folder.iterdir()) == ["files"]
 
 
-def test_commands_are_refused_before_torch_is_imported_and_nothing_is_written(
-    one_core, in_empty_folder, monkeypatch
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+def test_commands_are_refused_before_torch_is_imported_and_nothing_is_written(one_core, in_empty_folder) -> None:
     raw = in_empty_folder / "files/FashionMNIST/raw"
     raw.mkdir(parents=True)
     (raw / "t10k-labels-idx1-ubyte").write_bytes(bytes(10_008))

@@ -1,6 +1,8 @@
 """Several machines that train one net: each says at once what it waits for and how to start it, and heeds Ctrl-C."""
 
 import logging
+import os
+import re
 import signal
 import socket
 import sys
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from conftest import until
 from lenet import nodes, waiting
 from lenet.errors import BadInput
 from lenet.runs import RunDirectory
@@ -117,11 +120,26 @@ def test_what_cannot_come_together_ends_in_a_line(port, monkeypatch, environment
 @pytest.mark.real_data
 def test_a_run_that_waits_for_another_node_says_so_and_heeds_a_signal(start, in_empty_folder, real_root) -> None:
     process = start("trainer.num_nodes=2", "trainer.accelerator=cpu", f"data.root={real_root}", "hydra.run.dir=run")
-    while "NODE_RANK=1" not in (said := process.log.read_text()):
-        assert "error" not in said, said
-        time.sleep(0.01)
+    until(lambda: "NODE_RANK=1" in process.said, process)
     code, said = process.kill(signal.SIGTERM)
     assert code == 143, said
     assert "trainer.num_nodes=2: waiting for another node" in said
     assert "Traceback" not in said
     assert not RunDirectory(in_empty_folder / "run").begun
+
+
+@pytest.mark.real_data
+def test_two_nodes_train_one_net(start, in_empty_folder, real_root) -> None:
+    given = [*("trainer.num_nodes=2", "trainer.accelerator=cpu", f"data.root={real_root}", "hydra.run.dir=run"),
+             *("trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1"),
+             *("trainer.limit_test_batches=1", "dashboard.enabled=false", "threads=1")]  # fmt: skip
+    first = start(*given)
+    until(lambda: "NODE_RANK=1 " in first.said, first)
+    told = dict(word.split("=") for word in re.findall(r"\b[A-Z_]+=\S+", first.said.splitlines()[-1]))
+    assert told.keys() == {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"}
+    second = start(*given, env=os.environ | told | {"MASTER_ADDR": "127.0.0.1"})  # its name may not be one of a network
+    assert second.wait()[0] == 0, second.said
+    assert first.wait()[0] == 0, first.said
+    assert second.said.startswith("trainer.num_nodes=2: waiting for the first node at 127.0.0.1, port ")
+    result = RunDirectory(in_empty_folder / "run").read_result() or {}
+    assert (result["status"], result["device"]) == ("completed", "2 x cpu")
