@@ -4,6 +4,7 @@ Wherever the system does not say, the answer is the larger one: what is refused 
 """
 
 import ctypes
+import errno
 import os
 import re
 import shutil
@@ -115,6 +116,7 @@ def unwritable(folder: Path) -> str | None:
         if not place.is_dir():
             return f"{place} is no folder"
         if not os.access(place, os.W_OK | os.X_OK):
-            return f"{place} cannot be written to"
+            read_only = hasattr(os, "statvfs") and os.statvfs(place).f_flag & os.ST_RDONLY
+            return f"{place}: {os.strerror(errno.EROFS if read_only else errno.EACCES)}"
         return None
     return None
