@@ -150,6 +150,7 @@ def become(job, told):
     sys.stdin = open(0, closefd=False)
     sys.modules.update(dict.fromkeys(job["absent"]))
     sys.argv = job["argv"]
+    sys.orig_argv = [sys.executable, *sys.argv]
     code = 0
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
@@ -218,6 +219,11 @@ class Started:
     @property
     def said(self) -> str:
         return self.log.read_text(errors="replace")
+
+    @property
+    def complaints(self) -> str:
+        """What it prints on standard error, where that is kept apart."""
+        return (self.folder / "err").read_text(errors="replace")
 
     def ended(self) -> dict[str, Any]:
         """How it ended, once it has: its exit status, whether torch was imported, and the most memory that it had."""
@@ -330,7 +336,7 @@ def script(name: str, *arguments: str, cwd: Path, **kwargs: Any) -> subprocess.C
         return fresh(name, *arguments, cwd=cwd, **kwargs)
     started = zygote(*HEAVY).start(path, arguments, cwd, environment, apart=True)
     code, said = started.wait()
-    return subprocess.CompletedProcess([name, *arguments], code, said, (started.folder / "err").read_text())
+    return subprocess.CompletedProcess([name, *arguments], code, said, started.complaints)
 
 
 def fresh(name: str, *arguments: str, cwd: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
@@ -378,6 +384,17 @@ def start(in_empty_folder: Path) -> Iterator[Callable[..., Started]]:
         if not one.end:
             with suppress(ProcessLookupError):
                 os.killpg(one.pid, signal.SIGKILL)
+
+
+def members(group: int) -> list[int]:
+    """The processes of a process group that have not ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended since
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
 
 
 def until(condition: Callable[[], object], of: Started | None = None) -> None:

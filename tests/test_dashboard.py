@@ -3,7 +3,6 @@
 import io
 import signal
 import socket
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +19,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from conftest import PROJECT, script
+from conftest import PROJECT, script, until
 from lenet import pictures
 from lenet.checkpoints import load_checkpoint
 from lenet.classifier import build_net
@@ -426,29 +425,22 @@ def test_what_fails_in_the_dashboard_does_not_cost_the_result(tiny_config, tmp_p
 
 
 def test_a_signal_leaves_the_curves_and_a_row(start, in_empty_folder, real_root) -> None:
-    begun = start(f"data.root={real_root}", "trainer.limit_train_batches=20", "trainer.max_epochs=99", "threads=1",
+    begun = start(f"data.root={real_root}", "trainer.limit_train_batches=20", "trainer.max_epochs=9999", "threads=1",
                   "trainer.limit_val_batches=1", "hydra.run.dir=run")  # fmt: skip
     run = RunDirectory(in_empty_folder / "run")
-    wait_for_epochs(run, 2)
+    until(lambda: run.epochs >= 2, begun)
     code, _ = begun.kill(signal.SIGTERM)
     assert code == 143
     assert session_end(run) == STATUS_FAILURE
     assert "| status | interrupted |" in text(run, "result")
 
 
-def wait_for_epochs(run: RunDirectory, epochs: int) -> None:
-    deadline = time.monotonic() + 120
-    while len(run.read_metrics()) < epochs:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_killed_run_has_the_points_of_every_epoch_that_is_checkpointed(start, in_empty_folder, real_root) -> None:
-    given = [f"data.root={real_root}", "trainer.limit_train_batches=20", "trainer.max_epochs=50", "threads=1",
+    given = [f"data.root={real_root}", "trainer.limit_train_batches=20", "trainer.max_epochs=9999", "threads=1",
              "trainer.limit_val_batches=1", "hydra.run.dir=run"]  # fmt: skip
     begun = start(*given)
     run = RunDirectory(in_empty_folder / "run")
-    wait_for_epochs(run, 3)
+    until(lambda: run.epochs >= 3, begun)
     begun.kill(signal.SIGKILL)
     epochs = load_checkpoint(run.last_checkpoint)["epoch"] + 1
     assert steps(run, "val/acc")[:epochs] == list(range(1, epochs + 1))

@@ -3,9 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +15,7 @@ from hypothesis import strategies as st
 from lightning.fabric.utilities.device_parser import _normalize_parse_gpu_string_input
 from torch import Tensor, nn
 
-from conftest import script
+from conftest import HEAVY, script, until, zygote
 from lenet.classifier import Classifier
 from lenet.config import Config, Data, Model, Trainer
 from lenet.errors import BadInput
@@ -171,7 +168,8 @@ def test_every_image_is_counted_exactly_once(tmp_path, real_root) -> None:
     from lenet.data import ImageData
 
     (tmp_path / "count.py").write_text(COUNTING)
-    subprocess.run([sys.executable, "count.py", real_root, str(tmp_path)], cwd=tmp_path, check=True, timeout=300)
+    code, said = zygote(*HEAVY).start(tmp_path / "count.py", [real_root, str(tmp_path)], tmp_path).wait()
+    assert code == 0, said
     processes = [json.loads((tmp_path / f"process{rank}.json").read_text()) for rank in range(2)]
     data = ImageData(Data(root=real_root, val_fraction=0.0335, train_size=1001), 0)
     data.setup("test")
@@ -187,11 +185,9 @@ def others(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def until_gone(pid: int) -> None:
-    began = time.monotonic()
-    while (line := Path(f"/proc/{pid}/cmdline")).exists() and line.read_bytes():  # a zombie has none
-        assert time.monotonic() - began < 10, "it has been left behind"
-        time.sleep(0.05)
+def is_gone(pid: int) -> bool:
+    line = Path(f"/proc/{pid}/cmdline")
+    return not (line.exists() and line.read_bytes())  # a zombie has none
 
 
 @pytest.mark.real_data
@@ -201,14 +197,13 @@ def test_a_signal_ends_all_of_them_and_the_run_goes_on_as_if_none_had_come(start
     assert code == 0, said
     cut = RunDirectory(in_empty_folder / "cut")
     process = start(*given, "hydra.run.dir=cut")
-    while cut.epochs < 1:
-        time.sleep(0.01)
+    until(lambda: cut.epochs, process)
     (other,) = others(process.pid)
     os.kill(other, signal.SIGTERM)  # which is the first one's to heed
     code, said = process.kill(signal.SIGTERM)
     assert code == 143, said
     assert "Traceback" not in said
-    until_gone(other)
+    until(lambda: is_gone(other))
     assert (cut.read_result() or {})["status"] == "interrupted"
     code, said = start("resume=cut").wait()
     assert code == 0, said
@@ -219,15 +214,14 @@ def test_a_signal_ends_all_of_them_and_the_run_goes_on_as_if_none_had_come(start
 @pytest.mark.real_data
 def test_ctrl_c_while_the_others_start_is_heeded_once_they_train(start, in_empty_folder, real_root) -> None:
     run = RunDirectory(in_empty_folder / "run")
-    process = start(*RUN, *TWO, f"data.root={real_root}", "trainer.max_epochs=50", "hydra.run.dir=run")
-    while not ((run.path / "result.json").exists() and others(process.pid)):
-        time.sleep(0.01)
+    process = start(*RUN, *TWO, f"data.root={real_root}", "trainer.max_epochs=5000", "hydra.run.dir=run")
+    until(lambda: (run.path / "result.json").exists() and others(process.pid), process)
     (other,) = others(process.pid)
     code, said = process.kill(signal.SIGINT)
     assert code == 130, said
     assert "Traceback" not in said
     assert (run.read_result() or {})["status"] == "interrupted"
-    until_gone(other)
+    until(lambda: is_gone(other))
 
 
 @pytest.mark.real_data
@@ -258,9 +252,8 @@ def test_a_job_of_a_sweep_with_several_is_refused_however_they_are_given(start, 
 @pytest.mark.real_data
 def test_where_one_of_them_dies_the_run_says_so_and_how_to_go_on(start, in_empty_folder, real_root) -> None:
     run = RunDirectory(in_empty_folder / "run")
-    process = start(*RUN, *TWO, f"data.root={real_root}", "trainer.max_epochs=50", "hydra.run.dir=run")
-    while run.epochs < 1:
-        time.sleep(0.01)
+    process = start(*RUN, *TWO, f"data.root={real_root}", "trainer.max_epochs=5000", "hydra.run.dir=run")
+    until(lambda: run.epochs, process)
     os.kill(others(process.pid)[0], signal.SIGKILL)
     code, said = process.wait()
     assert code == 1

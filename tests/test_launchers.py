@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from conftest import PROJECT, script
+from conftest import PROJECT, script, until
 from lenet.errors import BadInput
 from lenet.runs import RunDirectory
 
@@ -23,35 +23,28 @@ PROCESSES = ["hydra/launcher=processes", "hydra.launcher.n_jobs=2"]
 def who_writes_in(folder: Path) -> set[int]:
     """The processes that have a file of it open."""
     found = set()
-    for file in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            inside = file.readlink().is_relative_to(folder)
-        except OSError:  # closed by now, or somebody else's
-            continue
-        if inside:
-            found.add(int(file.parts[2]))
+    for files in Path("/proc").glob("[0-9]*/fd"):
+        with suppress(OSError):  # it has ended by now, or is somebody else's
+            if any(file.readlink().is_relative_to(folder) for file in files.iterdir()):
+                found.add(int(files.parts[2]))
     return found
 
 
 @pytest.mark.real_data
 def test_a_process_that_is_killed_takes_no_other_with_it_and_the_command_again_ends_its_job(
-    in_empty_folder, real_root
+    start, in_empty_folder, real_root
 ) -> None:
     pytest.importorskip("submitit")
     given = [*SWEEP, f"data.root={Path(real_root).resolve()}"]
     assert script("train.py", *given, "name=whole", cwd=in_empty_folder).returncode == 0
-    command = [sys.executable, str(PROJECT / "scripts/train.py"), *given, *PROCESSES]
-    pipe = subprocess.PIPE
-    running = subprocess.Popen(command, cwd=in_empty_folder, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+    running = start(*given, *PROCESSES)
     jobs = [RunDirectory(in_empty_folder / f"runs/lenet/seed={seed}") for seed in range(3)]
-    while jobs[0].epochs < 2:  # then the first is in a checkpoint
-        assert running.poll() is None
-        time.sleep(0.01)
+    until(lambda: jobs[0].epochs >= 2, running)  # then the first is in a checkpoint
     (first,), second = who_writes_in(jobs[0].path), who_writes_in(jobs[1].path)
     assert {first, running.pid}.isdisjoint(second), "a process for each"
     os.kill(first, signal.SIGKILL)
-    said, _ = running.communicate(timeout=200)
-    assert running.returncode == 1, said
+    code, said = running.wait()
+    assert code == 1, said
     assert "3 jobs: 1 cut off, 2 completed" in said, said
     assert "Traceback" not in said
     assert "seed=0: job" in said
@@ -64,26 +57,17 @@ def test_a_process_that_is_killed_takes_no_other_with_it_and_the_command_again_e
 
 
 @pytest.mark.real_data
-def test_ctrl_c_stops_every_process_after_the_step_at_hand(in_empty_folder, real_root) -> None:
+def test_ctrl_c_stops_every_process_after_the_step_at_hand(start, in_empty_folder, real_root) -> None:
     pytest.importorskip("submitit")
-    given = [*SWEEP, *PROCESSES, f"data.root={Path(real_root).resolve()}"]
-    command = [sys.executable, str(PROJECT / "scripts/train.py"), *given]
-    pipe = subprocess.PIPE
-    running = subprocess.Popen(
-        command, cwd=in_empty_folder, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+    given = [*SWEEP, "trainer.max_epochs=100000", *PROCESSES, f"data.root={Path(real_root).resolve()}"]
+    running = start(*given)
     jobs = [RunDirectory(in_empty_folder / f"runs/lenet/seed={seed}") for seed in range(2)]
-    while not all(job.epochs for job in jobs):
-        assert running.poll() is None
-        time.sleep(0.01)
-    os.killpg(running.pid, signal.SIGINT)
-    said, _ = running.communicate(timeout=60)
-    assert running.returncode == 130, said
+    until(lambda: all(job.epochs for job in jobs), running)
+    code, said = running.kill(signal.SIGINT)
+    assert code == 130, said
     assert "Traceback" not in said
     assert "the same command goes on from here" in said
-    began = time.monotonic()
-    while any(who_writes_in(job.path) for job in jobs):
-        assert time.monotonic() - began < 20, "a process was left behind"
+    until(lambda: not any(who_writes_in(job.path) for job in jobs))
     assert [(job.read_result() or {})["status"] for job in jobs] == ["interrupted", "interrupted"]
 
 

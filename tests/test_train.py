@@ -4,14 +4,12 @@ import csv
 import json
 import math
 import os
-import pty
 import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import termios
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,12 +20,12 @@ import torch.nn.functional as F
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from conftest import PROJECT, script
+from conftest import PROJECT, Terminal, fresh, script, until
 from lenet.classifier import build_net, build_optimizer
 from lenet.cli import resumed_config
 from lenet.config import Augment, Config, Data, Model, Optimizer, Schedule
 from lenet.data import EpochOrder, load, split
-from lenet.errors import BadInput, Diverged, Stopped
+from lenet.errors import BadInput, Diverged, Stopped, starting_deaf, stop_on_signals
 from lenet.evaluate import evaluate, load_trained
 from lenet.runs import RunDirectory
 from lenet.train import report, train, train_job
@@ -322,6 +320,18 @@ def test_a_signal_ends_a_run_after_the_step_that_it_came_in(tiny_config, tmp_pat
         assert "no epoch was done" in advice
     result = train(replace(tiny_config, resume=str(run.path)), run.path)[0] if run.last_checkpoint.exists() else None
     assert result is None or result["status"] == "completed"
+
+
+def test_a_signal_is_not_lost_while_other_processes_are_started() -> None:
+    deaf = "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, []) >= {signal.SIGINT, signal.SIGTERM})"
+
+    def start_others() -> None:
+        with starting_deaf():
+            os.kill(os.getpid(), signal.SIGINT)
+            assert subprocess.check_output([sys.executable, "-c", deaf], text=True) == "True\n"
+
+    with stop_on_signals(), pytest.raises(Stopped):
+        start_others()
 
 
 def test_what_a_killed_writer_left_is_removed_and_what_another_writes_is_not(
@@ -803,7 +813,7 @@ def real_environment(real_root: str) -> dict[str, str]:
 def test_the_command_prints_a_line_per_epoch_the_books_two_lines_and_the_directory(
     in_empty_folder, real_environment
 ) -> None:
-    done = script("train.py", *QUICK, "trainer.max_epochs=2", cwd=in_empty_folder, env=real_environment)
+    done = fresh("train.py", *QUICK, "trainer.max_epochs=2", cwd=in_empty_folder, env=real_environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     first, second, metrics, speed, where = done.stdout.splitlines()
@@ -841,50 +851,36 @@ def test_a_job_of_a_multirun_gives_the_numbers_of_the_run_alone(in_empty_folder,
 
 
 @pytest.mark.real_data
-def test_on_a_terminal_there_is_a_progress_bar(in_empty_folder, real_environment) -> None:
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
-    command = [sys.executable, str(PROJECT / "scripts/train.py"), "trainer.max_epochs=1"]
-    with subprocess.Popen(command, stdout=theirs, stderr=theirs, cwd=in_empty_folder, env=real_environment) as process:
-        os.close(theirs)
-        said = b""
-        try:
-            while chunk := os.read(ours, 4096):
-                said += chunk
-        except OSError:  # the terminal is gone with its process
-            pass
-    assert process.returncode == 0, said
-    assert re.search(rb"epoch 1/1: +\d+%\|", said)
-    assert b"epoch 1/1  train loss" in said
+def test_on_a_terminal_there_is_a_progress_bar(start, real_environment) -> None:
+    terminal = Terminal()
+    limits = ["trainer.max_epochs=1", "trainer.limit_train_batches=50", "trainer.limit_test_batches=1"]
+    code, _ = start(*limits, out=terminal.name, env=real_environment).wait()
+    said = terminal.said()
+    assert code == 0, said
+    assert re.search(r"epoch 1/1: +\d+%\|", said)
+    assert "epoch 1/1  train loss" in said
 
 
 @pytest.mark.real_data
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_the_run_as_interrupted_and_it_can_go_on(in_empty_folder, real_environment, signum, code) -> None:
+def test_a_signal_ends_the_run_as_interrupted_and_it_can_go_on(
+    start, in_empty_folder, real_environment, signum, code
+) -> None:
     real_environment.pop("UV_RUN_RECURSION_DEPTH", None)
-    start = [sys.executable, str(PROJECT / "scripts/train.py")]
-    command = [
-        *start,
-        "hydra.run.dir='run, my own'",
-        "trainer.max_epochs=1000",
-        *QUICK,
-    ]
-    with subprocess.Popen(
-        command, cwd=in_empty_folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=real_environment, text=True
-    ) as process:
-        while not (line := process.stdout.readline()).startswith("epoch 2/"):
-            assert line
-        process.send_signal(signum)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == code
+    run_dir = "hydra.run.dir='run, my own'"
+    begun = start(run_dir, "trainer.max_epochs=100000", *QUICK, env=real_environment, apart=True)
+    until(lambda: "\nepoch 2/" in begun.said, begun)
+    assert begun.kill(signum)[0] == code
+    said = begun.complaints
     assert said.count("\n") == 1
-    assert said.startswith(f"interrupted by {signal.Signals(signum).name}; this goes on: {shlex.join(start)} ")
+    command = [sys.executable, str(PROJECT / "scripts/train.py")]
+    assert said.startswith(f"interrupted by {signal.Signals(signum).name}; this goes on: {shlex.join(command)} ")
     goes_on = shlex.split(said.partition("this goes on: ")[2])
     run = RunDirectory(in_empty_folder / "run, my own")
     assert run.read_result()["status"] == "interrupted"
     epochs = len(run.read_metrics())
     goes_on.append(f"trainer.max_epochs={epochs + 1}")
-    done = subprocess.run(goes_on, capture_output=True, text=True, cwd=in_empty_folder, env=real_environment)
+    done = script("train.py", *goes_on[len(command) :], cwd=in_empty_folder, env=real_environment)
     assert done.returncode == 0, done.stderr
     assert run.read_result()["status"] == "completed"
     with (run.path / "metrics.csv").open() as file:

@@ -83,6 +83,7 @@ class Signals:
         if self._signum is None and threading.current_thread() is threading.main_thread():
             for signum in STOPPING:
                 signal.signal(signum, self.arrive)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # whoever started this process may have blocked them
 
     def arrive(self, signum: int, frame: FrameType | None) -> None:
         if not is_first():
@@ -115,19 +116,19 @@ class Signals:
 
 @contextmanager
 def starting_deaf() -> Iterator[None]:
-    """Processes that are started meanwhile ignore SIGINT and SIGTERM until they say otherwise: we end them ourselves.
+    """Processes that are started meanwhile hear no SIGINT and SIGTERM until they listen (`Signals.handle`).
 
     A Ctrl-C goes to them as well, and would end them while they import.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {signum: signal.signal(signum, signal.SIG_IGN) for signum in STOPPING}
+    # Blocked and not ignored: what comes meanwhile is not lost, here or there.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -138,8 +139,8 @@ def stop_on_signals() -> Iterator[Signals]:
         yield signals  # only the main thread may set handlers
         return
     before = {signum: signal.getsignal(signum) for signum in STOPPING}
-    signals.handle()
     try:
+        signals.handle()
         yield signals
     finally:
         for signum, handler in before.items():
