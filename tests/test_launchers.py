@@ -23,10 +23,14 @@ PROCESSES = ["hydra/launcher=processes", "hydra.launcher.n_jobs=2"]
 def who_writes_in(folder: Path) -> set[int]:
     """The processes that have a file of it open."""
     found = set()
-    for files in Path("/proc").glob("[0-9]*/fd"):
+    for process in Path("/proc").glob("[0-9]*"):
+        files: list[Path] = []
         with suppress(OSError):  # it has ended by now, or is somebody else's
-            if any(file.readlink().is_relative_to(folder) for file in files.iterdir()):
-                found.add(int(files.parts[2]))
+            files = list((process / "fd").iterdir())
+        for file in files:
+            with suppress(OSError):  # it is closed by now
+                if file.readlink().is_relative_to(folder):
+                    found.add(int(process.name))
     return found
 
 
