@@ -142,6 +142,8 @@ def become(job, told):
     os.chdir(job["cwd"])
     os.environ.clear()
     os.environ.update(job["env"])
+    if cli := sys.modules.get("lenet.cli"):  # whose default of data.root is what LENET_DATA was when it was imported
+        cli.ConfigStore.instance().store("schema", cli.Config)
     streams = [os.open(os.devnull, os.O_RDONLY)]
     streams += [os.open(job[name], os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOCTTY) for name in ("out", "err")]
     for number, stream in enumerate(streams):
