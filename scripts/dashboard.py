@@ -34,7 +34,7 @@ def main() -> None:
     from lenet.board import serve  # TensorBoard takes a while to import
 
     address = serve(directory, arguments.port)
-    print(f"{address}\nBegin with CUSTOM SCALARS. Ctrl-C ends it.", flush=True)
+    print(f"{address}\nIt opens at CUSTOM SCALARS. Ctrl-C ends it.", flush=True)
     if arguments.open:
         webbrowser.open(address)
     with contextlib.suppress(KeyboardInterrupt):

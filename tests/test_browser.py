@@ -18,7 +18,9 @@ import pytest
 from playwright.sync_api import Locator, Page, sync_playwright
 
 from conftest import PROJECT, script
+from lenet.config import Config
 from lenet.runs import RunDirectory
+from lenet.train import train
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PANELS = ["custom_scalars", "timeseries", "hparams", "images", "graphs", "text", "pr_curves", "histograms", "projector"]
@@ -165,6 +167,39 @@ def test_every_job_has_a_row_in_hparams_and_the_values_of_its_result(page: Page,
             if key.startswith("train") or key.endswith("loss"):
                 continue
             assert any(number == pytest.approx(value, rel=1e-4) for number in numbers), (job, key, value, cells)
+
+
+def test_the_address_opens_at_custom_scalars(page: Page, address: str) -> None:
+    page.goto("about:blank")
+    page.goto(address)
+    cards = page.locator("tf-custom-scalar-multi-line-chart-card")
+    until(lambda: cards.count() == 6 and cards.first.is_visible(), "the plots")
+    assert page.url.endswith("#custom_scalars")
+
+
+def test_hparams_shows_what_tells_runs_apart_whichever_ran_first(
+    page: Page, tiny_config: Config, tmp_path: Path
+) -> None:
+    tiny_config.trainer.max_epochs = 1
+    tiny_config.optimizer.lr = Config().optimizer.lr
+    train(tiny_config, tmp_path / "runs/lenet/1")
+    first = RunDirectory(tmp_path / "runs/lenet/1")
+    tiny_config.model.norm, tiny_config.schedule.name, tiny_config.data.augment.shift = "batch", "cosine", 2
+    train(tiny_config, tmp_path / "runs/lenet/2", ["model.norm=batch", "schedule=cosine", "data.augment.shift=2"])
+    resumed = first.read_config()
+    resumed.trainer.max_epochs, resumed.resume = 2, str(first.path)
+    train(resumed, first.path)
+    with board(tmp_path / "runs") as place:
+        show(page, place, "hparams")
+        table = page.locator("tf-hparams-table-view")
+        until(lambda: table.count() > 0 and "lenet/2" in text(table), "a row for each run")
+        said = text(table)
+        heads = ["Trial ID", "Show Metrics", "epochs", "norm", "schedule.name", "shift", "activation",
+                 "val/acc", "test/acc", "parameters", "seconds"]  # fmt: skip
+        assert said.split("lenet/1")[0].split() == " ".join(heads).split()
+        row = said.split("lenet/1")[1].split("lenet/2")
+        assert row[0].split()[:5] == ["2.0000", "none", "constant", "0.0000", "tanh"]
+        assert row[1].split()[:5] == ["1.0000", "batch", "cosine", "2.0000", "tanh"]
 
 
 def test_pictures_are_shown_pixel_for_pixel(page: Page, address: str) -> None:

@@ -3,6 +3,7 @@
 import functools
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -25,11 +26,11 @@ from tensorboard.plugins.hparams.metadata import (
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
 from lenet.config import Config, schema
+from lenet.sweep import label, short
 from lenet.validation import CHOICES, INITS
 
-# What the tab sorts and filters by, with the key of the config. In every run the same names with the same types, and
-# few of them: TensorBoard silently leaves out runs that differ.
-HYPERPARAMETERS = {
+# What the tab always offers to sort and filter by, with the key of the config.
+PRINCIPAL = {
     "data": "data.name",
     "model": "model.kind",
     "pool": "model.pool",
@@ -45,6 +46,21 @@ HYPERPARAMETERS = {
     "seed": "seed",
 }
 
+
+def _others() -> dict[str, str]:
+    """Every other key of a config, by the name that it has in the directories of a sweep; norm for model.norm."""
+    keys = [key for key, kind in schema().items() if not is_dataclass(kind) and key not in PRINCIPAL.values()]
+    names = {key: short(key) for key in keys if key != "resume"}  # which says where a run goes on, not what it is
+    return {key if name in PRINCIPAL else name: key for key, name in names.items()}
+
+
+# All that a run says of itself. In every run the same names with the same types: what one leaves out, or has in another
+# type, TensorBoard cannot tell from the others'. `lenet.columns` chooses which of them have a column.
+HYPERPARAMETERS = PRINCIPAL | _others()
+
+# Keys that say how a run is called and shown, not what it computes: no column of theirs comes first.
+LABELS = ("name", "tags", "data.root", "trainer.enable_progress_bar", "dashboard.")
+
 LEGAL = {**CHOICES, "model.init": (*INITS["lenet"], *INITS["lenet5"])}
 
 # The points that the tab reads, with the name that each has there and in result.json.
@@ -57,24 +73,34 @@ RESULTS = {
 
 
 def hyperparameters(config: Config) -> dict[str, str | float]:
-    """A run's values: numbers, and text such as 6x16 for lists and for what may be one."""
+    """A run's values: numbers, and text such as 6x16 for lists and for what may be one, or null."""
     values: dict[str, str | float] = {}
     for name, key in HYPERPARAMETERS.items():
         value: Any = functools.reduce(getattr, key.split("."), config)
-        if _is_number(key):
-            values[name] = float(value)
-        else:
-            values[name] = "x".join(map(str, value)) if isinstance(value, list) else str(value)
+        values[name] = float(value) if _is_number(key) else label(value)
     return values
+
+
+def read(value: Any) -> str | float | None:
+    """A value as the event file has it."""
+    kind = value.WhichOneof("kind")
+    return getattr(value, kind) if kind in ("string_value", "number_value") else None
 
 
 def beginning(config: Config, overrides: Sequence[str]) -> tuple[Summary, Summary]:
     """To be written when a run starts. What `overrides` set is shown before the rest."""
     words = {override.split("=")[0].lstrip("+") for override in overrides}
-    infos = [_info(name, key, differs=bool({key, key.split(".")[0]} & words)) for name, key in HYPERPARAMETERS.items()]
+    values, usual = hyperparameters(config), hyperparameters(Config())
+
+    def is_set(name: str, key: str) -> bool:
+        """By its own word, or by that of its group, such as optimizer=adam, which sets some of its keys."""
+        by_group = key.split(".")[0] in words and (name in PRINCIPAL or values[name] != usual[name])
+        return (key in words or by_group) and not key.startswith(LABELS)
+
+    infos = [_info(name, key, differs=is_set(name, key)) for name, key in HYPERPARAMETERS.items()]
     metrics = [MetricInfo(name=MetricName(tag=tag), display_name=shown) for tag, shown in RESULTS.items()]
     start = SessionStartInfo(start_time_secs=time.time())
-    for name, value in hyperparameters(config).items():
+    for name, value in values.items():
         setattr(start.hparams[name], "string_value" if isinstance(value, str) else "number_value", value)
     return (
         _summary(EXPERIMENT_TAG, experiment=Experiment(hparam_infos=infos, metric_infos=metrics)),
