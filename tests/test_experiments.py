@@ -191,5 +191,6 @@ def test_the_readmes_quick_try_learns(real_root: str, tmp_path: Path) -> None:
     lines = (PROJECT / "README.md").read_text().replace("\\\n", " ").splitlines()
     (command,) = (line for line in lines if "name=quick" in line)
     words = [word for word in command.split()[3:] if not word.startswith("sweep=")]
-    quick = composed(*words, f"data.root={real_root}", "dashboard.enabled=false", "trainer.accelerator=cpu")
-    assert train(quick, tmp_path / "run")[0]["metrics"]["val/acc"] > 0.7
+    half = ["trainer.max_epochs=2", "dashboard.enabled=false", "trainer.accelerator=cpu"]
+    result, _ = train(composed(*words, f"data.root={real_root}", *half), tmp_path / "run")
+    assert result["metrics"]["val/acc"] > 0.6
