@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from lenet import cli
+from lenet import cli, first_look
 from lenet.errors import BadInput
 from lenet.runs import write_atomically
+from lenet.validation import TEST_IMAGES
+from lenet.waiting import loading
 
 
 def main() -> None:
@@ -22,29 +24,47 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    # Only now: a wrong argument is answered before torch is imported.
-    from lenet.evaluate import is_own_root, load_trained
-    from lenet.inputs import chosen
-    from lenet.pictures import activations, as_file, look
-
-    trained = load_trained(arguments.run, arguments.weights)
-    data = trained.config.data
-    is_own = arguments.data_root or is_own_root(data.root)
+    found = first_look.saved(arguments.run, arguments.weights)
+    data = found.config.data
+    is_own = arguments.data_root or first_look.is_own_root(data.root)
     data.root = arguments.data_root or data.root
-    pixels, titles, answers = chosen(
-        data, arguments.classes, arguments.images, arguments.image, arguments.noise, only_there=not is_own
-    )
+    first_look.class_names(data.name, arguments.classes)
+    first_look.check_numbers(arguments.images, TEST_IMAGES)
+    for file in arguments.image:
+        with first_look.picture(file) as opened:
+            opened.load()
     of_a_run = arguments.run.is_dir()
     out = arguments.out or (
         arguments.run / "activations.png" if of_a_run else Path(f"{arguments.run.stem}_activations.png")
     )
     out = out if out.suffix else out.with_suffix(".png")
+    try:
+        first_look.picture_format(out.suffix)
+        if reason := first_look.why_not_written(out):
+            raise ValueError(reason)
+    except ValueError as error:
+        raise _not_written(out, error) from error
+    loading(f"{arguments.run}")
+
+    # Only now: what is wrong with the arguments is answered before torch is imported.
+    from lenet.evaluate import load_trained
+    from lenet.inputs import chosen
+    from lenet.pictures import activations, as_file, look
+
+    trained = load_trained(arguments.run, arguments.weights)
+    pixels, titles, answers = chosen(
+        data, arguments.classes, arguments.images, arguments.image, arguments.noise, only_there=not is_own
+    )
     picture = activations(look(trained.model, pixels, titles, answers, arguments.pooled), scale=3)
     try:
         write_atomically(out, as_file(picture, out.suffix))
     except (OSError, ValueError) as error:
-        raise BadInput(f"--out {out}: cannot be written ({error}); name a .png file in a folder that can") from error
+        raise _not_written(out, error) from error
     print(out)
+
+
+def _not_written(out: Path, error: Exception) -> BadInput:
+    return BadInput(f"--out {out}: cannot be written ({error}); name a .png file in a folder that can")
 
 
 if __name__ == "__main__":

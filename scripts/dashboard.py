@@ -8,6 +8,7 @@ from pathlib import Path
 from lenet import cli
 from lenet.errors import BadInput
 from lenet.runs import EVENT_FILES
+from lenet.waiting import loading
 
 
 def main() -> None:
@@ -31,7 +32,8 @@ def main() -> None:
         if not (file.is_file() or file.is_dir()):
             raise BadInput(f"{file}: no regular file, for which TensorBoard would wait; remove it")
 
-    from lenet.board import serve  # TensorBoard takes a while to import
+    loading(f"{directory}", "TensorBoard")
+    from lenet.board import serve  # which takes a while to import
 
     address = serve(directory, arguments.port)
     print(f"{address}\nIt opens at CUSTOM SCALARS. Ctrl-C ends it.", flush=True)

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from lenet import cli
+from lenet import cli, first_look
 from lenet.errors import BadInput
 from lenet.runs import write_atomically
 from lenet.validation import CHOICES
+from lenet.waiting import loading
 
 
 def main() -> None:
@@ -24,12 +25,17 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    # Only now: a wrong argument is answered before torch is imported.
+    found = first_look.saved(arguments.run, arguments.weights)
+    first_look.check_evaluation(found.config, arguments.part, arguments.flip)
+    out = arguments.out or (arguments.run if arguments.run.is_dir() else Path())
+    first_look.check_folder(out)
+    loading(f"{arguments.run}")
+
+    # Only now: what is wrong with the arguments is answered before torch is imported.
     from lenet.evaluate import as_text, evaluate, load_trained
     from lenet.pictures import as_png, confusion
 
     trained = load_trained(arguments.run, arguments.weights)
-    out = arguments.out or (arguments.run if arguments.run.is_dir() else Path())
     evaluation = evaluate(trained, arguments.part, arguments.data, arguments.data_root, arguments.flip)
     print(as_text(evaluation))
 

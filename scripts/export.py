@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from lenet import cli
+from lenet import cli, first_look
 from lenet.validation import CHOICES
+from lenet.waiting import loading
 
 
 def main() -> None:
@@ -13,7 +14,11 @@ def main() -> None:
     parser.add_argument("--weights", choices=CHOICES["test_on"], help="default: those that the run tested")
     arguments = parser.parse_args()
 
-    # Only now: a wrong argument is answered before torch is imported.
+    first_look.check_export(arguments.file)
+    first_look.saved(arguments.run_dir, arguments.weights)
+    loading(f"{arguments.run_dir}")
+
+    # Only now: what is wrong with the arguments is answered before torch is imported.
     from lenet.evaluate import export, load_trained
 
     export(load_trained(arguments.run_dir, arguments.weights), arguments.file)

@@ -9,12 +9,14 @@ import hydra
 from omegaconf import DictConfig
 
 from lenet import cli
+from lenet.waiting import about, loading
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(composed: DictConfig) -> None:
     with cli.job():
         config = cli.config_from(composed)
+        loading(about(config))
 
         import torch
 

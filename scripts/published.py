@@ -3,6 +3,9 @@
 from pathlib import Path
 
 from lenet import cli
+from lenet.first_look import check_folder
+from lenet.sweep import Sweep
+from lenet.waiting import loading
 
 
 def main() -> None:
@@ -11,11 +14,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where the figures go; default: the sweep's directory")
     arguments = parser.parse_args()
 
-    from lenet import published  # pandas and matplotlib take a while to import
+    Sweep.read(arguments.directory)  # what is wrong is answered before what follows, which takes a while to import
+    out = arguments.out or arguments.directory
+    check_folder(out)
+    loading(f"{arguments.directory}", "pandas and matplotlib")
+    from lenet import published
     from lenet.plots import save
 
     found = published.curves(arguments.directory)
-    out = arguments.out or arguments.directory
     out.mkdir(parents=True, exist_ok=True)
     print(published.at_the_end(found))
     if "60000" in found:

@@ -4,6 +4,9 @@ from pathlib import Path
 
 from lenet import cli
 from lenet.errors import BadInput
+from lenet.first_look import why_not_written
+from lenet.sweep import Sweep
+from lenet.waiting import loading
 
 
 def main() -> None:
@@ -21,8 +24,14 @@ def main() -> None:
     for path in (arguments.out, arguments.kept):
         if path and not path.parent.is_dir():
             raise BadInput(f"{path}: there is no folder {path.parent}; make it, or name another")
+        if path and (reason := why_not_written(path)):
+            raise BadInput(f"{path}: cannot be written ({reason}); name a file that can")
+    for directory in arguments.directories:
+        Sweep.read(directory)
+    loading(f"{arguments.out}", "pandas and matplotlib")
 
-    from lenet import records  # pandas and matplotlib take a while to import
+    # Only now: what is wrong with the arguments is answered before what takes a while to import.
+    from lenet import records
     from lenet.plots import save
 
     runs = records.read(arguments.directories)

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from lenet import cli
+from lenet.sweep import Sweep, is_at_work
+from lenet.waiting import loading
 
 
 def main() -> None:
@@ -10,8 +12,9 @@ def main() -> None:
     parser.add_argument("directory", type=Path, help="of a sweep, such as runs/exercises")
     directory = parser.parse_args().directory
 
-    from lenet.report import report  # pandas and matplotlib take a while to import
-    from lenet.sweep import is_at_work
+    Sweep.read(directory)  # a wrong folder is answered before what follows, which takes a while to import
+    loading(f"{directory}", "pandas and matplotlib")
+    from lenet.report import report
 
     print(report(directory, is_at_work(directory)))
 

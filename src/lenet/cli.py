@@ -28,7 +28,7 @@ from tqdm import tqdm
 from lenet.config import Config, schema
 from lenet.errors import BadInput, Deserted, Diverged, Stopped, one_line
 from lenet.ranks import is_first
-from lenet.runs import INCIDENTAL, RunDirectory, timestamp
+from lenet.runs import INCIDENTAL, WEIGHTS, RunDirectory, timestamp
 from lenet.validation import validate
 from lenet.waiting import how_to_go_on
 
@@ -85,6 +85,11 @@ def _keys(container: Any, prefix: str = "") -> Iterator[str]:
 
 def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
     """The config of the run in `directory`, with the few keys of `overrides` that a run may change."""
+    if Path(directory).is_file() and Path(directory).suffix == WEIGHTS:
+        raise BadInput(
+            f"resume={directory}: holds a net to look at, with scripts/evaluate.py or scripts/activations.py, and "
+            "nothing of its optimizer to go on with; name the run's directory, or start a new run"
+        )
     run = RunDirectory(directory)
     saved = run.read_config()
     run.check()

@@ -26,8 +26,9 @@ from lenet import pictures
 from lenet.callbacks import AverageWeights, curves
 from lenet.classifier import Classifier
 from lenet.config import Config
-from lenet.data import CLASS_NAMES, Batch, ImageData, Images
+from lenet.data import Batch, ImageData, Images
 from lenet.events import points, sync
+from lenet.fetch import CLASS_NAMES
 from lenet.geometry import CLASSES, IMAGE_SIDE, Layer, layers
 from lenet.hparams import beginning, ending, results
 from lenet.inputs import SHOWN_CLASSES, chosen

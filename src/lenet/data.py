@@ -20,14 +20,6 @@ from lenet.errors import BadInput
 from lenet.geometry import CLASSES, IMAGE_SIDE
 from lenet.validation import EVALUATION_BATCH, SMALLEST_ERASED
 
-CLASS_NAMES = {
-    "fashion_mnist": [
-        "t-shirt", "trouser", "pullover", "dress", "coat",
-        "sandal", "shirt", "sneaker", "bag", "ankle boot",
-    ],
-    "mnist": [str(digit) for digit in range(10)],
-}  # fmt: skip
-
 Batch = tuple[Tensor, Tensor]  # images and labels
 
 

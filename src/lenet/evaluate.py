@@ -1,7 +1,6 @@
 """A trained net, read back from its run directory, and what it gets right and wrong."""
 
 import math
-import os
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,15 +11,16 @@ from torch import Tensor
 
 from lenet.checkpoints import check_weights, largest_checkpoint, load_checkpoint
 from lenet.classifier import Classifier, Totals, build_net, set_arithmetic
-from lenet.config import Config, Data
-from lenet.data import CLASS_NAMES, ImageData, fetched
+from lenet.config import Config
+from lenet.data import ImageData, fetched
 from lenet.errors import BadInput
+from lenet.fetch import CLASS_NAMES
+from lenet.first_look import check_evaluation, check_export, is_own_root, saved
 from lenet.geometry import IMAGE_SIDE, layers
 from lenet.machine import free_memory
 from lenet.predictions import Predictions
-from lenet.runs import RunDirectory
-from lenet.validation import EVALUATION_BATCH, validate
-from lenet.weights import SUFFIX, Weights, read, write
+from lenet.validation import EVALUATION_BATCH
+from lenet.weights import Weights, read, write
 
 ORDINARY = 1.5e9  # bytes that no net is refused: whether so little is there is found by trying
 
@@ -46,36 +46,21 @@ def load_trained(path: str | Path, weights: str | None = None) -> Trained:
         BadInput: `path` is no run directory or of an unfinished run, or the checkpoint is missing, damaged or of
             another net.
     """
-    if Path(path).suffix == SUFFIX and not Path(path).is_dir():
-        return _from_file(Path(path), weights)
-    run = RunDirectory(path)
-    config = run.read_config()
-    result = run.read_result()
-    if result is None or result.get("status") != "completed":
-        status = "without a result" if result is None else result.get("status")
-        raise BadInput(f"{path}: this run is {status}, not completed; finish it with scripts/train.py resume={path}")
+    found = saved(path, weights)
+    if found.file == Path(path):
+        return _from_file(found.file)
+    state = load_checkpoint(found.file, largest=largest_checkpoint(found.config))["state_dict"]
     try:
-        validate(config)
-    except BadInput as error:
-        raise BadInput(f"{run.path}/config.yaml: {error}") from error
-    if weights == "best" and config.data.val_fraction == 0:
-        raise BadInput(f"--weights best: {path} had no validation images to find them by; take --weights last")
-    weights = weights or config.test_on
-    checkpoint = run.best_checkpoint if weights == "best" else run.last_checkpoint
-    state = load_checkpoint(checkpoint, largest=largest_checkpoint(config))["state_dict"]
-    try:
-        return _trained(config, result, weights, state)
+        return _trained(found.config, found.result, found.weights, state)
     except ValueError as error:
         raise BadInput(
-            f"{checkpoint}: the weights of another net than {run.path}/config.yaml describes ({error}); keep both "
+            f"{found.file}: the weights of another net than {Path(path)}/config.yaml describes ({error}); keep both "
             "files of one run together"
         ) from error
 
 
-def _from_file(path: Path, weights: str | None) -> Trained:
+def _from_file(path: Path) -> Trained:
     content = read(path)
-    if weights not in (None, content.which):
-        raise BadInput(f"--weights {weights}: {path} holds the {content.which} weights alone; leave it out")
     try:
         state = {f"net.{name}": tensor for name, tensor in content.tensors.items()}
         return _trained(content.config, content.result, content.which, state)
@@ -110,8 +95,7 @@ def export(trained: Trained, path: Path) -> None:
     Raises:
         BadInput: it cannot be written there.
     """
-    if path.suffix != SUFFIX:
-        raise BadInput(f"{path}: the format is safetensors; let the name end in {SUFFIX}")
+    check_export(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         result = dict(trained.result)
@@ -140,14 +124,6 @@ def check_memory(trained: Trained) -> None:
             f"model.conv_channels={model.conv_channels} model.padding={model.padding}: {EVALUATION_BATCH:,} images in "
             f"this net take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; use a machine with more"
         )
-
-
-def is_own_root(root: str) -> bool:
-    """Whether a config's data.root is the one of this computer, and not one that a stranger's config brings along."""
-    try:
-        return os.path.realpath(root) == os.path.realpath(Data().root)
-    except ValueError:  # a null byte
-        return False
 
 
 @dataclass(frozen=True)
@@ -217,12 +193,9 @@ def evaluate(
         BadInput: there are no validation images, the files are not to be had, the net has no probabilities, or the
             memory is certainly not there.
     """
-    if flip and trained.config.loss.name != "cross_entropy":
-        raise BadInput(f"--flip: a net with loss.name={trained.config.loss.name} has no probabilities; leave it out")
+    check_evaluation(trained.config, part, flip)
     settings = replace(trained.config.data, name=data or trained.config.data.name)
     settings, is_own = replace(settings, root=root or settings.root), bool(root) or is_own_root(settings.root)
-    if part == "validation" and settings.val_fraction == 0:
-        raise BadInput("--part validation: this run was trained with data.val_fraction=0; take --part test")
     check_memory(trained)
     images = ImageData(settings, trained.config.seed)
     fetched(settings.name, settings.root, only_there=not is_own)

@@ -47,6 +47,15 @@ SHA256 = {
 # The folders that torchvision uses, so that one copy of the files serves both.
 FOLDER = {"fashion_mnist": "FashionMNIST/raw", "mnist": "MNIST/raw"}
 
+# What the images of each class show, in the order of their labels.
+CLASS_NAMES = {
+    "fashion_mnist": [
+        "t-shirt", "trouser", "pullover", "dress", "coat",
+        "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    ],
+    "mnist": [str(digit) for digit in range(10)],
+}  # fmt: skip
+
 LARGEST_FILE = 64 * 2**20  # bytes; the largest real one has 47 MB, so a compressed file that goes on is no data file
 CONNECT_TIMEOUT = 20  # seconds without an answer
 COMMAND_TIMEOUT = 600  # seconds

@@ -1,19 +1,18 @@
 """Images to show a trained net: test images by class or number, noise, and pictures from files."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
+from lenet import first_look
 from lenet.config import Data
-from lenet.data import CLASS_NAMES, fetched, load, normalise
-from lenet.errors import BadInput
+from lenet.data import fetched, load, normalise
+from lenet.fetch import CLASS_NAMES
 from lenet.geometry import IMAGE_SIDE
-from lenet.untrusted import open_file
 
 # A pair that is easy to mistake for one another, where the data set has one.
 SHOWN_CLASSES = {"fashion_mnist": ["pullover", "coat"], "mnist": ["4", "9"]}
@@ -46,19 +45,15 @@ def chosen(
     names = CLASS_NAMES[data.name]
     if not (classes or numbers or files or noise):
         classes = SHOWN_CLASSES[data.name]
-    classes = [name.lower() for name in classes]
-    for name in classes:
-        if name not in names:
-            raise BadInput(f"--classes {name}: no class of {data.name}; choose {', '.join(map(repr, names))}")
+    classes = first_look.class_names(data.name, classes)
     pixels: list[Tensor] = []
     titles: list[str] = []
     if classes or numbers:
         fetched(data.name, data.root, only_there)
         images, labels = load(data.name, data.root, "t10k")
+        first_look.check_numbers(numbers, len(labels))
         firsts = [int((labels == names.index(name)).nonzero()[0]) for name in classes]
         for number in [*firsts, *numbers]:
-            if not 0 <= number < len(labels):
-                raise BadInput(f"--images {number}: there are test images from 0 to {len(labels) - 1}")
             pixels.append(images[number])
             titles.append(f"{names[int(labels[number])]} (test image {number})")
     for file in files:
@@ -77,21 +72,11 @@ def picture(file: Path) -> Tensor:
     Raises:
         BadInput: the file is no picture, or one too large to be opened safely.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # where it begins to be large
-            with open_file(file, largest=None) as content, Image.open(content) as opened:
-                if opened.has_transparency_data:
-                    black = Image.new("RGBA", opened.size, "black")  # the background of both data sets
-                    seen = Image.alpha_composite(black, opened.convert("RGBA"))
-                else:
-                    seen = opened
-                grey: Tensor = pil_to_tensor(seen.convert("L").resize((IMAGE_SIDE, IMAGE_SIDE)))
-                return grey
-    except UnidentifiedImageError as error:
-        raise BadInput(f"--image {file}: not a picture that Pillow can read; give a PNG or JPEG file") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        words = str(error).split(",")[0]
-        raise BadInput(f"--image {file}: {words}; give a smaller picture") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadInput(f"--image {file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    with first_look.picture(file) as opened:
+        if opened.has_transparency_data:
+            black = Image.new("RGBA", opened.size, "black")  # the background of both data sets
+            seen = Image.alpha_composite(black, opened.convert("RGBA"))
+        else:
+            seen = opened
+        grey: Tensor = pil_to_tensor(seen.convert("L").resize((IMAGE_SIDE, IMAGE_SIDE)))
+        return grey

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from lenet.classifier import Classifier
+from lenet.first_look import picture_format
 from lenet.predictions import Predictions
 
 WIDTH = 350  # pixels, at scale 1, as all lengths here
@@ -91,11 +92,8 @@ def as_file(picture: Image.Image, suffix: str) -> bytes:
     Raises:
         ValueError: Pillow writes no such file.
     """
-    kind = Image.registered_extensions().get(suffix.lower())
-    if kind not in Image.SAVE:
-        raise ValueError(f"unknown file extension: {suffix}")
     content = io.BytesIO()
-    picture.save(content, format=kind)
+    picture.save(content, format=picture_format(suffix))
     return content.getvalue()
 
 

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from lenet.lock import LOCK, FolderLock
 from lenet.untrusted import LARGEST_CONFIG, check_yaml, fits, read_bytes, read_json
 
 Row = dict[str, float]
+
+WEIGHTS = ".safetensors"  # what scripts/export.py makes of a run is called so
 
 EVENT_FILES = "events.out.tfevents.*"  # as TensorBoard calls them
 
@@ -262,8 +265,7 @@ class RunDirectory:
             return parse_config(read_bytes(path, LARGEST_CONFIG).decode())
         except OSError as error:
             raise BadInput(
-                f"{self.path}: no run directory, {path.name} cannot be read ({error.strerror}); name the folder that "
-                "holds it"
+                f"{self.path}: no run directory, {path.name} cannot be read ({error.strerror}); {_meant(self.path)}"
             ) from error
         except UnicodeDecodeError as error:
             raise BadInput(f"{path}: not the config of a run ({error}); put it back") from error
@@ -335,6 +337,17 @@ class RunDirectory:
             for logger in loggers:
                 logger.removeHandler(handler)
             handler.close()
+
+
+def _meant(path: Path) -> str:
+    """What to name instead of a path that is no run directory: the one that it lies in, or one that lies in it."""
+    with suppress(OSError):
+        for above in path.parents[:2]:  # as of checkpoints/best.ckpt
+            if (above / "config.yaml").is_file():
+                return f"name {above}"
+        for below in sorted(islice(path.glob("*/config.yaml"), 1000)):
+            return f"name one of those in it, such as {below.parent}"
+    return "name the folder that holds it"
 
 
 def parse_config(text: str) -> Config:
