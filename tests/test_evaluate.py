@@ -9,9 +9,10 @@ import torch
 
 from conftest import script
 from lenet.config import Config, Model, Optimizer
-from lenet.data import CLASS_NAMES, load
+from lenet.data import load
 from lenet.errors import BadInput
 from lenet.evaluate import Evaluation, as_text, evaluate, load_trained
+from lenet.fetch import CLASS_NAMES
 from lenet.inputs import chosen
 from lenet.pictures import look
 from lenet.runs import RunDirectory
