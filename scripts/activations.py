@@ -30,6 +30,8 @@ def main() -> None:
     data.root = arguments.data_root or data.root
     first_look.class_names(data.name, arguments.classes)
     first_look.check_numbers(arguments.images, TEST_IMAGES)
+    if arguments.classes or arguments.images or not (arguments.image or arguments.noise):
+        first_look.check_data(data, bool(is_own))
     for file in arguments.image:
         with first_look.picture(file) as opened:
             opened.load()

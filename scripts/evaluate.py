@@ -1,6 +1,7 @@
 """What a trained net gets right and wrong: scripts/evaluate.py RUN [--part validation] [--data mnist] ..."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from lenet import cli, first_look
@@ -29,6 +30,9 @@ def main() -> None:
     first_look.check_evaluation(found.config, arguments.part, arguments.flip)
     out = arguments.out or (arguments.run if arguments.run.is_dir() else Path())
     first_look.check_folder(out)
+    root = arguments.data_root or found.config.data.root
+    data = replace(found.config.data, name=arguments.data or found.config.data.name, root=root)
+    first_look.check_data(data, is_own=bool(arguments.data_root) or first_look.is_own_root(root))
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.

@@ -8,7 +8,7 @@ from itertools import pairwise
 import hydra
 from omegaconf import DictConfig
 
-from lenet import cli
+from lenet import cli, fetch
 from lenet.waiting import about, loading
 
 
@@ -16,6 +16,7 @@ from lenet.waiting import about, loading
 def main(composed: DictConfig) -> None:
     with cli.job():
         config = cli.config_from(composed)
+        fetch.look(config.data.name, config.data.root)
         loading(about(config))
 
         import torch

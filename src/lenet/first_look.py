@@ -15,6 +15,7 @@ from typing import Any
 import safetensors
 from PIL import Image, UnidentifiedImageError
 
+from lenet import fetch
 from lenet.config import Config, Data
 from lenet.errors import BadInput
 from lenet.fetch import CLASS_NAMES
@@ -135,6 +136,15 @@ def is_own_root(root: str) -> bool:
         return os.path.realpath(root) == os.path.realpath(Data().root)
     except ValueError:  # a null byte
         return False
+
+
+def check_data(data: Data, is_own: bool) -> None:
+    """Whether the files of a data set are there or, in a place of one's own, can be put there.
+
+    Raises:
+        BadInput: they are not, or are other ones.
+    """
+    (fetch.look if is_own else fetch.find)(data.name, data.root)
 
 
 def class_names(data: str, classes: Sequence[str]) -> list[str]:
