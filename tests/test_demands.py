@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -291,10 +293,10 @@ def test_what_a_machine_has_not_does_not_matter_for_jobs_that_are_done(small, tm
     monkeypatch.setattr(fetch, "look", lambda *_: None)
     jobs = [Job(f"threads={n}", f"threads={n}", {}, 0, [], 1, 1, 1) for n in (1, 64)]
     configs = {job.name: Config(threads=n) for job, n in zip(jobs, (1, 64), strict=True)}
-    sweeper = LenetSweeper()
-    sweeper.config = OmegaConf.create({"hydra": {"launcher": {"_target_": "basic"}}})
+    # Not a whole one, which cannot be made once Hydra has looked for plugins in this process, and so read it again.
+    sweeper: Any = SimpleNamespace(config=OmegaConf.create({"hydra": {"launcher": {"_target_": "basic"}}}))
     with pytest.raises(BadInput, match=r"^threads=64: threads=64: this machine has 2 cores.*; nothing was started$"):
-        sweeper._ask_machine(Sweep("grid", {}, {}, jobs), tmp_path, configs)
+        LenetSweeper._ask_machine(sweeper, Sweep("grid", {}, {}, jobs), tmp_path, configs)
     (tmp_path / "threads=64").mkdir()
     RunDirectory(tmp_path / "threads=64").write_result({"status": "completed"})
-    sweeper._ask_machine(Sweep("grid", {}, {}, jobs), tmp_path, configs)
+    LenetSweeper._ask_machine(sweeper, Sweep("grid", {}, {}, jobs), tmp_path, configs)
