@@ -399,6 +399,20 @@ def members(group: int) -> list[int]:
     return found
 
 
+def who_writes_in(folder: Path) -> set[int]:
+    """The processes that have a file of it open."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        files: list[Path] = []
+        with suppress(OSError):  # it has ended by now, or is somebody else's
+            files = list((process / "fd").iterdir())
+        for file in files:
+            with suppress(OSError):  # it is closed by now
+                if file.readlink().is_relative_to(folder):
+                    found.add(int(process.name))
+    return found
+
+
 def until(condition: Callable[[], object], of: Started | None = None) -> None:
     """Wait for something that will be. However long that takes, unless it can no longer be since `of` has ended."""
     guard = time.monotonic() + HANG

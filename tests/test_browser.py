@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, sync_playwright
 
-from conftest import PROJECT, script
+from conftest import HANG, PROJECT, script
 from lenet.config import Config
 from lenet.runs import RunDirectory
 from lenet.train import train
@@ -25,7 +25,6 @@ from lenet.train import train
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PANELS = ["custom_scalars", "timeseries", "hparams", "images", "graphs", "text", "pr_curves", "histograms", "projector"]
 JOBS = ["lr=0.1", "lr=0.3", "lr=1e+30"]  # the last one does not train
-SECONDS = 90  # to wait for a page at most: the machine may be busy
 
 pytestmark = [
     pytest.mark.real_data,
@@ -57,7 +56,9 @@ def chromium() -> Iterator[Page]:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--enable-unsafe-swiftshader"]
         )
-        yield browser.new_page(viewport={"width": 1600, "height": 1000})
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(1000 * HANG)
+        yield page
         browser.close()
 
 
@@ -82,14 +83,14 @@ DRAWN = "lines => lines.filter(line => (line.getAttribute('d') || '').length > 2
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + HANG
     while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {SECONDS} s"
-        time.sleep(0.2)
+        assert time.monotonic() < deadline, f"{what}: not within {HANG} s"
+        time.sleep(0.1)
 
 
 def photograph(page: Page, path: Path) -> None:
-    page.wait_for_timeout(1500)  # lines are drawn slowly
+    page.wait_for_timeout(500)  # lines are drawn slowly
     path.parent.mkdir(exist_ok=True)
     page.screenshot(path=path)
 

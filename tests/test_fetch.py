@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torchvision.datasets
 
-from conftest import know, tiny_files
+from conftest import HANG, know, tiny_files
 from lenet import fetch
 from lenet.errors import BadInput
 
@@ -87,7 +87,7 @@ def test_two_processes_that_start_at_once_fetch_once(mirror: list[str], tmp_path
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(HANG)
         assert process.exitcode == 0
     assert len(mirror) == 4
     assert content(tmp_path / "data" / FOLDER) == tiny_files()
@@ -101,10 +101,17 @@ def test_a_mirror_with_other_files_is_not_believed(mirror, tmp_path: Path, monke
     assert not (tmp_path / "data" / FOLDER).exists()
 
 
-@pytest.mark.parametrize(
-    "answer", [b"<html>log in</html>", gzip.compress(b"other"), gzip.compress(bytes(999))[:-9], b""]
-)
-def test_a_mirror_that_answers_nonsense_does_not_hide_the_next(mirror, tmp_path, monkeypatch, answer: bytes) -> None:
+NONSENSE = {
+    "a page": lambda: b"<html>log in</html>",
+    "another file": lambda: gzip.compress(b"other"),
+    "a file that is cut off": lambda: gzip.compress(bytes(999))[:-9],
+    "nothing": lambda: b"",
+}
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_a_mirror_that_answers_nonsense_does_not_hide_the_next(mirror, tmp_path, monkeypatch, nonsense: str) -> None:
+    answer = NONSENSE[nonsense]()
     kind = torchvision.datasets.FashionMNIST
     good = kind.mirrors[0]
     (tmp_path / "mirror/bad").mkdir()

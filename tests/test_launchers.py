@@ -4,13 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from conftest import PROJECT, script, until
+from conftest import PROJECT, script, until, who_writes_in
 from lenet.errors import BadInput
 from lenet.runs import RunDirectory
 
@@ -18,20 +17,6 @@ SWEEP = ["-m", "seed=0,1,2", "model.conv_channels=[2,3]", "model.fc_sizes=[12]",
          "trainer.limit_train_batches=12", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
          "trainer.accelerator=cpu", "threads=1"]  # fmt: skip
 PROCESSES = ["hydra/launcher=processes", "hydra.launcher.n_jobs=2"]
-
-
-def who_writes_in(folder: Path) -> set[int]:
-    """The processes that have a file of it open."""
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        files: list[Path] = []
-        with suppress(OSError):  # it has ended by now, or is somebody else's
-            files = list((process / "fd").iterdir())
-        for file in files:
-            with suppress(OSError):  # it is closed by now
-                if file.readlink().is_relative_to(folder):
-                    found.add(int(process.name))
-    return found
 
 
 @pytest.mark.real_data

@@ -1,19 +1,19 @@
 """Sweeps on a real Slurm of one node, in a folder of its own."""
 
 import os
+import re
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from conftest import PROJECT, same_run, script
+from conftest import HANG, HEAVY, PROJECT, Started, same_run, script, until, who_writes_in, zygote
 from lenet.runs import RunDirectory
 
 pytestmark = [pytest.mark.slurm, pytest.mark.real_data]
@@ -42,11 +42,13 @@ SchedulerParameters=sched_interval=1,batch_sched_delay=0
 ReturnToService=2
 KillWait=5
 MinJobAge=86400
-NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=4000 State=UNKNOWN
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs=3 CoresPerSocket=3 RealMemory=4000 State=UNKNOWN
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=2
+PartitionName=undisturbed Nodes={host} MaxTime=INFINITE State=UP PriorityTier=2
 """
 
 
@@ -82,21 +84,20 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with (folder / "daemons.log").open("w") as log:
         daemons = [subprocess.Popen(command, env=environment, stdout=log, stderr=log) for command in commands]
     try:
-        began = time.monotonic()
-        while "idle" not in subprocess.run(["sinfo", "-h"], env=environment, capture_output=True, text=True).stdout:
-            logs = "\n".join(path.read_text() for path in folder.glob("*.log"))
-            assert time.monotonic() - began < 60, logs
-            time.sleep(0.2)
+
+        def is_up() -> bool:
+            ended = [daemon.args for daemon in daemons if daemon.poll() is not None]
+            assert not ended, "\n".join([str(ended), *(path.read_text() for path in folder.glob("*.log"))])
+            return "idle" in subprocess.run(["sinfo", "-h"], env=environment, capture_output=True, text=True).stdout
+
+        until(is_up)
         yield conf
         subprocess.run(["scancel", "--me"], env=environment, check=False)
     finally:
         for daemon in reversed(daemons):
             daemon.send_signal(signal.SIGTERM)
         for daemon in daemons:
-            try:
-                daemon.wait(10)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
+            daemon.wait(HANG)
 
 
 class Sweep:
@@ -119,11 +120,8 @@ class Sweep:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return script("train.py", *arguments, cwd=self.folder, env=self.environment)
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, str(PROJECT / "scripts/train.py"), *arguments]
-        return subprocess.Popen(
-            command, cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+    def start(self, *arguments: str) -> Started:
+        return zygote(*HEAVY).start(PROJECT / "scripts/train.py", arguments, self.folder, self.environment)
 
     def slurm(self, *command: str) -> str:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
@@ -131,6 +129,9 @@ class Sweep:
     def restarts(self) -> int:
         """How many jobs have been requeued, those of earlier tests included, which Slurm remembers for a while."""
         return self.slurm("scontrol", "show", "job").count(" Restarts=1 ")
+
+    def queue(self, name: str) -> list[str]:
+        return self.slurm("squeue", "--me", "--noheader", *([f"--name={name}"] if name else [])).splitlines()
 
     def job(self, seed: int, name: str = "lenet") -> RunDirectory:
         return RunDirectory(self.folder / "runs" / name / f"seed={seed}")
@@ -146,24 +147,52 @@ def sweep(slurm: Path, in_empty_folder: Path, real_root: str) -> Sweep:
     return Sweep(slurm, in_empty_folder, str(Path(real_root).resolve()))
 
 
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds
-        time.sleep(0.05)
+@dataclass
+class Timed:
+    """A job whose time will be over some minutes after it was started: the other tests need not wait for that.
+
+    It stands still until Slurm has told it so, which leaves the machine to them.
+    """
+
+    sweep: Sweep
+    running: Started
+    number: str  # that Slurm gave it
+    waits: threading.Thread
 
 
+@pytest.fixture(scope="module")
+def timed(slurm: Path, tmp_path_factory: pytest.TempPathFactory, real_root: str) -> Timed:
+    pytest.importorskip("submitit")
+    sweep = Sweep(slurm, tmp_path_factory.mktemp("timed"), str(Path(real_root).resolve()))
+    given = sweep.on_slurm("seed=0", "trainer.max_epochs=9", "name=timed", "hydra.launcher.partition=undisturbed",
+                           "hydra.launcher.timeout_min=3", "hydra.launcher.signal_delay_s=60")  # fmt: skip
+    running = sweep.start(*given)
+    until(lambda: sweep.only("timed").epochs > 1, running)
+    (trains,) = who_writes_in(sweep.only("timed").path)
+    os.kill(trains, signal.SIGSTOP)
+
+    def go_on_when_told() -> None:
+        until(lambda: has_been_told(trains, signal.SIGUSR2))
+        os.kill(trains, signal.SIGCONT)
+
+    waits = threading.Thread(target=go_on_when_told, daemon=True)
+    waits.start()
+    number = sweep.slurm("squeue", "--me", "--name=timed", "--noheader", "--format=%A").strip()
+    return Timed(sweep, running, number, waits)
+
+
+@pytest.mark.usefixtures("timed")
 def test_a_sweep_on_slurm_gives_the_numbers_of_one_on_this_machine_and_what_is_cancelled_goes_on(sweep: Sweep) -> None:
     done = sweep.run(*sweep.arguments("name=here", "trainer.max_epochs=30"))
     assert done.returncode == 0, done.stderr
     given = sweep.on_slurm("trainer.max_epochs=30")
     running = sweep.start(*given)
-    until(lambda: sweep.job(0).epochs > 1)
+    until(lambda: sweep.job(0).epochs > 1, running)
     jobs = sweep.slurm("squeue", "--me", "--array", "--states=R", "--noheader", "--format=%i|%j").split()
     (first,) = [job for job in jobs if job.endswith("_0|lenet")]
     sweep.slurm("scancel", first.split("|")[0])
-    said, _ = running.communicate(timeout=120)
-    assert running.returncode == 1
+    code, said = running.wait()
+    assert code == 1
     assert "3 jobs: 1 cut off, 2 completed" in said, said
     assert "Traceback" not in said
     epochs = sweep.job(0).epochs
@@ -199,19 +228,18 @@ def test_one_may_leave_after_submitting_and_look_later(sweep: Sweep) -> None:
     assert again.stderr.count("\n") == 1
     look = script("report.py", "runs/lenet", cwd=sweep.folder)
     assert look.returncode == 0, look.stderr
-    until(lambda: not sweep.slurm("squeue", "--me", "--noheader").strip())
+    until(lambda: not sweep.queue("lenet"))
     assert all((sweep.job(seed).read_result() or {})["status"] == "completed" for seed in range(3))
     assert "3 completed before, 0 to do" in sweep.run(*given).stdout
 
 
 def test_ctrl_c_takes_the_jobs_out_of_the_queue_whatever_the_sweep_is_called(sweep: Sweep) -> None:
     running = sweep.start(*sweep.on_slurm("name='a,b'", "trainer.max_epochs=1000"))
-    until(lambda: sweep.job(0, "a,b").epochs > 0)
-    running.send_signal(signal.SIGINT)
-    said, _ = running.communicate(timeout=60)
-    assert running.returncode == 130, said
+    until(lambda: sweep.job(0, "a,b").epochs > 0, running)
+    code, said = running.kill(signal.SIGINT)
+    assert code == 130, said
     assert "the same command goes on from here" in said
-    until(lambda: not sweep.slurm("squeue", "--me", "--noheader").strip())
+    until(lambda: not [line for line in sweep.queue("") if "timed" not in line])
     assert (sweep.job(0, "a,b").read_result() or {})["status"] == "interrupted"
 
 
@@ -221,13 +249,13 @@ def test_jobs_that_make_room_for_urgent_ones_come_back_and_go_on(sweep: Sweep) -
     assert done.returncode == 0, done.stderr
     restarts = sweep.restarts()
     running = sweep.start(*sweep.on_slurm(*given))
-    until(lambda: sweep.job(0).epochs > 1 and sweep.job(1).epochs > 1)
+    until(lambda: sweep.job(0).epochs > 1 and sweep.job(1).epochs > 1, running)
     sweep.slurm("srun", "--partition=urgent", "--cpus-per-task=2", "true")
     reached = [sweep.job(seed).epochs for seed in (0, 1)]
     assert max(reached) < 60
     assert sweep.restarts() == restarts + 2
-    said, _ = running.communicate(timeout=120)
-    assert running.returncode == 0, said
+    code, said = running.wait()
+    assert code == 0, said
     assert "2 jobs: 2 completed" in said
     for seed in (0, 1):
         same_run(sweep.job(seed), sweep.job(seed, "here"))
@@ -235,22 +263,18 @@ def test_jobs_that_make_room_for_urgent_ones_come_back_and_go_on(sweep: Sweep) -
         assert sum(f"epoch {reached[seed]}/" in line for line in log.splitlines()) == 1, "not done again"
 
 
-def test_a_job_whose_time_is_over_is_requeued_and_goes_on_to_its_end(sweep: Sweep) -> None:
-    longer = ["trainer.limit_train_batches=null", "data.train_size=12000"]
-    done = sweep.run(*sweep.arguments(*longer, "name=short", "seed=0", "trainer.max_epochs=6"))
-    assert done.returncode == 0, done.stderr
-    points = [float(line.split()[-2]) for line in (sweep.only("short").path / "train.log").read_text().splitlines()]
-    # Slurm counts its limits in minutes, and looks every half minute; so 90 seconds are more than a limit of one.
-    epochs = int(90 / statistics.median(points))
-    given = sweep.on_slurm(*longer, "seed=0", f"trainer.max_epochs={epochs}", "hydra.launcher.timeout_min=1",
-                           "hydra.launcher.signal_delay_s=1")  # fmt: skip
-    restarts = sweep.restarts()
-    running = sweep.start(*given)
-    until(lambda: sweep.restarts() > restarts, 150)
-    reached = sweep.only().epochs
-    assert 0 < reached < epochs
-    said, _ = running.communicate(timeout=300)
-    assert running.returncode == 0, said
+def test_a_job_whose_time_is_over_is_requeued_and_goes_on_to_its_end(timed: Timed) -> None:
+    timed.waits.join()
+    code, said = timed.running.wait()
+    assert code == 0, said
     assert "1 jobs: 1 completed" in said
-    log = (sweep.only().path / "train.log").read_text()
-    assert sum(f"epoch {reached}/" in line for line in log.splitlines()) == 1, "what was done is not done again"
+    assert " Restarts=1 " in timed.sweep.slurm("scontrol", "show", "job", timed.number)
+    log = (timed.sweep.only("timed").path / "train.log").read_text()
+    done = [int(epoch) for epoch in re.findall(r"epoch (\d)/9 ", log)]
+    assert done == list(range(1, 10)), "what was done is not done again"
+
+
+def has_been_told(pid: int, signum: int) -> bool:
+    """Whether a signal waits for a process to go on."""
+    (waiting,) = re.findall(r"^ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(waiting, 16) >> (signum - 1) & 1)
