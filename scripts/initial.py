@@ -11,6 +11,11 @@ from omegaconf import DictConfig
 from lenet import cli, fetch
 from lenet.waiting import about, loading
 
+EXAMPLES = (
+    "scripts/initial.py experiment=lenet5_1998",
+    "scripts/initial.py model.activation=tanh model.init=lecun optimizer=sdlm",
+)
+
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(composed: DictConfig) -> None:
@@ -55,4 +60,4 @@ def main(composed: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run_composed(main, EXAMPLES)

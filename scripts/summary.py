@@ -8,6 +8,12 @@ from omegaconf import DictConfig
 from lenet import cli
 from lenet.geometry import IMAGE_SIDE, Layer, layers
 
+EXAMPLES = (
+    "scripts/summary.py model=modern",
+    "scripts/summary.py model=lenet5",
+    'scripts/summary.py "model.conv_channels=[12,32]" "model.kernel_size=[7,3]" "model.padding=[3,0]"',
+)
+
 BYTES = 4  # of a float32
 MEGABYTE = 2**20
 
@@ -42,4 +48,4 @@ def main(composed: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run_composed(main, EXAMPLES)

@@ -8,6 +8,14 @@ from omegaconf import DictConfig
 from lenet import cli, demands, waiting
 from lenet.ranks import is_first
 
+EXAMPLES = (
+    "scripts/train.py model.activation=relu model.pool=max optimizer.lr=0.1",
+    "scripts/train.py experiment=lenet5_1998_fast",
+    "scripts/train.py sweep=pooling",
+    "scripts/train.py -m model=classic,modern optimizer.lr=0.1,0.3 hydra.sweeper.seeds=3",
+    "scripts/train.py resume=RUN_DIR trainer.max_epochs=20",
+)
+
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(composed: DictConfig) -> float:
@@ -35,4 +43,4 @@ def main(composed: DictConfig) -> float:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run_composed(main, EXAMPLES)

@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
+from lenet import composing, usage
 from lenet.config import Config, schema
 from lenet.errors import BadInput, Deserted, Diverged, Stopped, one_line
 from lenet.ranks import is_first
@@ -53,6 +54,10 @@ def config_from(composed: DictConfig) -> Config:
     Raises:
         BadInput: a value is not legal, or `resume` goes with a key that would make it another run.
     """
+    _require_sweep()
+    if "resume" not in composed:
+        name = HydraConfig.get().job.config_name
+        raise BadInput(f"--config-name={name}: no whole config; leave it out, and choose by group=NAME")
     if composed.resume is not None:
         overrides = list(HydraConfig.get().overrides.task)
         return resumed_config(composed.resume, overrides)
@@ -60,6 +65,18 @@ def config_from(composed: DictConfig) -> Config:
     assert isinstance(config, Config)
     validate(config)
     return config
+
+
+def _require_sweep() -> None:
+    """What is said of a sweep goes with one; a single run would ignore it."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return
+    for word in HydraConfig.get().overrides.hydra:
+        key = word.lstrip("+~").partition("=")[0]
+        if re.match(r"hydra[./](launcher|sweeper|sweep)\b", key):
+            raise BadInput(
+                f"{word}: goes with a sweep, and this is a single run; add -m or sweep=NAME, or leave it out"
+            )
 
 
 def typed(composed: DictConfig) -> DictConfig:
@@ -201,6 +218,24 @@ def run(main: Callable[[], Any]) -> None:
         sys.exit(130)
 
 
+def run_composed(main: Callable[[], Any], examples: Sequence[str]) -> None:
+    """`run` for a main function of Hydra's, whose configs are looked at before anything that they name is called.
+
+    Args:
+        examples: commands for --help.
+    """
+
+    def guarded() -> None:
+        composing.guard()
+        options, sys.argv[1:] = usage.options(sys.argv[1:])
+        if options.help:
+            print(usage.page(sys.modules["__main__"].__doc__ or "", examples))
+        else:
+            main()
+
+    run(guarded)
+
+
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:
     """TensorBoard's thread hands a full disk on to the run, which says so; no need of a traceback before."""
     by_tensorboard = type(failure.thread).__module__.startswith("tensorboard.")
@@ -269,9 +304,11 @@ def _described(error: BaseException) -> str:
             return f"{group}={name}: needs submitit; start with uv run --extra cluster, or pip install 'lenet[cluster]'"
         # lenet_slurm and lenet_processes are what the files slurm and processes are made of.
         options = ", ".join(option for option in error.options or [] if not option.startswith("lenet_"))
+        if not group:
+            return f"--config-name={choice}: there is no such file in conf/; leave it out, and choose by group=NAME"
         return f"{group}={choice}: there is no such choice; {f'take {options}' if options else 'leave it out'}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not understood; write key=value, in quotes if it has special characters"
+        return _not_understood(str(error.override))
     text = f"{error}\n{error.__cause__ or ''}"
     if "Config group override must be" in text:  # Hydra does not say which
         return f"{' '.join(_choices())}: {CHOOSE}"
@@ -288,6 +325,21 @@ def _described(error: BaseException) -> str:
     if full_key:
         return f"{full_key[1]}: {lines[0]}"
     return "; ".join(dict.fromkeys(lines)) or type(error).__name__
+
+
+# What Hydra takes in a value without quotes, and what has a meaning of its own in it.
+UNQUOTED = re.compile(r"[\w\s/+.$%*@?|:=\\,()\[\]{}'\"~^-]", re.ASCII)
+
+
+def _not_understood(override: str) -> str:
+    """What to write instead, as far as it can be told."""
+    key, _, value = override.partition("=")
+    strange = next((character for character in value if not UNQUOTED.fullmatch(character)), None)
+    if strange and "'" not in value:
+        return f"{override}: {strange} has to be in quotes; write \"{key}='{value}'\""
+    if any(not UNQUOTED.fullmatch(character) for character in key):
+        return _unknown_key(key)
+    return f"{override}: not understood; write key=value, in quotes if it has special characters"
 
 
 def _choices() -> list[str]:
@@ -323,11 +375,15 @@ def _unknown_key(key: str) -> str:
     if key.startswith("hydra.launcher.additional_parameters."):
         return f"{key}: not there yet; to add it put a + before it"
     if key.startswith("hydra."):
-        return f"{key}: no such key; --cfg hydra -p {key.rsplit('.', 1)[0]} shows those that there are"
-    known = [name for name, kind in schema().items() if "." not in key or not is_dataclass(kind)]
+        group, _, name = key.rpartition(".")
+        known = {name for keys in composing.plugin_keys(group.removeprefix("hydra.")).values() for name in keys}
+        close = difflib.get_close_matches(name, sorted(known), 1)
+        hint = f"did you mean {group}.{close[0]}? " if close else ""
+        return f"{key}: no such key; {hint}--cfg hydra -p {group} shows those that there are"
+    keys = [name for name, kind in schema().items() if "." not in key or not is_dataclass(kind)]
     # Compared by the last part first: people know the word and mistake its group or its spelling.
-    words = {name.rsplit(".", 1)[-1]: name for name in reversed(known)}
+    words = {name.rsplit(".", 1)[-1]: name for name in reversed(keys)}
     close = [words[word] for word in difflib.get_close_matches(key.rsplit(".", 1)[-1], list(words), 2)]
-    close = close or difflib.get_close_matches(key, known, 2)
+    close = close or difflib.get_close_matches(key, keys, 2)
     hint = f"did you mean {' or '.join(close)}?" if close else "scripts/train.py --cfg job shows all keys"
     return f"{key}: no such key; {hint}"

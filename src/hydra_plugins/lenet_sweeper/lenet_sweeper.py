@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
@@ -25,6 +24,8 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobStatus
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+from lenet.composing import GuardedLoader
 
 if TYPE_CHECKING:
     from lenet.config import Config
@@ -49,7 +50,7 @@ class LenetSweeperConf:
 ConfigStore.instance().store(group="hydra/sweeper", name="lenet", node=LenetSweeperConf, provider="lenet")
 
 
-class FrozenConfigs(ConfigLoaderImpl):
+class FrozenConfigs(GuardedLoader):
     """Composes the configs of jobs from files as they were when the sweep started.
 
     The files are read once for every choice of config groups; what else a job overrides is set in a copy. That is also
@@ -69,6 +70,8 @@ class FrozenConfigs(ConfigLoaderImpl):
         from lenet.cli import typed
 
         parsed = [self.parse(text) for text in overrides]
+        for one in parsed:
+            _require_swept(one.key_or_group)  # what follows changes a config that has been looked at
         groups = tuple(text for text, one in zip(overrides, parsed, strict=True) if one.key_or_group in self.groups)
         if groups not in self.composed:
             whole = super().load_sweep_config(master, [*self.shared, *groups])
@@ -97,6 +100,15 @@ class FrozenConfigs(ConfigLoaderImpl):
 
     def parse(self, text: str) -> Override:
         return OverridesParser.create(config_loader=self).parse_overrides([text])[0]
+
+
+def _require_swept(key: str) -> None:
+    from lenet.errors import BadInput
+
+    if re.split("[./@]", key.lstrip("+~"))[0] == "hydra":
+        raise BadInput(
+            f"{key}: belongs to the sweep and not to its jobs, so it cannot be swept; set it once, beside hydra.sweeper"
+        )
 
 
 class UnlessFailed:
@@ -316,6 +328,7 @@ class LenetSweeper(BasicSweeper):
                 texts.append(f"{name}={values if isinstance(values, str) else _as_text(values)}")
         for override in OverridesParser.create(config_loader=self.frozen).parse_overrides([*texts, *arguments]):
             name = override.get_key_element()
+            _require_swept(name)
             levels.pop(name, None)  # what comes later counts
             shared.pop(name, None)
             if override.is_discrete_sweep():

@@ -1,0 +1,211 @@
+"""Hydra's loader of configs, as a guard: what names code is refused before any of it is called.
+
+Hydra makes an object of whatever has a `_target_` below `hydra.`, whichever function that names, and Python's logging
+imports the classes that hydra.job_logging names: at start, before a `main` of ours is called. A file of conf/ may be
+somebody else's, so each composed config is looked at here first, those of a sweep's jobs included. Nothing here imports
+torch.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import hydra._internal.hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from lenet.errors import BadInput, one_line
+
+DATA = "a config is data and names no code"
+
+# What Hydra may make an object of, and how each is chosen.
+TARGETS = {
+    "launcher": {
+        "hydra._internal.core_plugins.basic_launcher.BasicLauncher": "basic",
+        "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher": "joblib",
+        "hydra_plugins.lenet_launchers.lenet_launchers.Processes": "processes",
+        "hydra_plugins.lenet_launchers.lenet_launchers.Slurm": "slurm",
+        "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher": "submitit_local",
+        "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher": "submitit_slurm",
+    },
+    "sweeper": {
+        "hydra_plugins.lenet_sweeper.lenet_sweeper.LenetSweeper": "lenet",
+        "hydra._internal.core_plugins.basic_sweeper.BasicSweeper": "basic",
+    },
+}
+
+# Of Python's logging, which is all that Hydra's own settings have; and the one file that they name.
+LOGGING = {"class": ("logging.StreamHandler", "logging.NullHandler", "logging.FileHandler")}
+LOG_FILE = "${hydra.runtime.output_dir}/${hydra.job.name}.log"
+STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+
+# A reference to another key, to an environment variable or to the time; others could make a `_target_` of a text.
+PLAIN_REFERENCE = re.compile(r"\$\{(?:[\w.]+|(?:oc\.env|now):[\w.,%:-]+)\}")
+
+
+def guard() -> None:
+    """From now on Hydra composes through this loader."""
+    hydra._internal.hydra.ConfigLoaderImpl = GuardedLoader  # type: ignore[attr-defined]
+
+
+class GuardedLoader(ConfigLoaderImpl):
+    """Composes as Hydra does; nothing of the result has been called, imported or put into the environment yet."""
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        for place in config_search_path.get_path():
+            if place.provider in ("main", "command-line"):
+                _require_folder("--config-path", str(place.path))
+        super().__init__(config_search_path)
+
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        """Raises BadInput where the composed config names code."""
+        given = len(overrides)
+        config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        if OmegaConf.is_interpolation(config, "hydra"):
+            raise BadInput(f"hydra: {DATA}; write out what it stands for")
+        if len(config.hydra.overrides.hydra) + len(config.hydra.overrides.task) != given:
+            raise BadInput("hydra.overrides: what the command line says is not for a file to say; leave it out")
+        check(config, OverridesParser.create().parse_overrides(overrides))
+        return config
+
+    def _process_config_searchpath(
+        self, config_name: str | None, parsed_overrides: list[Override], repo: CachingConfigRepository
+    ) -> None:
+        """More folders of configs are welcome; a package would have to be imported."""
+        loaded = repo.load_config(config_path=config_name) if config_name else None
+        places: Any = OmegaConf.select(loaded.config, "hydra.searchpath") if loaded else None
+        for override in parsed_overrides:
+            if override.get_key_element() == "hydra.searchpath":
+                places = override.value()
+        for place in places if OmegaConf.is_list(places) or isinstance(places, list) else []:
+            _require_folder("hydra.searchpath", str(place))
+        super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+
+def _require_folder(key: str, place: str) -> None:
+    scheme, separator, _ = place.partition("://")
+    if separator and scheme != "file":
+        raise BadInput(f"{key}={place}: would import a package, and {DATA}; name a folder")
+
+
+def check(config: DictConfig, overrides: Sequence[Override]) -> None:
+    """Whether nothing below `hydra.` names code, other than a launcher or a sweeper that is known here.
+
+    Args:
+        overrides: the words of the command line.
+
+    Raises:
+        BadInput: something does; the first thing found.
+    """
+    raw = OmegaConf.to_container(config.hydra, resolve=False)
+    assert isinstance(raw, dict)
+    for name in raw["callbacks"] if isinstance(raw["callbacks"], dict) else [raw["callbacks"]]:
+        target = f"._target_={target}" if (target := _target(raw["callbacks"], name)) else ""
+        raise BadInput(f"hydra.callbacks.{name}{target}: {DATA}; leave it out")
+    for key, value in _entries(raw):
+        part = key.partition(".")[0]
+        if part in ("job_logging", "hydra_logging"):
+            _check_logging(f"hydra.{key}", value)
+        elif key.endswith("_target_"):
+            known = TARGETS.get(part, {}) if key == f"{part}._target_" else {}
+            if value not in known:
+                choices = ", ".join(known.values())
+                remedy = f"take hydra/{part}={choices}" if known else "leave it out"
+                raise BadInput(f"hydra.{key}={value}: {DATA}; {remedy}")
+        elif part in TARGETS and isinstance(value, str) and "${" in PLAIN_REFERENCE.sub("", value):
+            raise BadInput(f"hydra.{key}={value}: {DATA}; write out what it stands for")
+    for part in TARGETS:
+        _check_plugin(part, raw[part], config.hydra[part], overrides)
+    for name, value in (raw["job"].get("env_set") or {}).items():
+        if os.environ.get(name) != value:  # what hydra.job.env_copy names is there already
+            raise BadInput(
+                f"hydra.job.env_set.{name}={value}: a config sets no environment variables, which can name code; write "
+                f"{name}=... before the command"
+            )
+
+
+def _target(callbacks: Any, name: str) -> Any:
+    found = callbacks.get(name) if isinstance(callbacks, dict) else None
+    return found.get("_target_") if isinstance(found, dict) else None
+
+
+def _entries(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key below a container, such as launcher.n_jobs, with its value."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield f"{prefix}{key}", inner
+        yield from _entries(inner, f"{prefix}{key}.")
+
+
+def _check_logging(key: str, value: Any) -> None:
+    """Hydra's own settings pass, with other levels and formats; what would import or call something else does not."""
+    last = key.rpartition(".")[2]
+    factory = last in ("()", ".", "class") and value not in LOGGING.get(last, ())
+    file = last == "filename" and value != LOG_FILE
+    text = value if isinstance(value, str) else ""
+    elsewhere = ("://" in text and text not in STREAMS) or ("${" in text and text != LOG_FILE)
+    if factory or file or elsewhere:
+        group = "/".join(key.split(".")[:2])
+        raise BadInput(f"{key}={value}: {DATA}; leave it out, or take {group}=default")
+
+
+# Lines that Slurm's jobs hand to a shell, and options of sbatch, which can set environment variables.
+BY_HAND = ("setup", "additional_parameters")
+
+
+def _check_plugin(part: str, raw: Any, node: Any, overrides: Sequence[Override]) -> None:
+    """A launcher or a sweeper: its keys are known, and nothing in it stands for a `_target_` that lies elsewhere."""
+    if not isinstance(raw, dict):
+        raise BadInput(f"hydra.{part}={raw}: {DATA}; take hydra/{part}={', '.join(TARGETS[part].values())}")
+    known = plugin_keys(part).get(str(raw.get("_target_")), set(raw))
+    for key, value in _entries(OmegaConf.to_container(node, resolve=True)):
+        if key.endswith("_target_") and key != "_target_":
+            raise BadInput(f"hydra.{part}.{key}={value}: {DATA}; leave it out")
+        if key.partition(".")[0] not in known:
+            raise BadInput(f"hydra.{part}.{key}: no such key; --cfg hydra -p hydra.{part} shows those that there are")
+        by_hand = key.partition(".")[0] in BY_HAND
+        if part == "launcher" and isinstance(value, str) and value != one_line(value) and not by_hand:
+            raise BadInput(f"hydra.{part}.{key}={value}: has a control character; give one line of text")
+    if part == "launcher":
+        _check_by_hand(raw, overrides)
+
+
+def _check_by_hand(raw: Mapping[str, Any], overrides: Sequence[Override]) -> None:
+    given = {one.key_or_group: one.value() for one in overrides if not one.is_sweep_override()}
+    if raw.get("setup") and "hydra.launcher.setup" not in given:
+        raise BadInput(
+            f"hydra.launcher.setup={raw['setup']}: lines for a shell come from the command line, not from a file; "
+            "give hydra.launcher.setup=[...] there"
+        )
+    prefix = "hydra.launcher.additional_parameters"
+    whole = given.get(prefix)
+    for name, value in (raw.get("additional_parameters") or {}).items():
+        if f"{prefix}.{name}" not in given and name not in (whole if isinstance(whole, dict) else {}):
+            raise BadInput(
+                f"{prefix}.{name}={value}: options of sbatch come from the command line alone, not from a file, since "
+                f"they can name code; give +{prefix}.{name}=... there"
+            )
+
+
+def plugin_keys(part: str) -> dict[str, set[str]]:
+    """The keys of every launcher, or of every sweeper, that is installed, by its `_target_`."""
+    nodes = ConfigStore.instance().repo["hydra"].get(part, {})
+    found = {}
+    for entry in nodes.values():
+        keys: Any = OmegaConf.to_container(entry.node, resolve=False)
+        found[keys["_target_"]] = {str(key) for key in keys}
+    return found

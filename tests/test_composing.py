@@ -1,0 +1,174 @@
+"""What a config may name: a file of conf/ from somebody else, or a word of the command line, runs no code."""
+
+from pathlib import Path
+
+import pytest
+
+from conftest import PROJECT, Answer, ask
+from lenet import usage
+
+TOUCH = "pathlib.Path.touch"
+
+# Words of the command line, and what the answer has to name. Each would make a file if anything of it were called.
+WORDS: list[tuple[list[str], str]] = [
+    (["+hydra.callbacks.x._target_=" + TOUCH], f"hydra.callbacks.x._target_={TOUCH}"),
+    (["+hydra.callbacks.x={_target_: joblib.load, filename: x}"], "hydra.callbacks.x._target_=joblib.load"),
+    (["+hydra.callbacks.x={_target_: joblib.load, filename: x}", "--cfg", "hydra"], "hydra.callbacks.x"),
+    (["+evil={_target_: joblib.load, filename: x}", "+hydra.callbacks.x=${evil}"], "hydra.callbacks.x"),
+    (["hydra.launcher._target_=" + TOUCH], "joblib"),
+    (["hydra.sweeper._target_=" + TOUCH, "seed=1", "--multirun"], f"hydra.sweeper._target_={TOUCH}"),
+    (["hydra.sweeper._target_=${name}"], "hydra.sweeper._target_=${name}"),
+    (["-m", "+hydra.sweeper.params.x={_target_: pathlib.Path.touch, a: {seed: 1}}"], "hydra.sweeper.params.x._target_"),
+    (["-m", "+hydra.sweeper.params.x={a: {hydra.job_logging.root.level: 1}}"], "hydra.job_logging.root.level"),
+    (["-m", "+hydra.sweeper.params.x=${oc.decode:text}"], "hydra.sweeper.params.x"),
+    (["-m", "+evil={_target_: joblib.load}", "+hydra.sweeper.params.x=${evil}"], "_target_"),
+    (["-m", "seed=1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs={_target_: joblib.load}"], "hydra.launcher"),
+    (["-m", "seed=1,2", "hydra/launcher=joblib", "+hydra.launcher.x=1"], "hydra.launcher.x"),
+    (["+hydra.job_logging.handlers.x.class=joblib.load"], "hydra.job_logging.handlers.x.class=joblib.load"),
+    (["+hydra.job_logging.x='ext://this.s'"], "hydra.job_logging.x=ext://this.s"),
+    (["hydra/job_logging=default", "hydra.job_logging.handlers.file.filename=.bashrc"], ".bashrc"),
+    (["+evil={handlers: {}}", "hydra.job_logging=${evil}"], "hydra.job_logging=${evil}"),
+    (["+hydra.job.env_set.LD_PRELOAD=x.so"], "hydra.job.env_set.LD_PRELOAD=x.so"),
+    (["hydra.searchpath=[pkg://this]"], "hydra.searchpath=pkg://this"),
+    (["--config-path=pkg://this"], "pkg://this"),
+    (["--experimental-rerun", "run.pickle"], "--experimental-rerun run.pickle"),
+    (["--exp=run.pickle"], "--experimental-rerun run.pickle"),
+]
+
+# A file of conf/sweep/ that a colleague has sent, and what the answer has to name.
+FILES: list[tuple[str, str]] = [
+    (f"callbacks: {{x: {{_target_: {TOUCH}, _args_: [{{_target_: pathlib.Path, _args_: [called]}}]}}}}",
+     "hydra.callbacks.x"),
+    ("callbacks: {x: {_target_: joblib.load, filename: x}}", "hydra.callbacks.x._target_=joblib.load"),
+    ("job: {env_set: {PATH: theirs}}", "hydra.job.env_set.PATH=theirs"),
+    ("overrides: {hydra: [hydra.launcher.n_jobs=1]}", "hydra.overrides"),
+    ("job_logging: {handlers: {x: {class: joblib.load}}}", "hydra.job_logging.handlers.x.class=joblib.load"),
+    ("job_logging: {filters: {x: {(): joblib.load}}}", "hydra.job_logging.filters.x.()=joblib.load"),
+    ("hydra_logging: {formatters: {x: {class: joblib.load}}}", "hydra.hydra_logging.formatters.x.class=joblib.load"),
+    (f"launcher: {{_target_: {TOUCH}}}", f"hydra.launcher._target_={TOUCH}"),
+    (f"launcher: {{_target_: {TOUCH}}}\n  mode: MULTIRUN", f"hydra.launcher._target_={TOUCH}"),
+    ("sweeper: {params: {hydra.job_logging: [1]}}\n  mode: MULTIRUN", "hydra.job_logging"),
+    ("sweeper: {params: {x: {a: {+hydra.callbacks.x: 1}}}}\n  mode: MULTIRUN", "hydra.callbacks.x"),
+]  # fmt: skip
+
+
+def refused(answer: Answer, word: str) -> str:
+    """What is wrong with an answer; nothing, as it should be."""
+    said = answer["said"]
+    fine = answer["code"] == 2 and said.count("\n") == 1 and said.startswith("error: ") and word in said
+    return "" if fine and not answer["torch"] else f"{word}: {answer}"
+
+
+def test_no_word_of_the_command_line_names_code(answers, in_empty_folder) -> None:
+    given = answers([words for words, _ in WORDS])
+    found = [wrong for (_, word), answer in zip(WORDS, given, strict=True) if (wrong := refused(answer, word))]
+    assert not found, "\n".join(found)
+    assert list(in_empty_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("swept", [False, True], ids=["chosen", "swept"])
+def test_no_file_of_conf_names_code_whoever_has_sent_it(tmp_path: Path, in_empty_folder: Path, swept: bool) -> None:
+    """Chosen for the whole command or, as one of a sweep's values, for one of its jobs."""
+    cases = []
+    for number, (text, word) in enumerate(FILES):
+        folder = tmp_path / f"conf{number}/{'model' if swept else 'sweep'}"
+        folder.mkdir(parents=True)
+        (folder / "theirs.yaml").write_text(f"# @package _global_\nhydra:\n  {text}\n")
+        if not swept:
+            cases.append(([f"--config-dir={folder.parent}", "sweep=theirs"], word))
+        elif "MULTIRUN" not in text and "launcher: " not in text:
+            cases.append((["-m", f"--config-dir={folder.parent}", "model=classic,theirs"], word))
+    given = ask([("train.py", words, in_empty_folder) for words, _ in cases])
+    found = [wrong for (_, word), answer in zip(cases, given, strict=True) if (wrong := refused(answer, word))]
+    assert not found, "\n".join(found)
+    assert list(in_empty_folder.iterdir()) == []
+
+
+def test_lines_for_a_shell_and_options_of_sbatch_come_from_the_command_line_alone(tmp_path, in_empty_folder) -> None:
+    pytest.importorskip("submitit")
+    launchers = {
+        "setup": ("setup: [touch called]", "hydra.launcher.setup"),
+        "export": ("additional_parameters: {export: LD_PRELOAD=x}", "hydra.launcher.additional_parameters.export"),
+        "line": ('partition: "a\\ntouch called"', "hydra.launcher.partition=a\\ntouch called"),
+    }  # fmt: skip
+    (tmp_path / "hydra/launcher").mkdir(parents=True)
+    for name, (text, _) in launchers.items():
+        (tmp_path / f"hydra/launcher/{name}.yaml").write_text(f"defaults: [lenet_slurm, _self_]\n{text}\n")
+    theirs = ["-m", "seed=1,2", f"--config-dir={tmp_path}"]
+    cases = [[*theirs, f"hydra/launcher={name}", "hydra.sweeper.plan=true"] for name in launchers]
+    by_hand = ["hydra.launcher.setup=[module load x]", "+hydra.launcher.additional_parameters.comment=ours"]
+    cases.append(["-m", "seed=1,2", "hydra/launcher=slurm", *by_hand, "hydra.sweeper.plan=true"])
+    *given, own = ask([("train.py", words, in_empty_folder) for words in cases])
+    found = [wrong for (_, word), one in zip(launchers.values(), given, strict=True) if (wrong := refused(one, word))]
+    assert not found, "\n".join(found)
+    assert own["code"] == 0, own["said"]
+
+
+def test_what_is_known_still_goes(answers, tmp_path, in_empty_folder) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/mine.yaml").write_text("activation: tanh\n")
+    plan = ["-m", "seed=1,2", "hydra.sweeper.plan=true"]
+    cases = [
+        [*plan, f"--config-dir={tmp_path}", "model=mine"],
+        [*plan, f"hydra.searchpath=[file://{tmp_path}]", "model=mine"],
+        [*plan, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        [*plan, "hydra/job_logging=default", "hydra/hydra_logging=default", "hydra.job_logging.root.level=DEBUG"],
+        [*plan, "hydra.job.env_copy=[PATH]"],
+        ["seed=1,2", "-m", "model.pool=avg,max", "--config-dir", str(tmp_path), "hydra.sweeper.plan=true"],
+        ["--hydra-help"],
+        ["--info", "config"],
+    ]
+    wrong = [(words, answer) for words, answer in zip(cases, answers(cases), strict=True) if answer["code"]]
+    assert not wrong
+    assert list(in_empty_folder.iterdir()) == []
+
+
+def test_foreign_options_are_answered_with_what_to_write_here(answers) -> None:
+    cases = {
+        "--lr 0.1": "--lr 0.1: no such option; write optimizer.lr=0.1",
+        "--lr=0.1": "--lr=0.1: no such option; write optimizer.lr=0.1",
+        "--epochs 3": "--epochs 3: no such option; write trainer.max_epochs=3",
+        "--batch-size 64": "--batch-size 64: no such option; write data.batch_size=64",
+        "--seed 1": "--seed 1: no such option; write seed=1",
+        "--model.pool max": "--model.pool max: no such option; write model.pool=max",
+        "--weight_decy 1": "--weight_decy 1: no such option; write optimizer.weight_decay=1",
+        "--multrun": "--multrun: no such option; did you mean --multirun?",
+        "--foo": "--foo: no such option; write key=value (--help shows what there is)",
+        "--config-name=nope": "--config-name=nope: there is no such file in conf/",
+        "--config-name=model/modern": "--config-name=model/modern: no whole config",
+        "name=größe": "name=größe: ö has to be in quotes; write \"name='größe'\"",
+        "größe=3": "größe: no such key",
+    }
+    for (words, said), answer in zip(cases.items(), answers([text.split() for text in cases]), strict=True):
+        assert answer["said"].startswith(f"error: {said}"), answer["said"]
+        assert (answer["code"], answer["said"].count("\n"), answer["torch"]) == (2, 1, False), words
+
+
+def test_every_foreign_word_is_a_key_here() -> None:
+    from lenet.config import schema
+
+    assert set(usage.FOREIGN.values()) - {"hydra.run.dir"} <= set(schema())
+
+
+@pytest.mark.parametrize("name", ["train", "summary", "initial"])
+def test_help_shows_what_can_be_set_with_examples_that_go(name, in_empty_folder) -> None:
+    from lenet.config import schema
+
+    (answer,) = ask([(f"{name}.py", ["--help"], in_empty_folder)])
+    said = answer["said"]
+    assert (answer["code"], answer["torch"]) == (0, False)
+    assert f"scripts/{name}.py" in said
+    for group in (PROJECT / "conf").glob("[!h]*/*.yaml"):
+        assert group.stem in said, group
+    shown = {word.partition("=")[0] for word in said.split()}
+    from dataclasses import is_dataclass
+
+    assert {key for key, kind in schema().items() if not is_dataclass(kind)} <= shown
+    assert max(map(len, said.splitlines())) <= 120
+
+
+def test_a_word_for_a_sweep_without_one_is_refused(answers, in_empty_folder) -> None:
+    words = ["hydra/launcher=joblib", "hydra.sweeper.seeds=3", "hydra.sweep.dir=x", "+hydra.sweeper.params.seed=[1]"]
+    for word, answer in zip(words, answers([[word] for word in words]), strict=True):
+        assert not refused(answer, f"{word}: goes with a sweep"), answer["said"]
+    assert list(in_empty_folder.iterdir()) == []
