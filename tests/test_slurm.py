@@ -167,7 +167,8 @@ def timed(slurm: Path, tmp_path_factory: pytest.TempPathFactory, real_root: str)
     given = sweep.on_slurm("seed=0", "trainer.max_epochs=9", "name=timed", "hydra.launcher.partition=undisturbed",
                            "hydra.launcher.timeout_min=3", "hydra.launcher.signal_delay_s=60")  # fmt: skip
     running = sweep.start(*given)
-    until(lambda: sweep.only("timed").epochs > 1, running)
+    runs = sweep.folder / "runs/timed"
+    until(lambda: any(RunDirectory(path.parent).epochs > 1 for path in runs.glob("*/config.yaml")), running)
     (trains,) = who_writes_in(sweep.only("timed").path)
     os.kill(trains, signal.SIGSTOP)
 
