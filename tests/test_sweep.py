@@ -4,14 +4,22 @@ import json
 import multiprocessing
 import pickle
 import re
+import select
 import signal
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.utils import JobStatus, run_job
+from hydra.types import HydraContext
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import PROJECT
+from hydra_plugins.lenet_sweeper.lenet_sweeper import SmallReturns
+from lenet import cli  # noqa: F401  (registers the schema)
 from lenet.config import Config, Model
 from lenet.errors import BadInput, Stopped
 from lenet.runs import RunDirectory
@@ -243,11 +251,50 @@ def test_a_job_that_kills_its_worker_stops_no_other(tmp_path: Path) -> None:
         return {}
 
     errors = _launch_all(sweep.jobs, tmp_path, launch, fail_fast=False)
-    assert launched == [["a", "killer", "b"], ["a"], ["killer"], ["b"]]
+    assert launched == [["a", "killer", "b"], ["a", "killer", "b"], ["a"], ["killer"], ["b"]]
     assert list(errors) == ["killer"]
     launched.clear()
     _launch_all(sweep.jobs[1:], tmp_path, launch, fail_fast=True)
     assert launched == [["killer", "b"]]
+
+
+def test_after_a_worker_was_killed_by_chance_the_jobs_still_run_side_by_side(tmp_path: Path) -> None:
+    sweep = a_sweep("a", "b", "c")
+    launched = []
+
+    def launch(jobs) -> dict[str, Exception]:
+        launched.append([job.name for job in jobs])
+        for job in jobs:
+            (tmp_path / job.name).mkdir(exist_ok=True)
+        if len(launched) == 1:
+            raise RuntimeError("a worker was killed")
+        for job in jobs:
+            RunDirectory(tmp_path / job.name).write_result({"status": "completed"})
+        return {}
+
+    assert _launch_all(sweep.jobs, tmp_path, launch, fail_fast=False) == {}
+    assert launched == [["a", "b", "c"], ["a", "b", "c"]]
+
+
+def test_only_jobs_that_had_begun_when_workers_were_killed_are_run_one_by_one(tmp_path: Path) -> None:
+    sweep = a_sweep("a", "killer", "b", "c")
+    launched = []
+
+    def launch(jobs) -> dict[str, Exception]:
+        """Two at a time."""
+        launched.append([job.name for job in jobs])
+        for job in jobs[:2]:
+            (tmp_path / job.name).mkdir(exist_ok=True)
+            (tmp_path / job.name / f"{len(launched)}").touch()
+        if "killer" in launched[-1]:
+            raise RuntimeError("a worker was killed")
+        for job in jobs:
+            (tmp_path / job.name).mkdir(exist_ok=True)
+            RunDirectory(tmp_path / job.name).write_result({"status": "completed"})
+        return {}
+
+    assert list(_launch_all(sweep.jobs, tmp_path, launch, fail_fast=False)) == ["killer"]
+    assert launched == [["a", "killer", "b", "c"]] * 2 + [["b", "c"], ["a"], ["killer"]]
 
 
 def test_a_failure_of_an_earlier_session_is_tried_again_after_a_worker_was_killed(tmp_path: Path) -> None:
@@ -266,6 +313,16 @@ def test_a_failure_of_an_earlier_session_is_tried_again_after_a_worker_was_kille
 
     assert _launch_all(sweep.jobs, tmp_path, launch, fail_fast=False) == {}
     assert launched == [["a", "b"], ["b"]]
+
+
+def test_what_a_job_returns_to_its_sweep_is_sent_in_one_step(tmp_path: Path) -> None:
+    # Or a process that is killed after the first of two steps leaves its sweep waiting for the second, for ever.
+    with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
+        config = compose("train", [f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir=job"], return_hydra_config=True)
+    context = HydraContext(config_loader=None, callbacks=SmallReturns(Callbacks()))  # type: ignore[arg-type]
+    returned = run_job(lambda _: 0.5, config, "hydra.sweep.dir", "hydra.sweep.subdir", context)
+    assert (returned.status, returned.return_value) == (JobStatus.COMPLETED, 0.5)
+    assert len(pickle.dumps(returned)) < select.PIPE_BUF
 
 
 def test_a_signal_comes_back_from_another_process() -> None:

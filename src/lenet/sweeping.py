@@ -95,9 +95,13 @@ def run(
 def _launch_all(todo: Sequence[Job], directory: Path, launch: Launch, fail_fast: bool) -> dict[str, Exception]:
     """Launch, and where the launcher itself breaks, as when one of its workers is killed, launch what is left again.
 
-    Where that gets nowhere, each job is launched by itself, so that one that kills its worker stops no other.
+    Where it breaks twice before a job has ended, those that had begun are launched by themselves, after the others, so
+    that one that kills its worker stops no other. Not the first time: a worker may have been killed by chance, and one
+    job at a time would leave the other cores idle to the end of the sweep.
     """
     errors: dict[str, Exception] = {}
+    suspects: set[str] = set()  # what had begun when it broke
+    is_second = False
     before = {job.name: _stamp(directory, job) for job in todo}
 
     def ended(job: Job) -> bool:
@@ -107,6 +111,7 @@ def _launch_all(todo: Sequence[Job], directory: Path, launch: Launch, fail_fast:
     batches = [list(todo)] if todo else []
     while batches:
         batch = batches.pop(0)
+        untouched = {job.name: _changed(directory / job.name) for job in batch}
         try:
             errors |= launch(batch)
         except (Detached, BadInput):
@@ -120,15 +125,29 @@ def _launch_all(todo: Sequence[Job], directory: Path, launch: Launch, fail_fast:
                 errors |= {job.name: error for job in left}
             elif len(left) < len(batch):
                 batches.insert(0, left)
+                suspects, is_second = set(), False
             else:
-                batches[:0] = [[job] for job in left]
+                suspects |= {job.name for job in left if _changed(directory / job.name) != untouched[job.name]}
+                if is_second:
+                    alone = [job for job in left if job.name in suspects] or left
+                    others = [job for job in left if job not in alone]
+                    batches[:0] = [*([others] if others else []), *([job] for job in alone)]
+                    suspects, is_second = set(), False
+                else:
+                    batches.insert(0, left)
+                    is_second = True
     return errors
 
 
 def _stamp(directory: Path, job: Job) -> int | None:
     """When a job's result was last written."""
+    return _changed(directory / job.name / "result.json")
+
+
+def _changed(path: Path) -> int | None:
+    """When a file was last written or, of a folder, one in it was made, replaced or removed; None where it is not."""
     try:
-        return (directory / job.name / "result.json").stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except OSError:
         return None
 

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import JobStatus
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -111,6 +112,22 @@ def _require_swept(key: str) -> None:
         )
 
 
+class SmallReturns(Callbacks):
+    """The callbacks of a sweep; after a job's end they leave of what it returns only what is asked for.
+
+    With both its configs a return has 30 KB, which a process sends in two steps. joblib's executor waits for the
+    second for ever when the process is killed after the first; what is smaller is sent whole or not at all.
+    """
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        super().__init__()
+        self.callbacks = callbacks.callbacks
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        super().on_job_end(config, job_return, **kwargs)
+        job_return.cfg = job_return.hydra_cfg = None
+
+
 class UnlessFailed:
     """A job that is not done once another one of its sweep has failed; a file says so, to any process."""
 
@@ -173,7 +190,7 @@ class LenetSweeper(BasicSweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.frozen = FrozenConfigs(hydra_context.config_loader)
-        context = HydraContext(config_loader=self.frozen, callbacks=hydra_context.callbacks)
+        context = HydraContext(config_loader=self.frozen, callbacks=SmallReturns(hydra_context.callbacks))
         if self.fail_fast:
             task_function = UnlessFailed(task_function, Path(config.hydra.sweep.dir).absolute())
         if "joblib" in config.hydra.launcher._target_:
