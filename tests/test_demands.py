@@ -245,15 +245,16 @@ def test_commands_are_refused_before_torch_is_imported_and_nothing_is_written(on
 
 
 def test_what_cannot_be_gone_on_with_is_known_without_torch(in_empty_folder) -> None:
-    runs = {name: RunDirectory(in_empty_folder / name) for name in ("empty", "done", "busy")}
+    runs = {name: RunDirectory(in_empty_folder / name) for name in ("lost", "done", "busy")}
     for run in runs.values():
         run.checkpoints.mkdir(parents=True)
         run.write_config(Config())
+    runs["lost"].write_metrics([{"epoch": 1}, {"epoch": 2}])
     runs["done"].last_checkpoint.touch()
     runs["done"].write_result({"status": "completed", "epochs": 10})
     assert runs["busy"].lock()
     cases = {
-        "resume=empty": "last.ckpt: there is no checkpoint, and no best.ckpt either; start the run again",
+        "resume=lost": "last.ckpt: there is no checkpoint, and no best.ckpt either; start the run again",
         "resume=done": "resume=done: 10 epochs are done, and trainer.max_epochs=10; give a later one to go on",
         "resume=busy": "resume=busy: another process trains in it; wait for it, or stop it",
     }

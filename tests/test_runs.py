@@ -46,6 +46,36 @@ def test_a_run_that_never_began_takes_nothing_with_it(tmp_path: Path) -> None:
     assert not run.path.exists()
 
 
+def test_what_a_killed_process_left_is_removed_also_where_the_next_one_has_its_number(tmp_path: Path) -> None:
+    (tmp_path / f".result.json.{os.getpid()}.tmp").touch()  # in a container every start may have the same
+    (tmp_path / f".evaluation.json.{os.getppid()}.tmp").touch()  # being written by another
+    assert RunDirectory(tmp_path).lock()
+    assert [path.name for path in tmp_path.glob(".*.tmp")] == [f".evaluation.json.{os.getppid()}.tmp"]
+
+
+def test_what_was_killed_before_it_had_a_config_is_to_be_started_again(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run")
+    run.unlock()
+    with pytest.raises(BadInput, match="run: no run directory, .* killed before it began, so give the command that"):
+        run.read_config()
+
+
+def test_only_a_run_that_has_saved_nothing_may_start_anew(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.write_result({"status": "running"})
+    run.write_metrics([{"epoch": 1}])  # killed between an epoch's row and its checkpoint
+    assert run.has_saved_nothing
+    run.write_metrics([{"epoch": 1}, {"epoch": 2}])  # there must have been a checkpoint
+    assert not run.has_saved_nothing
+    run.write_metrics([{"epoch": 1}])
+    run.write_result({"status": "completed"})
+    assert not run.has_saved_nothing
+    run.write_result({"status": "failed"})
+    run.checkpoints.mkdir()
+    run.best_checkpoint.touch()
+    assert not run.has_saved_nothing
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"status": "comp', b"[1, 2]", b"\xff\xfe", b"null"])
 def test_a_result_that_is_not_whole_counts_as_unfinished(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "result.json").write_bytes(content)

@@ -232,7 +232,7 @@ class Dashboard(L.Callback):
             self._add_embedding(model)
 
     def close(self, result: Mapping[str, Any]) -> None:
-        """Write the result, as text and as a row of HPARAMS, however the run ended."""
+        """Write the result to the disk, as text and as a row of HPARAMS, however the run ended."""
         if not self.logger:
             return
         try:
@@ -247,6 +247,7 @@ class Dashboard(L.Callback):
             self._write(Event(summary=ending(result)))
         finally:
             self.writer.close()
+        sync(self.run.event_files)
 
     def _predictions(self) -> Predictions | None:
         """Of the images just seen, if any."""

@@ -180,7 +180,7 @@ def _check_run(config: Config, run: RunDirectory) -> None:
     run.check()
     if run.is_locked:
         raise BadInput(f"resume={config.resume}: another process trains in it; wait for it, or stop it")
-    if not (run.last_checkpoint.exists() or run.best_checkpoint.exists()):
+    if not (run.last_checkpoint.exists() or run.best_checkpoint.exists() or run.has_saved_nothing):
         raise BadInput(
             f"{run.last_checkpoint}: there is no checkpoint, and no {run.best_checkpoint.name} either; start the run "
             "again from the beginning"

@@ -107,12 +107,15 @@ def remove_leftovers(folder: Path) -> None:
     for staged in folder.glob(".*.tmp"):
         pid = staged.name.split(".")[-2]
         try:
-            os.kill(int(pid), 0)
+            if int(pid) != os.getpid():  # in a container each start may have the same one
+                os.kill(int(pid), 0)
+                continue
         except ProcessLookupError:
-            with suppress(OSError):  # it is a folder, or somebody else was faster
-                staged.unlink()
+            pass
         except (ValueError, OverflowError, OSError):  # not one of ours, or of another user
             continue
+        with suppress(OSError):  # it is a folder, or somebody else was faster
+            staged.unlink()
 
 
 class RunDirectory:
@@ -312,6 +315,18 @@ class RunDirectory:
             raise BadInput(f"{path}: not the metrics of a run ({error}); start the run again") from error
 
     @property
+    def has_saved_nothing(self) -> bool:
+        """Whether it has no checkpoint because none was written yet, so that nothing is lost when it starts anew."""
+        if self.last_checkpoint.exists() or self.best_checkpoint.exists():
+            return False
+        if (self.read_result() or {}).get("status") == "completed":
+            return False
+        try:
+            return len(self.read_metrics()) <= 1  # the row of an epoch is written before its checkpoint
+        except (BadInput, OSError):
+            return False
+
+    @property
     def epochs(self) -> int:
         """Epochs in metrics.csv; 0 where it cannot be read, which is said when somebody goes on with the run."""
         try:
@@ -347,6 +362,8 @@ def _meant(path: Path) -> str:
                 return f"name {above}"
         for below in sorted(islice(path.glob("*/config.yaml"), 1000)):
             return f"name one of those in it, such as {below.parent}"
+        if (path / LOCK).exists():
+            return "its run was killed before it began, so give the command that started it again"
     return "name the folder that holds it"
 
 

@@ -221,6 +221,9 @@ def _recorded(
     finally:
         result["epochs"] = len(rows)
         result["seconds"] = round((before.get("seconds") or 0) + time.perf_counter() - started, 3)
+        if dashboard:  # before the result: a run that says it is completed has nothing left to write
+            with _unless_it_fails(run):
+                dashboard.close(result)
         if is_first():
             # On a full disk the first error is the one to report.
             with contextlib.suppress(*[OSError] if error else []):
@@ -228,9 +231,6 @@ def _recorded(
         if isinstance(error, NoCheckpoint) and is_first():  # found out too late to have touched nothing
             with contextlib.suppress(OSError):
                 run.begin_with(kept)
-        if dashboard:
-            with _unless_it_fails(run):
-                dashboard.close(result)
     return result
 
 
@@ -482,14 +482,19 @@ def validates(config: Config) -> bool:
     return config.data.val_fraction > 0 and config.trainer.limit_val_batches != 0
 
 
-def resumed(config: Config, run: RunDirectory, model: Classifier) -> tuple[list[Row], Result, Path]:
+def resumed(config: Config, run: RunDirectory, model: Classifier) -> tuple[list[Row], Result, Path | None]:
     """The metrics of the run to go on with, up to its newest checkpoint; its result so far; and that checkpoint.
 
+    A run that was cut off before its first checkpoint has none, and starts from the beginning.
+
     Raises:
-        BadInput: there is no checkpoint, or nothing is left to do.
+        BadInput: checkpoints are damaged or have been lost, or nothing is left to do.
     """
-    checkpoint, epochs = newest_checkpoint(run, model.net, validates(config), largest_checkpoint(config))
     result = run.read_result() or {}
+    if run.has_saved_nothing:
+        log.info("%s: cut off before its first checkpoint; it starts from the beginning", run.path)
+        return [], {"overrides": result.get("overrides")}, None
+    checkpoint, epochs = newest_checkpoint(run, model.net, validates(config), largest_checkpoint(config))
     finished = epochs == config.trainer.max_epochs and result.get("status") == "completed"
     if finished or epochs > config.trainer.max_epochs:
         raise BadInput(
