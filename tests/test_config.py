@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from lenet.config import Config
 from lenet.errors import BadInput
-from lenet.geometry import parameters_and_macs
+from lenet.geometry import layers, parameters_and_macs
 from lenet.validation import validate
 
 
@@ -67,3 +67,59 @@ def test_the_number_of_training_images_follows_from_the_fraction() -> None:
     config.data.batch_size = 30_001
     with pytest.raises(BadInput, match="30000"):
         validate(config)
+
+
+WRONG = {
+    "optimizer.name": "rmsprop",
+    "model.activation": "swish",
+    "model.norm": "layer",
+    "model.kind": "alexnet",
+    "loss.name": "hinge",
+    "schedule.name": "warm",
+    "data.name": "kmnist",
+    "trainer.accelerator": "abacus",
+    "trainer.max_epochs": -3,
+    "test_on": "first",
+    "seed": "many",
+    "model": None,
+}
+
+
+@pytest.mark.parametrize(("key", "value"), WRONG.items(), ids=WRONG)
+def test_train_checks_a_config_whoever_made_it(tiny_config, tmp_path, key, value) -> None:
+    from lenet.train import train
+
+    node = tiny_config
+    for part in key.split(".")[:-1]:
+        node = getattr(node, part)
+    setattr(node, key.split(".")[-1], value)
+    with pytest.raises(BadInput, match=f"^{key}={value}: "):
+        train(tiny_config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_name_that_there_is_not_falls_through_to_a_default(tmp_path) -> None:
+    from torch import nn
+
+    from lenet.classifier import Classifier, build_optimizer
+    from lenet.config import Loss, Model, Optimizer, Schedule
+    from lenet.fetch import fetch, look
+    from lenet.losses import Loss as Losses
+    from lenet.models.lenet import LeNet
+
+    wrong = (KeyError, ValueError, BadInput)
+    with pytest.raises(wrong, match="rmsprop"):
+        build_optimizer(nn.Linear(1, 1), Optimizer(name="rmsprop"))
+    with pytest.raises(wrong, match="hinge"):
+        Losses(Loss(name="hinge"))
+    with pytest.raises(wrong, match="warm"):
+        Classifier(Config(schedule=Schedule(name="warm"))).configure_optimizers()
+    for key in ("norm", "pool", "activation", "init"):
+        with pytest.raises(wrong, match="other"):
+            LeNet(Model(**{key: "other"}))
+    for key in ("kind", "norm", "pool", "activation"):
+        with pytest.raises(wrong, match="other"):
+            list(layers(Model(**{key: "other"})))
+    for find in (fetch, look):
+        with pytest.raises(BadInput, match=r"data\.name=kmnist: choose fashion_mnist, mnist"):
+            find("kmnist", tmp_path)

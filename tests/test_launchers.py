@@ -91,3 +91,28 @@ def test_without_submitit_it_is_said_how_to_get_it(in_empty_folder, launcher) ->
     assert f"hydra/launcher={launcher}" in done.stderr
     assert "uv run --extra cluster" in done.stderr
     assert list(in_empty_folder.iterdir()) == []
+
+
+def test_slurms_jobs_are_those_of_the_folder_that_a_sweep_has(in_empty_folder, monkeypatch) -> None:
+    """Two sweeps may have one name, and be started in one folder."""
+    pytest.importorskip("submitit")
+    from hydra_plugins.lenet_launchers import lenet_launchers
+
+    here = f"{in_empty_folder}/runs/lenet/.slurm"
+    jobs = {"7_0": f"{here}/a.sh", "7_1": f"{here}/a.sh", "8_0": f"{in_empty_folder}/runs/other/.slurm/b.sh"}
+    said = "".join(f"{number}|{what}\n" for number, what in jobs.items())
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=said))
+    launcher = lenet_launchers.Slurm.__new__(lenet_launchers.Slurm)
+    launcher.params = {"name": "lenet", "submitit_folder": "runs/lenet/.slurm"}
+    assert launcher.queued() == ["7_0", "7_1"]
+    launcher.params["submitit_folder"] = "elsewhere/.slurm"
+    assert launcher.queued() == []
+
+
+def test_where_there_is_no_slurm_nothing_is_written(in_empty_folder) -> None:
+    pytest.importorskip("submitit")
+    done = script("train.py", "-m", "seed=0,1", "hydra/launcher=slurm", cwd=in_empty_folder,
+                  env=os.environ | {"PATH": str(in_empty_folder)})  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "there is no Slurm here" in done.stderr
+    assert list(in_empty_folder.iterdir()) == []

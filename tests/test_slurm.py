@@ -223,6 +223,8 @@ def test_one_may_leave_after_submitting_and_look_later(sweep: Sweep) -> None:
     assert done.returncode == 0, done.stderr
     assert "submitted as Slurm job" in done.stdout
     assert "Comment=ours" in sweep.slurm("scontrol", "show", "job")
+    other = sweep.run(*given, "seed=0", "hydra.sweep.dir=elsewhere")
+    assert other.returncode == 0, f"of the same name, in another folder: {other.stderr}"
     again = sweep.run(*given)
     assert again.returncode == 2
     assert "scancel" in again.stderr

@@ -191,6 +191,8 @@ class Classifier(L.LightningModule):
         scheduler: Any
         if schedule.name == "cosine":
             scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+        elif schedule.name != "one_cycle":
+            raise ValueError(f"schedule.name={schedule.name}: no such schedule")
         else:
             scheduler = torch.optim.lr_scheduler.OneCycleLR(
                 optimizer, self.config.optimizer.lr, steps, pct_start=schedule.warmup, cycle_momentum=False
@@ -222,5 +224,5 @@ def build_optimizer(net: nn.Module, settings: Optimizer) -> torch.optim.Optimize
     if settings.name == "sdlm":
         return SDLM(net.parameters(), lr=settings.lr, mu=settings.mu, memory=settings.curvature_memory)
     beta1, beta2 = settings.betas
-    adam = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return adam(parameters, lr=settings.lr, betas=(beta1, beta2), weight_decay=settings.weight_decay)
+    adams: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return adams[settings.name](parameters, lr=settings.lr, betas=(beta1, beta2), weight_decay=settings.weight_decay)

@@ -202,7 +202,7 @@ def evaluate(
     images.setup("test")
     model, totals = trained.model, Totals().to(trained.model.device)
     answers = []
-    loader = images.test_dataloader() if part == "test" else images.val_dataloader()
+    loader = {"test": images.test_dataloader, "validation": images.val_dataloader}[part]()
     half = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}.get(trained.config.trainer.precision)
     if half is not None and model.device.type == "cpu":
         half = torch.bfloat16  # which Lightning takes for 16-mixed there

@@ -78,7 +78,7 @@ def fetch(name: str, root: str | Path) -> Path:
     Raises:
         BadInput: a file that is there is not what it should be, `root` cannot be written, or no source had the files.
     """
-    folder = Path(root) / FOLDER[name]
+    folder = _folder(name, root)
     with _accessible(root):
         if not _missing(name, folder):
             return folder
@@ -91,13 +91,19 @@ def fetch(name: str, root: str | Path) -> Path:
     return folder
 
 
+def _folder(name: str, root: str | Path) -> Path:
+    if name not in FOLDER:
+        raise BadInput(f"data.name={name}: choose {', '.join(FOLDER)}")
+    return Path(root) / FOLDER[name]
+
+
 def look(name: str, root: str | Path) -> None:
     """Whether the files that are there are the right ones, and the others can be put there, without doing so.
 
     Raises:
         BadInput: those of `fetch`, as far as they are known before a source is asked.
     """
-    folder = Path(root) / FOLDER[name]
+    folder = _folder(name, root)
     with _accessible(root):
         if _missing(name, folder):
             _check_pictures(Path(root))

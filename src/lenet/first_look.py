@@ -67,7 +67,7 @@ def saved(path: str | Path, weights: str | None = None) -> Saved:
     if weights == "best" and config.data.val_fraction == 0:
         raise BadInput(f"--weights best: {path} had no validation images to find them by; take --weights last")
     weights = weights or config.test_on
-    checkpoint = run.best_checkpoint if weights == "best" else run.last_checkpoint
+    checkpoint = {"best": run.best_checkpoint, "last": run.last_checkpoint}[weights]
     if not checkpoint.exists():
         raise BadInput(f"{checkpoint}: no such checkpoint; start the run again from the beginning")
     return Saved(config, result, weights, checkpoint)

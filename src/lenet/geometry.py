@@ -77,12 +77,14 @@ def layers(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> Iter
     if model.kind == "lenet5":
         yield from _lenet5(model)
         return
+    if model.kind != "lenet":
+        raise BadInput(f"model.kind={model.kind}: choose lenet, lenet5")
     count = len(model.conv_channels)
     kernels = per_layer("model.kernel_size", model.kernel_size, count)
     paddings = per_layer("model.padding", model.padding, count)
     repeats = per_layer("model.convs_per_block", model.convs_per_block, count)
     activation = ACTIVATIONS[model.activation]
-    batch_norm = model.norm == "batch"
+    batch_norm = {"none": False, "batch": True}[model.norm]
     maps, number = 1, 1  # the paper counts C1 S2 C3 S4 C5 F6
     for width, repeat, kernel, padding in zip(model.conv_channels, repeats, kernels, paddings, strict=True):
         fewer = "fewer model.conv_channels" + (", or a smaller model.convs_per_block" if repeat > 1 else "")

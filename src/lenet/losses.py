@@ -20,6 +20,8 @@ class Loss:
     """
 
     def __init__(self, settings: config.Loss) -> None:
+        if settings.name not in ("cross_entropy", "mse", "map"):
+            raise ValueError(f"loss.name={settings.name}: no such loss")
         self.name, self.j, self.smoothing = settings.name, settings.j, settings.label_smoothing
 
     def __call__(self, logits: Tensor, labels: Tensor, training: bool = False) -> Tensor:

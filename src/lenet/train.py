@@ -52,7 +52,7 @@ from lenet.geometry import IMAGE_SIDE, parameters_and_macs
 from lenet.ranks import is_first
 from lenet.runs import Row, RunDirectory, write_atomically
 from lenet.sweep import swept
-from lenet.validation import batches, check_shares, updates_per_step
+from lenet.validation import batches, check_shares, updates_per_step, validate
 
 if TYPE_CHECKING:
     from lenet.dashboard import Dashboard
@@ -85,7 +85,7 @@ def train(
     """Fetch the data, train, test, and leave a run directory behind.
 
     Args:
-        config: validated (`lenet.validation`).
+        config: checked here, whoever made it.
         place: the directory to make, or one that is locked already; with `config.resume`, the one that is there.
         overrides: the words of the command line, for the record.
         callbacks: to watch the training, beside our own.
@@ -94,13 +94,14 @@ def train(
         What result.json says, and the run directory.
 
     Raises:
-        BadInput: the data, the device or a checkpoint to go on from is not to be had; no file that says what the run is
-            or how far it got has changed.
+        BadInput: a value is not legal, or the data, the device or a checkpoint to go on from is not to be had; no file
+            that says what the run is or how far it got has changed.
         Diverged: the loss is no longer finite; recorded as failed.
         Stopped: a signal came; recorded as interrupted. It knows the run directory where a run can go on in it.
     """
     with stop_on_signals() as signals:
         git_commit()  # takes a moment, which is better spent before there is a directory without a result
+        validate(config)
         demands.check(config)
         trainer = _bare_trainer(config)
         set_arithmetic(config, _check_devices(config, trainer))

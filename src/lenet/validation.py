@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Collection
-from dataclasses import is_dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -189,7 +188,7 @@ def validate(config: Config) -> None:
         BadInput: the first thing found wrong: the key, the value, and what would be legal.
     """
     for key, kind in schema().items():  # OmegaConf looks at values, but not at what an interpolation makes of them
-        _require(is_dataclass(kind) or fits(_get(config, key), kind), key, config, "of another type than this key has")
+        _require(fits(_get(config, key), kind), key, config, "of another type than this key has")
     for key, legal in CHOICES.items():
         _require(_get(config, key) in legal, key, config, "choose " + ", ".join(legal))
     for key, (smallest, largest, remedy) in RANGES.items():
@@ -211,8 +210,12 @@ def validate(config: Config) -> None:
 
 
 def _validate_names(config: Config) -> None:
-    legal = re.fullmatch(r"[\w.+=,-]{1,100}", config.name) and config.name.strip(".")
-    _require(bool(legal), "name", config, "it names a directory: give up to 100 letters, digits and . _ + = , -")
+    legal = (
+        re.fullmatch(r"[\w.+=,-]{1,100}", config.name) and config.name.strip(".") and len(config.name.encode()) <= 255
+    )
+    _require(
+        bool(legal), "name", config, "it names a directory: give up to 100 letters (255 bytes), digits and . _ + = , -"
+    )
 
 
 def _validate_data(config: Config) -> None:

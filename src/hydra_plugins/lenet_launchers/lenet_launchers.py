@@ -103,9 +103,13 @@ if AVAILABLE:
             super().__init__(**params)
             self.detach = detach
 
-        def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        def check(self) -> None:
+            """Whether jobs can be submitted; the sweeper asks before it writes anything.
+
+            Raises:
+                BadInput: there is no Slurm, it does not answer, or it has jobs of this sweep already.
+            """
             from lenet.errors import BadInput
-            from lenet.sweeping import Detached
 
             if queued := self.queued():
                 raise BadInput(
@@ -113,6 +117,11 @@ if AVAILABLE:
                     "(scripts/report.py shows how far they are), or scancel "
                     f"{' '.join(dict.fromkeys(job.split('_')[0] for job in queued))} first"
                 )
+
+        def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+            from lenet.sweeping import Detached
+
+            self.check()
             there, jobs = executor(self), list["submitit.Job[JobReturn]"]()
             try:
                 found = calls(self, job_overrides, initial_job_idx)
@@ -165,10 +174,12 @@ if AVAILABLE:
             log.warning("squeue does not answer, so jobs may be left in it; scancel --name %s", self.params["name"])
 
         def queued(self) -> list[str]:
-            """Slurm's jobs, waiting or running, that belong to this sweep."""
+            """Slurm's jobs, waiting or running, that belong to this sweep: what they run lies in its folder."""
+            from submitit.core.utils import JobPaths
+
             from lenet.errors import BadInput, first_line
 
-            command = ["squeue", "--me", "--array", "--noheader", "--format=%i|%j|%Z"]
+            command = ["squeue", "--me", "--array", "--noheader", "--format=%i|%o"]
             try:
                 found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
             except FileNotFoundError as error:
@@ -182,9 +193,9 @@ if AVAILABLE:
                 ) from error
             except subprocess.TimeoutExpired as error:
                 raise BadInput("hydra/launcher=slurm: squeue has not answered for five minutes; try later") from error
-            ours = [self.params["name"], str(Path.cwd())]
-            lines = [line.split("|", 2) for line in found.splitlines()]
-            return [number for number, *where in lines if where == ours]
+            ours = JobPaths.get_first_id_independent_folder(self.params["submitit_folder"])
+            lines = [line.partition("|") for line in found.splitlines()]
+            return [number for number, _, what in lines if Path(what).parent == ours]
 
 
 def executor(launcher: Any) -> "submitit.AutoExecutor":

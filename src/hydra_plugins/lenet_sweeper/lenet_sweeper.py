@@ -217,6 +217,8 @@ class LenetSweeper(BasicSweeper):
             print(plan(sweep, directory))
             return
         self._ask_machine(sweep, directory, configs)
+        if check := getattr(self.launcher, "check", None):
+            check()
         run(sweep, directory, configs, self._launch, self.fail_fast, *_processes(self.config.hydra.launcher))
 
     def _ask_machine(self, sweep: "Sweep", directory: Path, configs: Mapping[str, "Config"]) -> None:

@@ -22,7 +22,7 @@ class LeNet(nn.Sequential):
 
     def __init__(self, model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> None:
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        bias = model.norm == "none"  # batch normalisation brings its own
+        bias = {"none": True, "batch": False}[model.norm]  # batch normalisation brings its own
         count = len(model.conv_channels)
         kernels = per_layer("model.kernel_size", model.kernel_size, count)
         paddings = per_layer("model.padding", model.padding, count)
