@@ -172,3 +172,16 @@ def test_a_word_for_a_sweep_without_one_is_refused(answers, in_empty_folder) -> 
     for word, answer in zip(words, answers([[word] for word in words]), strict=True):
         assert not refused(answer, f"{word}: goes with a sweep"), answer["said"]
     assert list(in_empty_folder.iterdir()) == []
+
+
+def test_a_model_brings_what_it_needs_so_that_all_can_be_swept_together(answers, in_empty_folder) -> None:
+    cases = [["-m", "model=glob(*)", "hydra.sweeper.plan=true"], ["model=lenet5", "data.pad=0"], ["name=größe"]]
+    cases.append(["name='größe'", "hydra.sweeper.plan=true", "-m", "seed=1,2"])
+    swept, refused, unquoted, quoted = answers(cases)
+    assert swept["code"] == 0, swept["said"]
+    assert "model=lenet5" in swept["said"]
+    assert refused["said"] == "error: data.pad=0: LeNet-5 has 2; give that\n"
+    assert unquoted["code"] == 2
+    assert "runs/größe" in quoted["said"]
+    (table,) = ask([("summary.py", ["model=lenet5"], in_empty_folder)])
+    assert "60,000" in table["said"], table["said"]
