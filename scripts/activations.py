@@ -1,8 +1,10 @@
 """What the first and second layer of a trained net see: scripts/activations.py RUN --classes pullover coat"""
 
+import sys
 from pathlib import Path
 
 from lenet import cli, first_look
+from lenet.drawings import drawing
 from lenet.errors import BadInput
 from lenet.runs import write_atomically
 from lenet.validation import TEST_IMAGES
@@ -15,6 +17,7 @@ def main() -> None:
     parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="the first test image of each class")
     parser.add_argument("--images", nargs="+", default=[], type=int, metavar="N", help="test images by number, from 0")
     parser.add_argument("--image", nargs="+", default=[], type=Path, metavar="FILE", help="pictures, bright on dark")
+    parser.add_argument("--invert", action="store_true", help="make what is dark in these pictures bright")
     parser.add_argument("--noise", action="store_true", help="an image of independent random pixels")
     parser.add_argument("--pooled", action="store_true", help="the maps behind the pooling layers, not before")
     parser.add_argument("--weights", choices=["best", "last"], help="default: those that the run tested")
@@ -24,6 +27,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
+    if arguments.invert and not arguments.image:
+        raise BadInput("--invert: there is nothing to invert; name pictures with --image")
     found = first_look.saved(arguments.run, arguments.weights)
     data = found.config.data
     is_own = arguments.data_root or first_look.is_own_root(data.root)
@@ -32,9 +37,7 @@ def main() -> None:
     first_look.check_numbers(arguments.images, TEST_IMAGES)
     if arguments.classes or arguments.images or not (arguments.image or arguments.noise):
         first_look.check_data(data, bool(is_own))
-    for file in arguments.image:
-        with first_look.picture(file) as opened:
-            opened.load()
+    drawings = [drawing(file, arguments.invert) for file in arguments.image]
     of_a_run = arguments.run.is_dir()
     out = arguments.out or (
         arguments.run / "activations.png" if of_a_run else Path(f"{arguments.run.stem}_activations.png")
@@ -46,22 +49,27 @@ def main() -> None:
             raise ValueError(reason)
     except ValueError as error:
         raise _not_written(out, error) from error
+    for one in drawings:
+        if one.warning:
+            print(f"warning: {one.warning}", file=sys.stderr)
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
     from lenet.evaluate import load_trained
     from lenet.inputs import chosen
-    from lenet.pictures import activations, as_file, look
+    from lenet.pictures import activations, as_file, in_words, look
 
     trained = load_trained(arguments.run, arguments.weights)
     pixels, titles, answers = chosen(
-        data, arguments.classes, arguments.images, arguments.image, arguments.noise, only_there=not is_own
+        data, arguments.classes, arguments.images, drawings, arguments.noise, only_there=not is_own
     )
-    picture = activations(look(trained.model, pixels, titles, answers, arguments.pooled), scale=3)
+    sights = look(trained.model, pixels, titles, answers, arguments.pooled)
     try:
-        write_atomically(out, as_file(picture, out.suffix))
+        write_atomically(out, as_file(activations(sights, scale=3), out.suffix))
     except (OSError, ValueError) as error:
         raise _not_written(out, error) from error
+    for sight in sights:
+        print(in_words(sight))
     print(out)
 
 

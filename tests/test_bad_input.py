@@ -495,6 +495,7 @@ FILES: list[tuple[str, Prepare | None, str, list[str]]] = [
     ("", None, "activations.py run --classes sweater", ["--classes sweater", "pullover"]),
     ("", None, "activations.py run --images 10000", ["--images 10000", "0 to 9999"]),
     ("", None, "activations.py run --images many", ["--images", "many"]),
+    ("", None, "activations.py run --invert", ["--invert", "--image"]),
     ("", None, "activations.py run --out nowhere/x.png", ["--out nowhere/x.png"]),
     ("", None, "activations.py run --noise --out x.nix", ["--out x.nix", ".png"]),
     ("", None, "evaluate.py", ["run"]),

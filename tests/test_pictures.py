@@ -1,5 +1,6 @@
 """What a net sees: the right images, the right maps, and a file that can be opened."""
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -10,14 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from conftest import script
 from lenet import pictures
 from lenet.classifier import Classifier
-from lenet.config import Config, Data, Model
+from lenet.config import Config, Data, Loss, Model, Optimizer
 from lenet.data import load
 from lenet.errors import BadInput
 from lenet.inputs import chosen, picture
 from lenet.pictures import look, mosaic
 from lenet.predictions import Predictions
+from lenet.train import train
 
 
 @given(n=st.integers(1, 20), height=st.integers(1, 12), width=st.integers(1, 12))
@@ -93,6 +96,52 @@ def test_the_picture_of_activations_names_image_answer_and_layers(written: list[
     assert sum(text.startswith("C3: 16 maps of 10x10") for text in written) == 3
     assert shown.width > 2 * pictures.WIDTH
     assert len({colour for _, colour in shown.getcolors(10**6)}) > 100, "there are maps in it"
+
+
+LENET5 = Config(
+    data=Data(pad=2),
+    model=Model("lenet5", kernel_size=5, padding=0, activation="scaled_tanh", pool="subsample", init="sqrt_fan_in"),
+    optimizer=Optimizer("sdlm", lr=0.001),
+    loss=Loss("map"),
+)
+
+
+@pytest.mark.parametrize("kind", ["lenet", "lenet5"])
+def test_the_three_likeliest_classes_are_named_with_their_shares(kind: str) -> None:
+    model = Classifier(LENET5 if kind == "lenet5" else Config()).eval()
+    images = torch.rand(4, 1, 32, 32) if kind == "lenet5" else torch.rand(4, 1, 28, 28)
+    sights = look(model, images, ["a", "b", "c\x1b", "d"], [f"class {i}" for i in range(10)], pooled=False)
+    with torch.inference_mode():
+        shares = Predictions(model(images), torch.zeros(4, dtype=torch.long)).probabilities
+    for sight, row in zip(sights, shares, strict=True):
+        named = [(int(name.removeprefix("class ")), share) for name, share in sight.likeliest]
+        assert [share for _, share in named] == sorted(row.tolist(), reverse=True)[:3]
+        assert all(row[number] == share for number, share in named)
+        assert sight.answer == sight.likeliest[0][0]
+    shown = ", ".join(f"{name} {100 * share:.1f} %" for name, share in sights[2].likeliest)
+    assert pictures.in_words(sights[2]) == f"c\\x1b: {shown}"
+
+
+def test_the_script_says_of_each_image_what_it_may_be_and_of_ink_on_paper_what_to_do(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    tiny_config.trainer.max_epochs = 1
+    train(tiny_config, tmp_path / "run")
+    Image.new("L", (40, 40), 255).save(tmp_path / "paper.png")
+    with Image.open(tmp_path / "paper.png") as paper:
+        paper.paste(0, (15, 15, 25, 25))
+        paper.save(tmp_path / "ink.png")
+    lines = {}
+    for words in ([], ["--invert"]):
+        done = script("activations.py", "run", "--image", "ink.png", "--noise", *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        ink, noise, where = done.stdout.splitlines()
+        assert re.fullmatch(r"ink\.png: ([a-z -]+ \d+\.\d %(, |$)){3}", ink)
+        assert noise.startswith("noise: ")
+        assert where == "run/activations.png"
+        lines[bool(words)] = done.stderr.splitlines()
+    said = "its border is bright, as of ink on paper; the net was trained on bright on dark: give --invert"
+    assert lines == {True: [], False: [f"warning: ink.png: {said}"]}
 
 
 @pytest.mark.parametrize("pooled", [False, True])

@@ -5,6 +5,7 @@ torch.
 """
 
 import os
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -181,6 +182,7 @@ def picture(file: Path) -> Iterator[Image.Image]:
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Pillow skips because it is damaged
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # where it begins to be large
             with open_file(file, largest=None) as content, Image.open(content) as opened:
                 yield opened
@@ -189,7 +191,7 @@ def picture(file: Path) -> Iterator[Image.Image]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         words = str(error).split(",")[0]
         raise BadInput(f"--image {file}: {words}; give a smaller picture") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise BadInput(f"--image {file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 

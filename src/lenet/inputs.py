@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from lenet import first_look
 from lenet.config import Data
 from lenet.data import fetched, load, normalise
+from lenet.drawings import Drawing, drawing
 from lenet.fetch import CLASS_NAMES
 from lenet.geometry import IMAGE_SIDE
 
@@ -22,7 +22,7 @@ def chosen(
     data: Data,
     classes: Sequence[str] = (),
     numbers: Sequence[int] = (),
-    files: Sequence[Path] = (),
+    files: Sequence[Path | Drawing] = (),
     noise: bool = False,
     only_there: bool = False,
 ) -> tuple[Tensor, list[str], list[str]]:
@@ -32,7 +32,7 @@ def chosen(
         data: the data set that the net was trained on, with its normalisation.
         classes: names; of each the first test image.
         numbers: of test images, from 0.
-        files: pictures, turned into grey images of 28x28.
+        files: pictures, turned into grey images of 28x28; some may have been read before.
         noise: add an image of independent uniform pixels.
         only_there: fetch no data (`data.fetched`).
 
@@ -57,8 +57,9 @@ def chosen(
             pixels.append(images[number])
             titles.append(f"{names[int(labels[number])]} (test image {number})")
     for file in files:
-        pixels.append(picture(file))
-        titles.append(file.name)
+        read = file if isinstance(file, Drawing) else drawing(file)
+        pixels.append(pil_to_tensor(read.grey))
+        titles.append(read.name)
     if noise:
         generator = torch.Generator().manual_seed(0)
         pixels.append(torch.randint(0, 256, (1, IMAGE_SIDE, IMAGE_SIDE), generator=generator, dtype=torch.uint8))
@@ -66,17 +67,11 @@ def chosen(
     return normalise(torch.stack(pixels), data.mean, data.std, data.pad), titles, names
 
 
-def picture(file: Path) -> Tensor:
-    """A picture as a grey image (1, 28, 28) of uint8.
+def picture(file: Path, invert: bool = False) -> Tensor:
+    """The picture in a file as a grey image (1, 28, 28) of uint8, as `lenet.drawings` makes it.
 
     Raises:
         BadInput: the file is no picture, or one too large to be opened safely.
     """
-    with first_look.picture(file) as opened:
-        if opened.has_transparency_data:
-            black = Image.new("RGBA", opened.size, "black")  # the background of both data sets
-            seen = Image.alpha_composite(black, opened.convert("RGBA"))
-        else:
-            seen = opened
-        grey: Tensor = pil_to_tensor(seen.convert("L").resize((IMAGE_SIDE, IMAGE_SIDE)))
-        return grey
+    grey: Tensor = pil_to_tensor(drawing(file, invert).grey)
+    return grey

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from lenet.classifier import Classifier
+from lenet.errors import one_line
 from lenet.first_look import picture_format
 from lenet.predictions import Predictions
 
@@ -26,6 +27,7 @@ LETTERS = 11
 LINE = 14  # from one line of text to the next
 GAP = 5
 MOST_MAPS = 16  # of a layer in a row for each class
+LIKELIEST = 3  # classes that are named
 
 Colours = tuple[tuple[int, int, int], ...]
 GREY: Colours = ((0, 0, 0), (255, 255, 255))
@@ -46,6 +48,7 @@ class Sight:
     answer: str
     is_wrong: bool  # it is of a class of the data set, and the answer is another
     maps: dict[str, Tensor]  # layer -> (maps, h, w)
+    likeliest: list[tuple[str, float]]  # the classes that come first, with the softmax of the outputs
 
 
 def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequence[str], pooled: bool) -> list[Sight]:
@@ -65,17 +68,27 @@ def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequ
     maps: dict[str, Tensor] = {}
     with torch.inference_mode():
         x = images.to(model.device).to(model.dtype)
-        answered = model(x).argmax(1).tolist()  # LeNet-5 is more than its layers: it turns penalties into logits
+        logits = model(x).cpu()  # LeNet-5 is more than its layers: it turns penalties into logits
+        first = logits.argsort(dim=1, descending=True, stable=True)[:, :LIKELIEST]
+        shares = logits.double().softmax(1).gather(1, first)
         for name, layer in model.net.named_children():
             x = layer(x)
             if name in wanted and x.dim() == 4 and len(maps) < 2:  # C layers may be fully connected ones
                 maps[wanted[name]] = x.float().cpu()
     sights = []
-    for i, (title, predicted) in enumerate(zip(titles, answered, strict=True)):
-        image, answer = images[i, 0].float().cpu(), answers[predicted]
+    for i, title in enumerate(titles):
+        image = images[i, 0].float().cpu()
+        likeliest = [(answers[c], share) for c, share in zip(first[i].tolist(), shares[i].tolist(), strict=True)]
+        answer = likeliest[0][0]
         is_wrong = _name(title) in answers and _name(title) != answer
-        sights.append(Sight(image, title, answer, is_wrong, {name: values[i] for name, values in maps.items()}))
+        seen = {name: values[i] for name, values in maps.items()}
+        sights.append(Sight(image, title, answer, is_wrong, seen, likeliest))
     return sights
+
+
+def in_words(sight: Sight) -> str:
+    """A line for the terminal."""
+    return one_line(f"{sight.title}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in sight.likeliest))
 
 
 def _name(title: str) -> str:
