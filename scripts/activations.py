@@ -49,9 +49,6 @@ def main() -> None:
             raise ValueError(reason)
     except ValueError as error:
         raise _not_written(out, error) from error
-    for one in drawings:
-        if one.warning:
-            print(f"warning: {one.warning}", file=sys.stderr)
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
@@ -68,6 +65,9 @@ def main() -> None:
         write_atomically(out, as_file(activations(sights, scale=3), out.suffix))
     except (OSError, ValueError) as error:
         raise _not_written(out, error) from error
+    for one in drawings:
+        if one.warning:
+            print(f"warning: {one.warning}", file=sys.stderr)
     for sight in sights:
         print(in_words(sight))
     print(out)
