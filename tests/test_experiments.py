@@ -181,7 +181,7 @@ def test_a_seeds_net_with_our_weights_gives_the_same_bits(preset: str, theirs) -
 @pytest.mark.parametrize("preset", MODELS)
 def test_a_preset_is_a_few_lines_and_has_as_many_parameters_as_published(preset: str) -> None:
     assert len((PROJECT / f"conf/model/{preset}.yaml").read_text().splitlines()) <= 6
-    config = composed(f"model={preset}", *(["data.pad=2"] if preset == "lenet5" else []))
+    config = composed(f"model={preset}")
     parameters = sum(p.numel() for p in build_net(config.model, config.data.pad).parameters())
     assert parameters == (60_000 if preset == "lenet5" else 61_706)
 

@@ -51,7 +51,7 @@ def test_the_paddings_of_the_data_count(in_empty_folder) -> None:
 
 
 def test_the_table_of_lenet5_is_the_papers(in_empty_folder) -> None:
-    done = script("summary.py", "model=lenet5", "data.pad=2", cwd=in_empty_folder)
+    done = script("summary.py", "model=lenet5", cwd=in_empty_folder)
     assert done.returncode == 0, done.stderr
     rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
     assert ["c3", "PartialConv2d", "16 x 10 x 10", "1,516", "151,600", "150,000"] in rows

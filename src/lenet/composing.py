@@ -79,7 +79,8 @@ class GuardedLoader(ConfigLoaderImpl):
             raise BadInput(f"hydra: {DATA}; write out what it stands for")
         if len(config.hydra.overrides.hydra) + len(config.hydra.overrides.task) != given:
             raise BadInput("hydra.overrides: what the command line says is not for a file to say; leave it out")
-        check(config, OverridesParser.create().parse_overrides(overrides))
+        words = [word for word in overrides if "hydra.launcher." in word]  # parsing takes time
+        check(config, OverridesParser.create().parse_overrides(words))
         return config
 
     def _process_config_searchpath(
@@ -106,7 +107,7 @@ def check(config: DictConfig, overrides: Sequence[Override]) -> None:
     """Whether nothing below `hydra.` names code, other than a launcher or a sweeper that is known here.
 
     Args:
-        overrides: the words of the command line.
+        overrides: the words of the command line, as far as they are about the launcher.
 
     Raises:
         BadInput: something does; the first thing found.
