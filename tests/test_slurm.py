@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import HANG, HEAVY, PROJECT, Started, same_run, script, until, who_writes_in, zygote
+from conftest import HEAVY, PROJECT, Started, same_run, script, until, who_writes_in, zygote
 from lenet.runs import RunDirectory
 
 pytestmark = [pytest.mark.slurm, pytest.mark.real_data]
@@ -97,7 +97,10 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for daemon in reversed(daemons):
             daemon.send_signal(signal.SIGTERM)
         for daemon in daemons:
-            daemon.wait(HANG)
+            try:
+                daemon.wait(10)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
 
 
 class Sweep:
@@ -182,6 +185,26 @@ def timed(slurm: Path, tmp_path_factory: pytest.TempPathFactory, real_root: str)
     return Timed(sweep, running, number, waits)
 
 
+def test_jobs_that_make_room_for_urgent_ones_come_back_and_go_on(sweep: Sweep) -> None:
+    given = ["seed=0,1", "trainer.max_epochs=60"]
+    done = sweep.run(*sweep.arguments(*given, "name=here"))
+    assert done.returncode == 0, done.stderr
+    restarts = sweep.restarts()
+    running = sweep.start(*sweep.on_slurm(*given))
+    until(lambda: sweep.job(0).epochs > 1 and sweep.job(1).epochs > 1, running)
+    sweep.slurm("srun", "--partition=urgent", "--cpus-per-task=3", "true")
+    reached = [sweep.job(seed).epochs for seed in (0, 1)]
+    assert max(reached) < 60
+    assert sweep.restarts() == restarts + 2
+    code, said = running.wait()
+    assert code == 0, said
+    assert "2 jobs: 2 completed" in said
+    for seed in (0, 1):
+        same_run(sweep.job(seed), sweep.job(seed, "here"))
+        log = (sweep.job(seed).path / "train.log").read_text()
+        assert sum(f"epoch {reached[seed]}/" in line for line in log.splitlines()) == 1, "not done again"
+
+
 @pytest.mark.usefixtures("timed")
 def test_a_sweep_on_slurm_gives_the_numbers_of_one_on_this_machine_and_what_is_cancelled_goes_on(sweep: Sweep) -> None:
     done = sweep.run(*sweep.arguments("name=here", "trainer.max_epochs=30"))
@@ -244,26 +267,6 @@ def test_ctrl_c_takes_the_jobs_out_of_the_queue_whatever_the_sweep_is_called(swe
     assert "the same command goes on from here" in said
     until(lambda: not [line for line in sweep.queue("") if "timed" not in line])
     assert (sweep.job(0, "a,b").read_result() or {})["status"] == "interrupted"
-
-
-def test_jobs_that_make_room_for_urgent_ones_come_back_and_go_on(sweep: Sweep) -> None:
-    given = ["seed=0,1", "trainer.max_epochs=60"]
-    done = sweep.run(*sweep.arguments(*given, "name=here"))
-    assert done.returncode == 0, done.stderr
-    restarts = sweep.restarts()
-    running = sweep.start(*sweep.on_slurm(*given))
-    until(lambda: sweep.job(0).epochs > 1 and sweep.job(1).epochs > 1, running)
-    sweep.slurm("srun", "--partition=urgent", "--cpus-per-task=2", "true")
-    reached = [sweep.job(seed).epochs for seed in (0, 1)]
-    assert max(reached) < 60
-    assert sweep.restarts() == restarts + 2
-    code, said = running.wait()
-    assert code == 0, said
-    assert "2 jobs: 2 completed" in said
-    for seed in (0, 1):
-        same_run(sweep.job(seed), sweep.job(seed, "here"))
-        log = (sweep.job(seed).path / "train.log").read_text()
-        assert sum(f"epoch {reached[seed]}/" in line for line in log.splitlines()) == 1, "not done again"
 
 
 def test_a_job_whose_time_is_over_is_requeued_and_goes_on_to_its_end(timed: Timed) -> None:
