@@ -71,7 +71,7 @@ def test_a_sweep_that_counts_as_completed_is_completed(tmp_path: Path, real_root
     finished.finish(tmp_path, jobs)
     said, _ = run_in(tmp_path, [str(finished.SCRIPTS / "train.py"), *finished.arguments(jobs)])
     assert f"{jobs} completed before, 0 to do" in said
-    assert len(set((tmp_path / "runs/lenet/results.csv").read_text().splitlines())) == 1 + jobs
+    assert len(set((tmp_path / "runs/finished/results.csv").read_text().splitlines())) == 1 + jobs
 
 
 def times(warm_up: float, *seconds: float, scores: tuple[float, ...] = ()) -> Times:

@@ -105,7 +105,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, real_root: str) -> Path:
     done = script("train.py", *given, cwd=folder)
     assert done.returncode == 1, done.stderr
     assert "3 jobs: 2 completed, 1 failed" in done.stdout + done.stderr
-    return folder / "runs/lenet"
+    return folder / "runs/lr"
 
 
 @pytest.fixture(scope="module")

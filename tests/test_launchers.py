@@ -27,7 +27,7 @@ def test_a_process_that_is_killed_takes_no_other_with_it_and_the_command_again_e
     given = [*SWEEP, f"data.root={Path(real_root).resolve()}"]
     assert script("train.py", *given, "name=whole", cwd=in_empty_folder).returncode == 0
     running = start(*given, *PROCESSES)
-    jobs = [RunDirectory(in_empty_folder / f"runs/lenet/seed={seed}") for seed in range(3)]
+    jobs = [RunDirectory(in_empty_folder / f"runs/seed/seed={seed}") for seed in range(3)]
     until(lambda: jobs[0].epochs >= 2, running)  # then the first is in a checkpoint
     (first,), second = who_writes_in(jobs[0].path), who_writes_in(jobs[1].path)
     assert {first, running.pid}.isdisjoint(second), "a process for each"
@@ -50,7 +50,7 @@ def test_ctrl_c_stops_every_process_after_the_step_at_hand(start, in_empty_folde
     pytest.importorskip("submitit")
     given = [*SWEEP, "trainer.max_epochs=100000", *PROCESSES, f"data.root={Path(real_root).resolve()}"]
     running = start(*given)
-    jobs = [RunDirectory(in_empty_folder / f"runs/lenet/seed={seed}") for seed in range(2)]
+    jobs = [RunDirectory(in_empty_folder / f"runs/seed/seed={seed}") for seed in range(2)]
     until(lambda: all(job.epochs for job in jobs), running)
     code, said = running.kill(signal.SIGINT)
     assert code == 130, said

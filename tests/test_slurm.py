@@ -136,10 +136,10 @@ class Sweep:
     def queue(self, name: str) -> list[str]:
         return self.slurm("squeue", "--me", "--noheader", *([f"--name={name}"] if name else [])).splitlines()
 
-    def job(self, seed: int, name: str = "lenet") -> RunDirectory:
+    def job(self, seed: int, name: str = "seed") -> RunDirectory:
         return RunDirectory(self.folder / "runs" / name / f"seed={seed}")
 
-    def only(self, name: str = "lenet") -> RunDirectory:
+    def only(self, name: str = "seed") -> RunDirectory:
         (path,) = (self.folder / "runs" / name).glob("*/config.yaml")
         return RunDirectory(path.parent)
 
@@ -213,7 +213,7 @@ def test_a_sweep_on_slurm_gives_the_numbers_of_one_on_this_machine_and_what_is_c
     running = sweep.start(*given)
     until(lambda: sweep.job(0).epochs > 1, running)
     jobs = sweep.slurm("squeue", "--me", "--array", "--states=R", "--noheader", "--format=%i|%j").split()
-    (first,) = [job for job in jobs if job.endswith("_0|lenet")]
+    (first,) = [job for job in jobs if job.endswith("_0|seed")]
     sweep.slurm("scancel", first.split("|")[0])
     code, said = running.wait()
     assert code == 1
@@ -252,9 +252,9 @@ def test_one_may_leave_after_submitting_and_look_later(sweep: Sweep) -> None:
     assert again.returncode == 2
     assert "scancel" in again.stderr
     assert again.stderr.count("\n") == 1
-    look = script("report.py", "runs/lenet", cwd=sweep.folder)
+    look = script("report.py", "runs/seed", cwd=sweep.folder)
     assert look.returncode == 0, look.stderr
-    until(lambda: not sweep.queue("lenet"))
+    until(lambda: not sweep.queue("seed"))
     assert all((sweep.job(seed).read_result() or {})["status"] == "completed" for seed in range(3))
     assert "3 completed before, 0 to do" in sweep.run(*given).stdout
 

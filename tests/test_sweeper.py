@@ -82,7 +82,7 @@ def test_a_plan_says_what_each_job_varies_and_how_large_its_net_is(answers) -> N
         "conv_channels=12x32,seed=1",
     ]
     assert [line[2] for line in lines[1:3]] == ["61,706", "117,078"]
-    assert plan["said"].splitlines()[-1] == "4 jobs, 40 epochs to do, in runs/lenet; nothing was started"
+    assert plan["said"].splitlines()[-1] == "4 jobs, 40 epochs to do, in runs/conv_channels; nothing was started"
 
 
 def test_seeds_alone_can_be_planned_in_every_design(answers) -> None:
@@ -91,6 +91,23 @@ def test_seeds_alone_can_be_planned_in_every_design(answers) -> None:
     )
     for plan in plans:
         assert [line.split()[1] for line in plan["said"].splitlines()[1:-1]] == ["seed=4", "seed=5"]
+
+
+def test_a_sweep_without_a_name_is_called_after_what_it_varies_and_never_lies_among_single_runs(answers) -> None:
+    places = {
+        "model.pool=avg,max optimizer.lr=0.1,0.2 seed=0,1": "runs/pool,lr",
+        "seed=0,1": "runs/seed",
+        "hydra.sweeper.seeds=2": "runs/seed",
+        "model=glob(*)": "runs/model",
+        "experiment=blog model.pool=avg,max": "runs/blog,pool",
+        "experiment=book,blog": "runs/experiment",
+        "model.pool=avg,max name=lenet": "runs/lenet",
+        "model.pool=avg,max hydra.sweep.dir=there": "there",
+        "sweep=pooling": "runs/pooling",
+    }
+    plans = answers([["-m", *given.split(), "hydra.sweeper.plan=true"] for given in places])
+    found = [plan["said"].splitlines()[-1].partition(", in ")[2].partition(";")[0] for plan in plans]
+    assert dict(zip(places, found, strict=True)) == places
 
 
 def test_a_seed_on_the_command_line_takes_the_place_of_the_sweeps_seeds(answers) -> None:
@@ -146,7 +163,7 @@ def test_a_killed_sweep_that_is_started_again_ends_as_one_that_never_stopped(
 @pytest.mark.real_data
 def test_the_processes_of_a_killed_sweep_end_with_it(start, in_empty_folder, real_root) -> None:
     given = ["-m", "seed=0,1,2", *SHORT, f"data.root={real_root}", "trainer.max_epochs=3000", "hydra/launcher=joblib"]
-    runs = [in_empty_folder / f"runs/lenet/seed={seed}" for seed in range(3)]
+    runs = [in_empty_folder / f"runs/seed/seed={seed}" for seed in range(3)]
     begun = start(*given)
     until(lambda: epochs(runs[0]) > 2, begun)
     begun.kill(signal.SIGKILL, all_of_them=False)
@@ -160,7 +177,7 @@ def test_a_signal_stops_a_sweep_with_a_report_and_it_goes_on_later(
     start, in_empty_folder, real_root, signum, code
 ) -> None:
     given = ["-m", "model.pool=avg,max,conv", *SHORT, f"data.root={real_root}", "trainer.max_epochs=6"]
-    runs = in_empty_folder / "runs/lenet"
+    runs = in_empty_folder / "runs/pool"
     begun = start(*given)
     until(lambda: epochs(runs / "pool=max") >= 2, begun)
     ended, said = begun.kill(signum)
@@ -185,10 +202,10 @@ def test_a_failed_job_is_reported_and_the_others_finish(start, in_empty_folder, 
     given = ["-m", "optimizer.lr=1e30,0.5,0.3", *SHORT, f"data.root={real_root}", "trainer.max_epochs=1",
              "model.activation=relu", f"hydra/launcher={launcher}"]  # fmt: skip
     code, said = start(*given).wait()
-    runs = in_empty_folder / "runs/lenet"
+    runs = in_empty_folder / "runs/lr"
     assert code == 1
     assert said.splitlines()[-1] == "error: 1 of 3 jobs are not completed; the same command tries them again"
-    assert "runs/lenet/lr=1e+30: failed: Diverged" in said
+    assert "runs/lr/lr=1e+30: failed: Diverged" in said
     assert "Traceback" not in said
     failed = result(runs / "lr=1e+30")
     assert failed["status"] == "failed"
@@ -211,7 +228,7 @@ def test_fail_fast_starts_nothing_after_a_failure(start, in_empty_folder, real_r
     given = ["-m", "optimizer.lr=0.5,1e30,0.3", *SHORT, f"data.root={real_root}", "trainer.max_epochs=1",
              "model.activation=relu", "hydra.sweeper.fail_fast=true"]  # fmt: skip
     code, said = start(*given).wait()
-    runs = in_empty_folder / "runs/lenet"
+    runs = in_empty_folder / "runs/lr"
     assert code == 1
     assert "3 jobs: 1 completed, 1 failed, 1 not started" in said
     assert not (runs / "lr=0.3").exists()
@@ -227,7 +244,7 @@ def test_a_job_gives_the_very_numbers_of_the_same_single_run(start, in_empty_fol
     assert code == 0, said
     code, said = start("model.pool=max", "seed=1", "model.dropout=0.2", "hydra.run.dir=single", *given).wait()
     assert code == 0, said
-    single, job = in_empty_folder / "single", in_empty_folder / "runs/lenet/pool=max,seed=1"
+    single, job = in_empty_folder / "single", in_empty_folder / "runs/pool/pool=max,seed=1"
     assert (single / "metrics.csv").read_bytes() == (job / "metrics.csv").read_bytes()
     assert result(single)["metrics"] == result(job)["metrics"]
     ours, theirs = (
@@ -267,18 +284,18 @@ def test_a_config_edited_while_a_sweep_runs_does_not_reach_later_jobs(
 def test_a_second_sweep_in_the_same_directory_says_so_and_stops(start, in_empty_folder, real_root) -> None:
     given = ["-m", "seed=0,1", *SHORT, f"data.root={real_root}", "trainer.max_epochs=20"]
     begun = start(*given)
-    until(lambda: epochs(in_empty_folder / "runs/lenet/seed=0") >= 1, begun)
+    until(lambda: epochs(in_empty_folder / "runs/seed/seed=0") >= 1, begun)
     os.killpg(begun.pid, signal.SIGSTOP)  # it waits for the second, however long that takes
-    assert is_at_work(in_empty_folder / "runs/lenet")
+    assert is_at_work(in_empty_folder / "runs/seed")
     second = script("train.py", *given, cwd=in_empty_folder)
     os.killpg(begun.pid, signal.SIGCONT)
     assert second.returncode == 2
     assert second.stderr.count("\n") == 1
-    assert "runs/lenet: another sweep is at work in it" in second.stderr
+    assert "runs/seed: another sweep is at work in it" in second.stderr
     assert "name=" in second.stderr
     code, said = begun.wait()
     assert code == 0, said
-    assert not is_at_work(in_empty_folder / "runs/lenet")
+    assert not is_at_work(in_empty_folder / "runs/seed")
 
 
 @pytest.mark.real_data

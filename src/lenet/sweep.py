@@ -27,6 +27,8 @@ DESIGNS = ("grid", "one_at_a_time", "paired")
 
 FAILED = ".failed"  # is in the directory of a sweep once a job has failed since it was started
 
+LONGEST_SWEEP_NAME = 60  # characters of a name that is made of what is varied
+
 LONGEST_NAME = 150  # characters of a job's directory; file systems take 255 bytes
 
 
@@ -167,6 +169,15 @@ def short(key: str) -> str:
     last = key.rsplit(".", 1)[-1]
     alike = [name for name, kind in schema().items() if name.rsplit(".", 1)[-1] == last and not is_dataclass(kind)]
     return last if alike == [key] else key
+
+
+def sweep_name(parts: Sequence[str]) -> str:
+    """What a sweep is called that is not named otherwise: after what it varies, such as pool,lr."""
+    keys = [short(part.lstrip("+~")) for part in parts]
+    name = _safe(",".join(dict.fromkeys(key for key in keys if key != "seed"))) or "seed"
+    if len(name) > LONGEST_SWEEP_NAME:
+        name = f"{name[:LONGEST_SWEEP_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return name
 
 
 def job_names(jobs: Sequence[tuple[Mapping[str, Level], int | None]], varied: bool = True) -> list[str]:

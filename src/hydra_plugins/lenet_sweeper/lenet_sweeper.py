@@ -66,6 +66,10 @@ class FrozenConfigs(GuardedLoader):
         self.tasks: dict[tuple[str, ...], DictConfig] = {}
         self.groups = set(loader.list_groups(""))
 
+    @property
+    def parser(self) -> OverridesParser:
+        return OverridesParser.create(config_loader=self)
+
     def compose(self, master: DictConfig, overrides: Sequence[str], hydra: bool = False) -> DictConfig:
         """The config of a job with these overrides beside the shared ones: all of it with `hydra`, or what is ours."""
         from lenet.cli import typed
@@ -100,7 +104,7 @@ class FrozenConfigs(GuardedLoader):
         return config
 
     def parse(self, text: str) -> Override:
-        return OverridesParser.create(config_loader=self).parse_overrides([text])[0]
+        return self.parser.parse_overrides([text])[0]
 
 
 def _require_swept(key: str) -> None:
@@ -186,16 +190,35 @@ class LenetSweeper(BasicSweeper):
     ) -> None:
         super().__init__(max_batch_size, params)
         self.design, self.seeds, self.plan, self.fail_fast = design, seeds, plan, fail_fast
+        self.named: list[str] = []  # the override with its name, where it has been called after what it varies
         self.configs: dict[tuple[str, ...], Config] = {}  # by overrides, since levels come back in many settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.frozen = FrozenConfigs(hydra_context.config_loader)
+        self._name(config)
         context = HydraContext(config_loader=self.frozen, callbacks=SmallReturns(hydra_context.callbacks))
         if self.fail_fast:
             task_function = UnlessFailed(task_function, Path(config.hydra.sweep.dir).absolute())
         if "joblib" in config.hydra.launcher._target_:
             task_function = EndsWithSweep(task_function)
         super().setup(hydra_context=context, task_function=task_function, config=config)
+
+    def _name(self, config: DictConfig) -> None:
+        """Call a sweep that nobody has named after what it varies, so that it has a directory of its own."""
+        from lenet.config import Config
+        from lenet.sweep import sweep_name
+
+        overrides = self.frozen.parser.parse_overrides(list(config.hydra.overrides.task))
+        keys = {override.get_key_element() for override in overrides}
+        elsewhere = OmegaConf.to_container(config.hydra.sweep, resolve=False)["dir"] != "runs/${name}"  # type: ignore[index,call-overload]
+        if "name" in keys or config.hydra.runtime.choices.get("sweep") or elsewhere:
+            return
+        varied = [*self.params, *(one.get_key_element() for one in overrides if one.is_sweep_override())]
+        before = [config.name] if config.name != Config().name else []  # of an experiment
+        word = sweep_name([*before, *varied])
+        self.named = [f"name='{word}'"]
+        with open_dict(config):
+            config.name = word
 
     def sweep(self, arguments: list[str]) -> None:
         """Run every job that is not done.
@@ -345,7 +368,7 @@ class LenetSweeper(BasicSweeper):
                 levels[name] = tuple(self._level(name, _as_text(value)) for value in values)
             else:
                 texts.append(f"{name}={values if isinstance(values, str) else _as_text(values)}")
-        for override in OverridesParser.create(config_loader=self.frozen).parse_overrides([*texts, *arguments]):
+        for override in self.frozen.parser.parse_overrides([*texts, *self.named, *arguments]):
             name = override.get_key_element()
             _require_swept(name)
             levels.pop(name, None)  # what comes later counts

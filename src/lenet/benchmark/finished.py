@@ -28,7 +28,7 @@ def arguments(jobs: int) -> list[str]:
     """The command of the sweep."""
     swept = {"model.pool": POOLS, "model.activation": ACTIVATIONS, "optimizer.lr": RATES}
     grid = [f"{key}={','.join(values)}" for key, values in swept.items()]
-    return ["-m", *grid, f"hydra.sweeper.seeds={jobs // SEEDS_OF_EACH}", *SHORT]
+    return ["-m", *grid, "name=finished", f"hydra.sweeper.seeds={jobs // SEEDS_OF_EACH}", *SHORT]
 
 
 def run(turns: Turns, script: str, given: list[str], jobs: int) -> None:
@@ -67,7 +67,7 @@ def finish(folder: Path, jobs: int) -> None:
         text = (trained.path / "config.yaml").read_text()
         seeds = range(jobs // SEEDS_OF_EACH)
         for seed, name in zip(seeds, job_names([(setting, seed) for seed in seeds]), strict=True):
-            job = RunDirectory(folder / "runs/lenet" / name)
+            job = RunDirectory(folder / "runs/finished" / name)
             job.checkpoints.mkdir(parents=True)
             (job.path / "config.yaml").write_text(text.replace("\nseed: 0\n", f"\nseed: {seed}\n"))
             metrics = result["metrics"] | {"val/acc": drawn.gauss(0.5 + 0.3 * float(rate), 0.01)}

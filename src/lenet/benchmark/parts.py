@@ -136,7 +136,7 @@ def sweeps(to: Settings) -> Iterator[Table]:
     """A sweep of 10,000 jobs that are all completed, as commands."""
     command = finished.arguments(FINISHED)
     given = {"train.py, plan": [*command, "hydra.sweeper.plan=true"], "train.py, nothing to do": command,
-             "report.py": ["runs/lenet"]}  # fmt: skip
+             "report.py": ["runs/finished"]}  # fmt: skip
     rows = {
         name: Row("finished.run", {"script": name.split(",")[0], "given": words, "jobs": FINISHED})
         for name, words in given.items()
