@@ -52,6 +52,13 @@ def test_the_table_has_mean_and_spread_of_what_is_done_the_smallest_net_first(tm
     assert "| 8,900 | 99.5 |" in lines[2], "the smallest net, though another's"
 
 
+def test_a_data_set_on_which_nobody_else_has_a_record_is_shown_alone(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(records, "RECORDS", {})
+    found = records.by_net(records.read([make(tmp_path / "s", "mnist", {"large": [0.9, 0.92]})]))
+    assert len(records.as_markdown("mnist", found["mnist"]).splitlines()) == 3
+    assert records.draw(found).axes
+
+
 def test_several_sweeps_on_one_data_set_stand_in_one_table(tmp_path: Path) -> None:
     seeds_alone = make(tmp_path / "improved", "mnist", {"baseline": [0.95, 0.96]})
     sizes = make(tmp_path / "sizes", "mnist", {"large": [0.93], "medium": [None], "small": [0.9, 0.92]})

@@ -17,6 +17,7 @@ from lenet.results import read_jobs
 from lenet.runs import RunDirectory, write_atomically
 from lenet.sweep import Sweep
 from lenet.untrusted import read_bytes
+from lenet.validation import CHOICES
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ def read_kept(path: Path) -> pd.DataFrame:
         raise BadInput(
             f"{path}: no table of runs ({first_line(str(error))}); name a file that this script wrote, or a new one"
         ) from error
-    if unknown := sorted(set(runs.data) - set(RECORDS)):
-        raise BadInput(f"{path}: data={one_line(unknown[0])}; the data sets are {', '.join(RECORDS)}")
+    if unknown := sorted(set(runs.data) - set(CHOICES["data.name"])):
+        raise BadInput(f"{path}: data={one_line(unknown[0])}; the data sets are {', '.join(CHOICES['data.name'])}")
     if not (runs.parameters.gt(0).all() and runs.percent.between(0, 100).all()):
         raise BadInput(
             f"{path}: parameters have to be more than 0, and percent from 0 to 100; mend it, or name another"
@@ -177,7 +178,7 @@ def as_markdown(data: str, table: pd.DataFrame) -> str:
     ]
     rows += [
         (record.parameters or 10**9, f"| {_cited(record)} | {_count(record)} | {record.accuracy:g} | | | |")
-        for record in RECORDS[data]
+        for record in RECORDS.get(data, [])
     ]
     return "\n".join([*lines, *(line for _, line in sorted(rows, key=lambda row: row[0]))])
 
@@ -207,7 +208,7 @@ def draw(found: Mapping[str, pd.DataFrame]) -> Figure:
             axes.annotate(
                 with_spread(row), at, (-6, 5), textcoords="offset points", ha="right", color=OURS, fontsize="small"
             )
-        known = [record for record in RECORDS[data] if record.parameters]
+        known = [record for record in RECORDS.get(data, []) if record.parameters]
         axes.plot([r.parameters for r in known], [r.accuracy for r in known], "D", color=OTHERS, label="others")
         for record in known:
             words, at = f"{record.name}: {record.accuracy:g}", (record.parameters or 0, record.accuracy)
@@ -216,7 +217,7 @@ def draw(found: Mapping[str, pd.DataFrame]) -> Figure:
                 words, at, (0, 8), textcoords="offset points", ha="right" if right else "left", color=OTHERS,
                 fontsize="small",
             )  # fmt: skip
-        for record in RECORDS[data]:
+        for record in RECORDS.get(data, []):
             if not record.parameters:
                 axes.axhline(record.accuracy, color=OTHERS, linestyle=":", linewidth=1)
                 words = f"{record.name}, size not told: {record.accuracy:g}"
