@@ -341,7 +341,7 @@ def test_what_a_killed_writer_left_is_removed_and_what_another_writes_is_not(
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     left = [run.checkpoints / f".last.ckpt.{gone.pid}.tmp", run.path / f".result.json.{gone.pid}.tmp"]
-    others = [run.path / f".metrics.csv.{os.getpid()}.tmp", run.path / ".mine.tmp"]
+    others = [run.path / f".metrics.csv.{os.getppid()}.tmp", run.path / ".mine.tmp"]
     for file in (*left, *others):
         file.write_bytes(b"half")
     assert run.lock()
