@@ -7,7 +7,7 @@ The pictures of every panel are left in screenshots/. Those in docs/ are made of
 
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, sync_playwright
 
-from conftest import HANG, PROJECT, script
+import conftest
+from conftest import HANG, HEAVY, PROJECT, script, zygote
 from lenet.config import Config
 from lenet.runs import RunDirectory
 from lenet.train import train
@@ -27,6 +28,7 @@ PANELS = ["custom_scalars", "timeseries", "hparams", "images", "graphs", "text",
 JOBS = ["lr=0.1", "lr=0.3", "lr=1e+30"]  # the last one does not train
 
 pytestmark = [
+    pytest.mark.xdist_group("browser"),  # one sweep, TensorBoard and Chromium, in one of pytest-xdist's workers
     pytest.mark.real_data,
     pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="no Chromium is installed"),
 ]
@@ -35,17 +37,15 @@ pytestmark = [
 @contextmanager
 def board(directory: Path, *arguments: str, **environment: str) -> Iterator[str]:
     """The address of scripts/dashboard.py on a directory."""
-    command = [sys.executable, str(PROJECT / "scripts/dashboard.py"), str(directory), "--port", "0", *arguments]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | environment
-    ) as process:
-        try:
-            assert process.stdout
-            address = process.stdout.readline().strip()
-            assert address.startswith("http://localhost:"), address
-            yield address
-        finally:
-            process.terminate()
+    dashboard, arguments = PROJECT / "scripts/dashboard.py", (str(directory), "--port", "0", *arguments)
+    running = zygote(*HEAVY).start(dashboard, arguments, Path.cwd(), os.environ | environment)
+    try:
+        conftest.until(lambda: "\n" in running.said, running)
+        address = running.said.splitlines()[0]
+        assert address.startswith("http://localhost:"), address
+        yield address
+    finally:
+        running.kill(signal.SIGTERM)
 
 
 @contextmanager

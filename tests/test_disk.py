@@ -1,6 +1,7 @@
 """A disk that is full, that cannot be written, that is another one than that of temporary files: mounted for a test."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import PROJECT
+from conftest import HEAVY, PROJECT, zygote
 from lenet.runs import RunDirectory
 
 pytestmark = [
+    pytest.mark.xdist_group("disk"),
     pytest.mark.real_data,
     pytest.mark.skipif(
         subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode != 0
@@ -22,19 +24,30 @@ pytestmark = [
     ),
 ]
 
-# In a process that sees mounts of its own: shell commands, and scripts of ours in forks of it.
+# In a process that sees mounts of its own, as after `unshare -rm`: shell commands, and scripts of ours in forks of it.
 DRIVER = """
-import json, os, runpy, subprocess, sys, traceback
-import lenet.cli, lenet.dashboard, lenet.evaluate, lenet.pictures, lenet.report, lenet.train
-for line in sys.stdin:
+import ctypes, json, os, runpy, subprocess, sys, traceback
+from pathlib import Path
+
+asked, told, user, group = open(sys.argv[1]), open(sys.argv[2], "w"), os.geteuid(), os.getegid()
+libc = ctypes.CDLL(None, use_errno=True)
+NEWNS, NEWUSER, REC, PRIVATE = 0x20000, 0x10000000, 0x4000, 0x40000  # of <sched.h> and <sys/mount.h>
+if libc.unshare(NEWNS | NEWUSER):
+    sys.exit(os.strerror(ctypes.get_errno()))
+Path("/proc/self/setgroups").write_text("deny")
+Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+if libc.mount(b"none", b"/", None, REC | PRIVATE, None):
+    sys.exit(os.strerror(ctypes.get_errno()))
+for line in asked:
     kind, *words = json.loads(line)
     if kind == "set":
         os.environ[words[0]] = words[1]
-        print("[0, \\"\\"]", flush=True)
+        print("[0, \\"\\"]", file=told, flush=True)
         continue
     if kind == "shell":
         subprocess.run(words[0], shell=True, check=True)
-        print("[0, \\"\\"]", flush=True)
+        print("[0, \\"\\"]", file=told, flush=True)
         continue
     read, write = os.pipe()
     if not (child := os.fork()):
@@ -55,7 +68,7 @@ for line in sys.stdin:
     with os.fdopen(read) as pipe:
         said = pipe.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    print(json.dumps([code, said]), flush=True)
+    print(json.dumps([code, said]), file=told, flush=True)
 """
 
 
@@ -78,24 +91,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def do(folder: Path) -> Iterator[Do]:
+def do(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Do]:
     """Run a shell command, or a script, in a folder whose subfolder `small` is mounted on."""
-    command = ["unshare", "-rm", sys.executable, "-c", DRIVER]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder) as process:
-        assert process.stdin
-        assert process.stdout
+    pipes = [tmp_path_factory.mktemp("driver") / name for name in ("asked", "told")]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    driver = pipes[0].with_name("driver.py")
+    driver.write_text(DRIVER)
+    running = zygote(*HEAVY).start(driver, [str(pipe) for pipe in pipes], folder)
+    with pipes[0].open("w") as ask, pipes[1].open() as answers:
 
         def do(*words: str) -> tuple[int, str]:
             if words[0] not in ("shell", "set"):
                 words = ("script", str(PROJECT / "scripts" / words[0]), *words[1:])
-            process.stdin.write(json.dumps(words) + "\n")
-            process.stdin.flush()
-            code, said = json.loads(process.stdout.readline())
+            print(json.dumps(words), file=ask, flush=True)
+            answer = answers.readline()
+            assert answer, running.wait()
+            code, said = json.loads(answer)
             assert "Traceback" not in said
             return code, said
 
         yield do
-        process.stdin.close()
+    assert running.wait() == (0, "")
 
 
 @pytest.fixture(scope="module")

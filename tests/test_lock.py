@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from conftest import HANG
 from lenet import lock, sweeping
+from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed
 from lenet.lock import LOCK, FolderLock
 from lenet.runs import RunDirectory
@@ -35,11 +37,11 @@ def test_a_sweep_keeps_its_directory_likewise(tmp_path: Path) -> None:
         (tmp_path / LOCK).unlink()
         assert is_at_work(tmp_path)
         with pytest.raises(BadInput, match="another sweep is at work"):
-            sweeping.run(sweep, tmp_path, {}, lambda jobs: {})
+            sweeping.run(sweep, tmp_path, {"seed=0": Config()}, lambda jobs: {})
         return {"seed=0": BadInput("train.log: a link")}
 
     with pytest.raises(JobsFailed):
-        sweeping.run(sweep, tmp_path, {}, launch)
+        sweeping.run(sweep, tmp_path, {"seed=0": Config()}, launch)
     assert not is_at_work(tmp_path)
 
 
@@ -48,7 +50,7 @@ def test_what_a_job_was_refused_for_is_said_and_not_how_it_failed_before(tmp_pat
     (tmp_path / "seed=0").mkdir()
     RunDirectory(tmp_path / "seed=0").write_result({"status": "failed", "error": {"message": "long ago"}})
     with pytest.raises(JobsFailed):
-        sweeping.run(sweep, tmp_path, {}, lambda jobs: {"seed=0": BadInput("train.log: a link")})
+        sweeping.run(sweep, tmp_path, {"seed=0": Config()}, lambda jobs: {"seed=0": BadInput("train.log: a link")})
     assert f"{tmp_path}/seed=0: train.log: a link\n" in capsys.readouterr().out
 
 
@@ -97,7 +99,7 @@ def test_whoever_waits_gets_it_next_even_if_the_folder_was_removed(tmp_path: Pat
         (one.folder / LOCK).unlink()
         one.folder.rmdir()
     one.let_go()
-    waiting.join(60)
+    waiting.join(HANG)
     assert taken == [True]
     assert FolderLock(tmp_path / "run").is_taken
 

@@ -136,7 +136,7 @@ def test_where_there_is_no_room_the_old_file_stays_and_nothing_lies_beside_it(tm
     write_atomically(tmp_path / "result.json", b'{"status": "running"}')
     child = multiprocessing.get_context("fork").Process(target=fill_the_disk, args=(tmp_path,))
     child.start()
-    child.join(30)
+    child.join()
     assert child.exitcode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
     assert json.loads((tmp_path / "result.json").read_text()) == {"status": "running"}

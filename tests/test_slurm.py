@@ -16,7 +16,8 @@ import pytest
 from conftest import HEAVY, PROJECT, Started, same_run, script, until, who_writes_in, zygote
 from lenet.runs import RunDirectory
 
-pytestmark = [pytest.mark.slurm, pytest.mark.real_data]
+# One Slurm, in one of pytest-xdist's workers.
+pytestmark = [pytest.mark.slurm, pytest.mark.real_data, pytest.mark.xdist_group("slurm")]
 
 CONF = """
 ClusterName=test
@@ -40,7 +41,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 ReturnToService=2
-KillWait=5
+KillWait=60
 MinJobAge=86400
 SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs=3 CoresPerSocket=3 RealMemory=4000 State=UNKNOWN
@@ -260,8 +261,14 @@ def test_one_may_leave_after_submitting_and_look_later(sweep: Sweep) -> None:
 
 
 def test_ctrl_c_takes_the_jobs_out_of_the_queue_whatever_the_sweep_is_called(sweep: Sweep) -> None:
-    running = sweep.start(*sweep.on_slurm("name='a,b'", "trainer.max_epochs=1000"))
-    until(lambda: sweep.job(0, "a,b").epochs > 0, running)
+    running = sweep.start(*sweep.on_slurm("name='a,b'", "trainer.max_epochs=100000"))
+
+    def all_that_run_train() -> bool:
+        """One that still starts would not hear the first signal."""
+        started = sweep.slurm("squeue", "--me", "--array", "--states=R", "--noheader", "--format=%j").split()
+        return started.count("a,b") == sum(sweep.job(seed, "a,b").epochs > 0 for seed in range(3)) > 0
+
+    until(all_that_run_train, running)
     code, said = running.kill(signal.SIGINT)
     assert code == 130, said
     assert "the same command goes on from here" in said

@@ -17,7 +17,7 @@ from hydra.types import HydraContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import PROJECT
+from conftest import HANG, PROJECT
 from hydra_plugins.lenet_sweeper.lenet_sweeper import SmallReturns
 from lenet import cli  # noqa: F401  (registers the schema)
 from lenet.config import Config, Model
@@ -164,7 +164,7 @@ def hold(path: Path, held, go_on) -> None:
     run = RunDirectory(path)
     assert run.lock()
     held.set()
-    go_on.wait(60)
+    go_on.wait()
 
 
 def test_a_run_without_a_process_was_cut_off(tmp_path: Path) -> None:
@@ -179,11 +179,11 @@ def test_a_run_without_a_process_was_cut_off(tmp_path: Path) -> None:
     (tmp_path / "run/result.json").write_text("{")
     assert state(run) == "cut off"
     run.write_result({"status": "running"})
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     held, go_on = context.Event(), context.Event()
     other = context.Process(target=hold, args=(run.path, held, go_on))
     other.start()
-    assert held.wait(60)
+    assert held.wait(HANG)
     assert state(run) == "running"
     assert not run.lock()
     other.kill()
