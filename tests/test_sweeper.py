@@ -93,7 +93,12 @@ def test_seeds_alone_can_be_planned_in_every_design(answers) -> None:
         assert [line.split()[1] for line in plan["said"].splitlines()[1:-1]] == ["seed=4", "seed=5"]
 
 
-def test_a_sweep_without_a_name_is_called_after_what_it_varies_and_never_lies_among_single_runs(answers) -> None:
+def test_a_sweep_without_a_name_is_called_after_what_it_varies_and_never_lies_among_single_runs(
+    answers, in_empty_folder: Path
+) -> None:
+    own = in_empty_folder / "conf/sweep/own.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {model.pool: [avg, max]}}}\n")
     places = {
         "model.pool=avg,max optimizer.lr=0.1,0.2 seed=0,1": "runs/pool,lr",
         "seed=0,1": "runs/seed",
@@ -102,8 +107,10 @@ def test_a_sweep_without_a_name_is_called_after_what_it_varies_and_never_lies_am
         "experiment=blog model.pool=avg,max": "runs/blog,pool",
         "experiment=book,blog": "runs/experiment",
         "model.pool=avg,max name=lenet": "runs/lenet",
+        "model.pool=avg,max ++name=mine": "runs/mine",
         "model.pool=avg,max hydra.sweep.dir=there": "there",
         "sweep=pooling": "runs/pooling",
+        f"sweep=own --config-dir={own.parent.parent}": "runs/own",
     }
     plans = answers([["-m", *given.split(), "hydra.sweeper.plan=true"] for given in places])
     found = [plan["said"].splitlines()[-1].partition(", in ")[2].partition(";")[0] for plan in plans]

@@ -209,13 +209,14 @@ class LenetSweeper(BasicSweeper):
         from lenet.sweep import sweep_name
 
         overrides = self.frozen.parser.parse_overrides(list(config.hydra.overrides.task))
-        keys = {override.get_key_element() for override in overrides}
+        keys = {override.get_key_element().lstrip("+") for override in overrides}
         elsewhere = OmegaConf.to_container(config.hydra.sweep, resolve=False)["dir"] != "runs/${name}"  # type: ignore[index,call-overload]
-        if "name" in keys or config.hydra.runtime.choices.get("sweep") or elsewhere:
+        chosen = config.hydra.runtime.choices.get("sweep")
+        before = [config.name] if config.name != Config().name else []  # of an experiment, or of the sweep's file
+        if "name" in keys or elsewhere or (chosen and before):
             return
         varied = [*self.params, *(one.get_key_element() for one in overrides if one.is_sweep_override())]
-        before = [config.name] if config.name != Config().name else []  # of an experiment
-        word = sweep_name([*before, *varied])
+        word = sweep_name([chosen] if chosen else [*before, *varied])
         self.named = [f"name='{word}'"]
         with open_dict(config):
             config.name = word
