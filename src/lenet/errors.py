@@ -13,9 +13,13 @@ from lenet.ranks import is_first
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
+# Line breaks and other controls; what turns the direction of writing or has no width; halves of characters.
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+
+
 def one_line(text: str) -> str:
     """The text with its line breaks and other control characters written out, as the terminal should not obey them."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
+    return UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def first_line(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +16,15 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 from lenet.errors import BadInput
 from lenet.results import NAMES, column, verdict
 from lenet.runs import RunDirectory, write_atomically
-from lenet.sweep import Sweep
+from lenet.sweep import Sweep, shortened
 
 log = logging.getLogger(__name__)
 
 matplotlib.rcParams["text.parse_math"] = False  # a $ in a label is a $
 
 MOST_BARS = 40  # settings in a plot; the tables have all
+MOST_CURVES = 20  # in a panel
+MOST_PANELS = 30
 GREY, BLUE, RED, GREEN = "0.6", "tab:blue", "tab:red", "tab:green"
 OFF_SCALE = "   ◂: off the scale, since not every run trains"
 COSTS = {"parameters": "parameters", "macs": "multiply-accumulates of one image", "seconds": "seconds of a run"}
@@ -30,7 +33,9 @@ COSTS = {"parameters": "parameters", "macs": "multiply-accumulates of one image"
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands for it, and the tables have it
+        figure.savefig(content, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
     write_atomically(path, content.getvalue())
 
 
@@ -56,7 +61,7 @@ def draw_ranking(done: pd.DataFrame, ranked: pd.DataFrame, metric: str) -> Figur
     _beyond(axes, [(places[str(name)], f"{row['mean']:.3f}") for name, row in shown[~inside].iterrows()])
     if "baseline" in places and inside["baseline"]:
         axes.axvline(shown["mean"]["baseline"], color=BLUE, linewidth=0.8, linestyle=":", label="baseline")
-    axes.set_yticks(list(places.values()), list(places))
+    axes.set_yticks(list(places.values()), [shortened(name) for name in places])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_xlabel(NAMES[metric] + (OFF_SCALE if len(shown[~inside]) else ""))
     axes.grid(axis="x", alpha=0.3)
@@ -87,7 +92,7 @@ def draw_effects(compared: pd.DataFrame, floor: float, metric: str) -> Figure:
         axes.set_xlim(low - margin - (0.12 * (high - low) if beyond else 0), high + margin)
     _beyond(axes, beyond)
     axes.set_ylim(-0.6, len(shown) - 0.4)
-    axes.set_yticks(list(shown.index), [f"{row['parameter']}={row['level']}" for _, row in shown.iterrows()])
+    axes.set_yticks(list(shown.index), [shortened(f"{row['parameter']}={row['level']}") for _, row in shown.iterrows()])
     axes.set_xlabel(f"change of {NAMES[metric]} against the baseline, percentage points, 95 % confidence interval")
     title = "green: better, red: worse, grey: cannot be told from the spread of seeds"
     axes.set_title(title + (f"\n{OFF_SCALE.strip()}" if beyond else ""), fontsize="medium")
@@ -95,12 +100,18 @@ def draw_effects(compared: pd.DataFrame, floor: float, metric: str) -> Figure:
     return figure
 
 
-def draw_cost(ranked: pd.DataFrame, metric: str) -> Figure:
-    """Accuracy against what it costs; a line joins the settings that nothing cheaper beats."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
+def draw_cost(ranked: pd.DataFrame, metric: str, alone: bool) -> Figure:
+    """Accuracy against what it costs; a line joins the settings that nothing cheaper beats.
+
+    Args:
+        alone: the jobs ran one at a time. Else their seconds are those of the machine, and not shown.
+    """
+    inside = ranked[ranked["mean"] >= _half_the_best(ranked)]
+    costs = {cost: title for cost, title in COSTS.items()
+             if cost != "seconds" or (alone and (inside["seconds"] > 0).all())}  # fmt: skip
+    figure = Figure(figsize=(4 * len(costs), 4.2), layout="constrained")
     figure.suptitle("bars: standard deviation over seeds; line: settings that nothing cheaper beats", fontsize="medium")
-    for axes, (cost, title) in zip(figure.subplots(1, 3, sharey=True), COSTS.items(), strict=True):
-        inside = ranked[ranked["mean"] >= _half_the_best(ranked)]
+    for axes, (cost, title) in zip(figure.subplots(1, len(costs), sharey=True), costs.items(), strict=True):
         axes.errorbar(inside[cost], inside["mean"], yerr=inside["sd"].fillna(0), fmt="o", color=BLUE, alpha=0.6)
         ordered = inside.sort_values([cost, "mean"], ascending=[True, False])
         front = ordered[ordered["mean"] > ordered["mean"].cummax().shift(fill_value=-np.inf)]
@@ -112,7 +123,9 @@ def draw_cost(ranked: pd.DataFrame, metric: str) -> Figure:
             right, up = (abs(values[name] - values[named]) / np.ptp(values) for values in (x, inside["mean"]))
             if ((right > 0.4) | (up > 0.08)).all():
                 at = (inside[cost][name], inside["mean"][name])
-                axes.annotate(name, at, (0, 9), textcoords="offset points", ha="center", fontsize="small")
+                axes.annotate(
+                    shortened(name, 40), at, (0, 9), textcoords="offset points", ha="center", fontsize="small"
+                )
                 named.append(name)
         if is_wide:
             axes.set_xscale("log")
@@ -133,41 +146,50 @@ def draw_cost(ranked: pd.DataFrame, metric: str) -> Figure:
 
 def draw_curves(sweep: Sweep, done: pd.DataFrame, directory: Path, metric: str) -> Figure:
     """Accuracy against the epoch for each level of each parameter: mean and standard deviation over seeds."""
-    curves = {job: _curve(directory / job, metric) for job in done.job}
     panels = {column(name): levels for name, levels in sweep.parameters.items()}
     baseline = {column(name): level for name, level in sweep.baseline.items()}
     if sweep.design == "paired" or not panels:
         panels = {"setting": list(done.setting.unique())}
-    columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.2 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for axes, (name, levels) in zip(grid.flat, panels.items(), strict=False):
+    drawn: dict[str, dict[str, pd.DataFrame]] = {}
+    for name, levels in panels.items():
+        alone = [other for other in panels if other != name]
         for level in levels:
             jobs = done[done[name] == level]
             if sweep.design == "one_at_a_time":  # not those that vary another parameter
-                alone = [other for other in panels if other != name]
                 jobs = jobs[(jobs[alone] == pd.Series({other: baseline[other] for other in alone})).all(axis=1)]
-            if jobs.empty:
-                continue
+            if len(jobs):
+                drawn.setdefault(name, {})[level] = jobs
+    shown = list(drawn.items())[:MOST_PANELS]
+    columns = max(1, min(3, len(shown)))
+    rows = max(1, -(-len(shown) // columns))
+    figure = Figure(figsize=(4.2 * columns, 3.2 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    curves: dict[str, pd.Series] = {}
+    for axes, (name, levels_of) in zip(grid.flat, shown, strict=False):
+        for level, jobs in list(levels_of.items())[:MOST_CURVES]:
+            for job in jobs.job:
+                if job not in curves:
+                    curves[job] = _curve(directory / job, metric)
             table = pd.DataFrame({job: curves[job] for job in jobs.job})
             over_seeds = table.T.groupby(jobs.set_index("job").seed).mean().T
             mean, sd = over_seeds.mean(axis=1), over_seeds.std(axis=1).fillna(0)
             is_base = level == baseline.get(name)  # dashed and on top, since another may have the very same curve
+            words = shortened(level, 40) + (" (baseline)" if is_base else "")
             (line,) = axes.plot(
                 mean.index,
                 mean,
                 linestyle="--" if is_base else "-",
                 zorder=3 if is_base else 2,
-                label=f"{level} (baseline)" if is_base else level,
+                label=f" {words}" if words.startswith("_") else words,  # matplotlib would leave it out
             )
             low, high = (mean - sd).clip(0, 1), (mean + sd).clip(0, 1)
             axes.fill_between(mean.index, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-        axes.set_title(name)
+        more = f" ({MOST_CURVES} of {len(levels_of)})" if len(levels_of) > MOST_CURVES else ""
+        axes.set_title(shortened(name, 40) + more)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize="small")
         axes.grid(alpha=0.3)
-    for axes in list(grid.flat)[len(panels) :]:
+    for axes in list(grid.flat)[len(shown) :]:
         axes.remove()
     figure.supxlabel("epoch")
     figure.supylabel(NAMES[metric])
@@ -177,6 +199,8 @@ def draw_curves(sweep: Sweep, done: pd.DataFrame, directory: Path, metric: str) 
 def _curve(path: Path, metric: str) -> pd.Series:
     try:
         rows = RunDirectory(path).read_metrics()
+        if not all(0 <= row.get(metric, 0) <= 1 for row in rows):
+            raise BadInput(f"{path / 'metrics.csv'}: has a {metric} that is no share of the images")
     except (BadInput, OSError) as error:  # one damaged file is no reason to draw nothing
         log.warning("%s; its curve is left out", str(error).split(";")[0])
         rows = []

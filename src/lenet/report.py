@@ -1,19 +1,33 @@
 """The run directories of a sweep -> results.csv, report.md and plots.
 
 What is on disk counts, so it works while a sweep runs, after one was cut off, and with failed jobs, and says what is
-missing. Nothing here imports torch.
+missing. What it reads may be a stranger's, and is shown as plain text. Nothing here imports torch.
 """
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from lenet.measured import Group, described, groups
 from lenet.plots import draw_cost, draw_curves, draw_effects, draw_ranking, save
-from lenet.results import NAMES, chosen_metric, effects, ranking, read_jobs, trained_from, verdict
+from lenet.results import NAMES, as_csv, column, effects, ranking, trained_from, verdict
 from lenet.runs import write_atomically
-from lenet.sweep import Sweep
+from lenet.sweep import Sweep, shortened
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the report says of jobs that can be compared."""
+
+    group: Group
+    ranked: pd.DataFrame
+    compared: pd.DataFrame
+    plots: dict[str, str]  # the file of each
 
 
 def report(directory: Path, at_work: bool = False) -> str:
@@ -29,81 +43,143 @@ def report(directory: Path, at_work: bool = False) -> str:
         BadInput: there is no sweep.
     """
     sweep = Sweep.read(directory)
-    jobs = read_jobs(sweep, directory)
-    write_atomically(directory / "results.csv", jobs.to_csv(index=False, lineterminator="\n").encode())
-    done = jobs[jobs.state == "completed"]
-    metric = chosen_metric(jobs)
-    ranked = ranking(done, metric)
-    compared = effects(sweep, jobs, metric, trained_from(ranked))
-    plots = []
-    if len(done):
-        plots = [("ranking", draw_ranking(done, ranked, metric)), ("cost", draw_cost(ranked, metric))]
-        if len(compared):
-            plots.insert(1, ("effects", draw_effects(compared, 0.5 * ranked["mean"].max(), metric)))
-        plots.append(("curves", draw_curves(sweep, done, directory, metric)))
-    for name, figure in plots:
-        save(figure, directory / f"{name}.png")
-    text = as_markdown(directory.name, sweep, jobs, ranked, compared, metric, [name for name, _ in plots], at_work)
+    jobs, comparable = groups(sweep, directory)
+    write_atomically(directory / "results.csv", as_csv(jobs))
+    parts = []
+    for number, group in enumerate(comparable, 1):
+        ranked = ranking(group.done, group.metric)
+        compared = effects(sweep, group.jobs, group.metric, trained_from(ranked))
+        plots = {}
+        for name, figure in _figures(sweep, group, ranked, compared, directory).items():
+            plots[name] = f"{name}.png" if number == 1 else f"{name}_{number}.png"
+            save(figure, directory / plots[name])
+        parts.append(Part(group, ranked, compared, plots))
+    text = as_markdown(directory, sweep, jobs, parts, at_work)
     write_atomically(directory / "report.md", text.encode())
-    return _summary(ranked, metric, directory / "report.md")
+    damaged = [f"{directory / row['job'] / 'result.json'}: damaged: {row['error']}; {PUT_RIGHT}"
+               for _, row in jobs[jobs.state == "damaged"].head(5).iterrows()]  # fmt: skip
+    return "\n".join([*(_summary(part) for part in parts if len(part.ranked)), *damaged, str(directory / "report.md")])
 
 
-def as_markdown(
-    name: str,
-    sweep: Sweep,
-    jobs: pd.DataFrame,
-    ranked: pd.DataFrame,
-    compared: pd.DataFrame,
-    metric: str,
-    plots: Sequence[str],
-    at_work: bool,
-) -> str:
+PUT_RIGHT = "remove it, and the sweep does this job again"
+
+
+def _figures(
+    sweep: Sweep, group: Group, ranked: pd.DataFrame, compared: pd.DataFrame, directory: Path
+) -> dict[str, Figure]:
+    done, metric = group.done, group.metric
+    if done.empty:
+        return {}
+    figures = {"ranking": draw_ranking(done, ranked, metric)}
+    if len(compared):
+        figures["effects"] = draw_effects(compared, 0.5 * ranked["mean"].max(), metric)
+    figures["cost"] = draw_cost(ranked, metric, sweep.alone)
+    figures["curves"] = draw_curves(sweep, done, directory, metric)
+    return figures
+
+
+def as_markdown(directory: Path, sweep: Sweep, jobs: pd.DataFrame, parts: Sequence[Part], at_work: bool) -> str:
     """report.md."""
-    metric_name = NAMES[metric]
     running = " (the sweep is at work)" if at_work else ""
-    lines = [f"# {name}", "", f"{_counts(jobs)}{running}. Design: {sweep.design}; results.csv has a row per job.", ""]
-    lines += _missing(jobs)
-    if len(ranked):
+    lines = [f"# {plain(directory.resolve().name)}", ""]
+    lines += [f"{_counts(jobs)}{running}. Design: {sweep.design}; results.csv has a row per job.", ""]
+    if len(parts) == 1:
+        lines += [*_bullets(described(parts[0].group, sweep, directory)), ""]
+    else:
         lines += [
-            "## Ranking",
-            "",
-            f"By {metric_name}, mean ± standard deviation over n seeds. The test set is shown and not chosen by.",
-            "",
-            *_table(
-                ["setting", "n", metric_name, "test accuracy", "parameters", "MACs", "seconds"], ranking_rows(ranked)
-            ),
-            "",
-            "![ranking](ranking.png)",
+            f"Not all jobs were judged by as many images of the same data set, so there are {len(parts)} rankings. "
+            "Figures of different ones cannot be compared.",
             "",
         ]
-    if "effects" in plots:
+    lines += _missing(jobs)
+    for part in parts:
+        if part.group.title:
+            lines += [f"## {plain(part.group.title)}", "", *_bullets(described(part.group, sweep, directory)), ""]
+        lines += _section(sweep, part, "###" if part.group.title else "##")
+    return "\n".join(lines)
+
+
+def _section(sweep: Sweep, part: Part, level: str) -> list[str]:
+    metric_name = NAMES[part.group.metric]
+    lines = []
+    if len(part.ranked):
+        seconds = "" if sweep.alone else " Seconds say little, as jobs may have run side by side."
+        lines += [
+            f"{level} Ranking",
+            "",
+            f"By {metric_name}, mean ± standard deviation over n seeds. The test set is shown and not chosen by."
+            f"{seconds}",
+            "",
+            *_table(
+                ["setting", "n", metric_name, "test accuracy", "parameters", "MACs", "seconds"],
+                ranking_rows(part.ranked),
+            ),
+            "",
+            f"![ranking]({part.plots['ranking']})",
+            "",
+        ]
+    left_out = _left_out(sweep, part)
+    if "effects" in part.plots:
         averaged = (
             " For each seed it is the average over the settings of the other parameters that were run at both values."
             if sweep.design == "grid" and len(sweep.parameters) > 1
             else ""
         )
-        base = ", ".join(f"{key}={text}" for key, text in sweep.baseline.items())
+        count = len(part.compared)
         lines += [
-            "## What each change does",
+            f"{level} What each change does",
             "",
-            f"Difference of {metric_name} to the baseline ({base}), in percentage points, with Welch's 95 % confidence "
-            f"interval over n seeds.{averaged} An interval that has 0 in it cannot be told from the spread of seeds; "
-            f"of {len(compared)} intervals about {0.05 * len(compared):.1f} will leave 0 out by chance alone.",
+            f"Difference of {metric_name} to the baseline ({_baseline(sweep, part)}), in percentage points, with "
+            f"Welch's 95 % confidence interval over n seeds.{averaged} An interval that has 0 in it cannot be told "
+            f"from the spread of seeds; of {count} intervals about {0.05 * count:.1f} will leave 0 out by chance alone."
+            f"{left_out}",
             "",
-            *_table(["parameter", "value", "difference", "95 % interval", "n", ""], effect_rows(compared)),
+            *_table(["parameter", "value", "difference", "95 % interval", "n", ""], effect_rows(part.compared)),
             "",
-            "![effects](effects.png)",
+            f"![effects]({part.plots['effects']})",
             "",
         ]
-    if plots:
-        lines += ["## Cost", "", "![accuracy against cost](cost.png)", "", "## Curves", ""]
+    elif left_out:
+        lines += [left_out.strip(), ""]
+    if part.plots:
+        lines += [f"{level} Cost", "", f"![accuracy against cost]({part.plots['cost']})", "", f"{level} Curves", ""]
         lines += [
             f"{metric_name.capitalize()}, mean and standard deviation over seeds.",
             "",
-            "![curves](curves.png)",
+            f"![curves]({part.plots['curves']})",
             "",
         ]
-    return "\n".join(lines)
+    return lines
+
+
+def _baseline(sweep: Sweep, part: Part) -> str:
+    jobs = part.group.jobs
+    if sweep.design == "paired":
+        return plain(jobs.setting.iloc[0])
+    here = {key: text for key, text in sweep.baseline.items() if (jobs[column(key)] == text).any()}
+    return ", ".join(f"{plain(key)}={plain(text)}" for key, text in here.items())
+
+
+def _left_out(sweep: Sweep, part: Part) -> str:
+    """Where the values of a parameter are spread over several rankings, its effect is none that can be told."""
+    names = [name for name, labels in sweep.parameters.items() if set(labels) - set(part.group.jobs[column(name)])]
+    if not (part.group.title and names):
+        return ""
+    said = ", ".join(map(plain, names))
+    return f" What {said} changes from this ranking to another is not told, as other images judged it there."
+
+
+# What Markdown takes for more than itself; _ is spared, as names are full of it.
+MARKS = re.compile(r"([\\`*\[\]<>|!~&])")
+
+
+def plain(text: str) -> str:
+    """Text as Markdown shows it as it is: no table cell, link, picture or tag comes of it."""
+    return re.sub(r"(?i)(:)(?=//)|(?<=www)(\.)", r"\\\g<0>", MARKS.sub(r"\\\1", text))
+
+
+def _bullets(texts: Sequence[str]) -> list[str]:
+    return [f"- {plain(text)}" for text in texts]
 
 
 def _counts(jobs: pd.DataFrame) -> str:
@@ -114,7 +190,9 @@ def _counts(jobs: pd.DataFrame) -> str:
 def _missing(jobs: pd.DataFrame) -> list[str]:
     lines = []
     for _, row in jobs[jobs.state == "failed"].iterrows():
-        lines.append(f"- failed: `{row['job']}`: {row['error']} (traceback in its result.json)")
+        lines.append(f"- failed: `{row['job']}`: {plain(shortened(row['error'], 500))} (traceback in its result.json)")
+    for _, row in jobs[jobs.state == "damaged"].iterrows():
+        lines.append(f"- damaged: `{row['job']}/result.json`: {plain(row['error'])}; {PUT_RIGHT}")
     for word in ("cut off", "running", "not started"):
         names = [f"`{job}`" for job in jobs[jobs.state == word].job]
         if names:
@@ -156,14 +234,17 @@ def spread(mean: float, sd: float) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *rows]]
+    shown = [[plain(cell) for cell in row] for row in rows]
+    return [f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *shown]]
 
 
-def _summary(ranked: pd.DataFrame, metric: str, path: Path, most: int = 12) -> str:
-    rows = [["setting", "n", NAMES[metric], "test accuracy"], *(row[:4] for row in ranking_rows(ranked))]
+def _summary(part: Part, most: int = 12) -> str:
+    """The best settings, as a table for a terminal."""
+    found = [[shortened(row[0], 100), *row[1:4]] for row in ranking_rows(part.ranked)]
+    rows = [["setting", "n", NAMES[part.group.metric], "test accuracy"], *found]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
              for row in rows[: most + 1]]  # fmt: skip
     if len(rows) > most + 1:
         lines.append(f"... and {len(rows) - most - 1} more")
-    return "\n".join([*(lines if len(ranked) else []), str(path)])
+    return "\n".join([f"{part.group.title}:"] * bool(part.group.title) + lines)

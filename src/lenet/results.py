@@ -3,21 +3,26 @@
 Nothing here imports torch.
 """
 
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from scipy import stats
 
-from lenet.errors import first_line
+from lenet.errors import first_line, one_line
 from lenet.runs import RunDirectory
 from lenet.sweep import Job, Sweep, state
 
 METRICS = ["train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/acc"]
 NAMES = {"val/acc": "validation accuracy", "train/acc": "training accuracy"}
 CONFIDENCE = 0.95
+LARGEST_FIGURE = 1e12  # seconds, images per second: no run has had as many
 EFFECTS = [
     "parameter",
     "level",
@@ -40,7 +45,10 @@ def read_jobs(sweep: Sweep, directory: Path) -> pd.DataFrame:
     rows = []
     for job in sorted(sweep.jobs, key=_order(sweep)):
         run = RunDirectory(directory / job.name)
-        result = run.read_result() or {}
+        became, result = state(run), run.read_result() or {}
+        wrong = implausible(result)
+        if wrong and became == "completed":
+            became, result = "damaged", {"error": {"message": wrong}}
         metrics = result.get("metrics") or {}
         error = result.get("error") or {}
         rows.append(
@@ -49,7 +57,7 @@ def read_jobs(sweep: Sweep, directory: Path) -> pd.DataFrame:
                 "setting": job.setting,
                 **{column(name): text for name, text in job.levels.items()},
                 "seed": job.seed,
-                "state": state(run),
+                "state": became,
                 **{name: metrics.get(name, np.nan) for name in METRICS},
                 "epochs": result.get("epochs", 0),
                 "best_epoch": result.get("best_epoch") or np.nan,
@@ -61,6 +69,33 @@ def read_jobs(sweep: Sweep, directory: Path) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def implausible(result: Mapping[str, Any]) -> str:
+    """What is wrong with the figures of a result; nothing if they can be true. A loss may be anything, also nan."""
+    metrics = result.get("metrics") or {}
+    for name, value in metrics.items():
+        if name.endswith("/acc") and not 0 <= value <= 1:
+            return f"{one_line(name)}={value} is no share of the images"
+    for name in ("epochs", "best_epoch", "seconds", "examples_per_sec"):
+        if not 0 <= (result.get(name) or 0) < LARGEST_FIGURE:
+            return f"{name}={result[name]} cannot be"
+    return ""
+
+
+def as_csv(table: pd.DataFrame) -> bytes:
+    """A table of which a spreadsheet takes nothing for a formula: what begins like one has an apostrophe before it."""
+    texts = {str(name): table[name].map(_no_formula) for name in table if not is_numeric_dtype(table[name])}
+    cells = table.assign(**texts).rename(columns=_no_formula)
+    return cells.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _no_formula(text: str) -> str:
+    """Also behind what some spreadsheets take for the end of a cell."""
+    with suppress(ValueError):
+        float(text)
+        return text
+    return re.sub(r"(?:^|(?<=[;,|\t\r\n\"]))\s*(?=[=+@\uff1d\uff0b\uff20\uff0d-])", lambda blank: blank[0] + "'", text)
 
 
 def _order(sweep: Sweep) -> Callable[[Job], tuple[int, int]]:
@@ -122,7 +157,7 @@ def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str, floor: float = 0) -> 
             (column(name), level, sweep.baseline[name])
             for name, levels in sweep.parameters.items()
             for level in levels
-            if level != sweep.baseline[name]
+            if level != sweep.baseline[name] and {level, sweep.baseline[name]} <= set(jobs[column(name)])
         ]
     done = jobs[jobs.state == "completed"]
     rows = []

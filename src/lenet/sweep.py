@@ -7,6 +7,7 @@ directory beside it. Nothing here imports torch or Hydra.
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ FAILED = ".failed"  # is in the directory of a sweep once a job has failed since
 LONGEST_SWEEP_NAME = 60  # characters of a name that is made of what is varied
 
 LONGEST_NAME = 150  # characters of a job's directory; file systems take 255 bytes
+LONGEST_LABEL = 500  # characters of a parameter's name or of a value; they stand in tables and pictures
+MOST_JOBS = 100_000
 
 
 @dataclass(frozen=True)
@@ -70,46 +73,96 @@ class Sweep:
     parameters: dict[str, list[str]]  # the labels of each parameter, in the order given
     baseline: dict[str, str]  # the label of each parameter that the others are held against
     jobs: list[Job] = field(default_factory=list)
+    alone: bool = False  # its jobs have run one at a time, ever since the first, so that their seconds say something
 
     def write(self, directory: Path) -> None:
         write_atomically(directory / "sweep.json", (json.dumps(asdict(self), indent=1) + "\n").encode())
 
     @classmethod
-    def read(cls, directory: Path) -> "Sweep":
+    def read(cls, directory: Path, whole: bool = True) -> "Sweep":
         """The sweep that was last started in `directory`.
 
+        Args:
+            whole: it is to be reported, and not only to be told from another one.
+
         Raises:
-            BadInput: there is none.
+            BadInput: there is none, or it is not such as we write.
         """
+        path = directory / "sweep.json"
         try:
-            content = read_json(directory / "sweep.json")
+            content = read_json(path)
             sweep = cls(**content | {"jobs": [Job(**job) for job in content["jobs"]]})
+            reason = _not_ours(sweep) or (_not_whole(sweep) if whole else "")
         except OSError as error:
             raise BadInput(
                 f"{directory}: no sweep, sweep.json cannot be read ({error.strerror}); name the folder that holds the "
                 "jobs of one"
             ) from error
-        except (ValueError, TypeError, KeyError):
-            sweep = None
-        if not sweep or not _is_ours(sweep):
-            path = directory / "sweep.json"
-            raise BadInput(f"{path}: not the list of a sweep's jobs; start the sweep again")
+        except (ValueError, TypeError, KeyError) as error:
+            reason = "it is damaged" if isinstance(error, ValueError) else "it has other keys than those that we write"
+        if reason:
+            raise BadInput(
+                f"{path}: not the list of a sweep's jobs ({reason}); remove it and start the sweep again, which finds "
+                "the jobs that are done"
+            )
         return sweep
 
 
-def _is_ours(sweep: Sweep) -> bool:
-    """Whether what was read is such as we write: every value of its kind, every job in a directory of its own below."""
+def _not_ours(sweep: Sweep) -> str:
+    """What is wrong with a sweep that was read; nothing if every value is of its kind and can be shown.
+
+    Every job has a directory of its own below. Names and values are a line of text each, of a length that tables and
+    pictures bear.
+    """
     kinds: dict[type, list[tuple[str, Any]]] = {
         of: [(key, kind) for key, kind in get_type_hints(of).items() if key != "jobs"] for of in (Sweep, Job)
     }
     for part in (sweep, *sweep.jobs):  # of which there may be thousands
-        if not all(fits(vars(part)[key], kind) for key, kind in kinds[type(part)]):
-            return False
-    names = [job.name for job in sweep.jobs]
-    safe = all(name == _safe(name) and name.strip(".") and len(name) <= 2 * LONGEST_NAME for name in names)
-    shown = [text for job in sweep.jobs for text in (job.setting, *job.levels, *job.levels.values())]
-    plain = all(text == one_line(text) for text in shown)  # nothing that a terminal would obey
-    return safe and plain and len(set(names)) == len(names) and sweep.design in DESIGNS
+        for key, kind in kinds[type(part)]:
+            if not fits(vars(part)[key], kind):
+                return f"{key} is not of the kind that we write"
+    if sweep.design not in DESIGNS:
+        return f"its design is none of {', '.join(DESIGNS)}"
+    if len(sweep.jobs) > MOST_JOBS:
+        return f"it has {len(sweep.jobs):,} jobs, and a sweep has at most {MOST_JOBS:,}"
+    texts = {text for labels in sweep.parameters.values() for text in labels} | {*sweep.parameters}
+    for levels in (sweep.baseline, *(job.levels for job in sweep.jobs)):
+        texts |= {*levels, *levels.values()}
+    for text in texts | {job.setting for job in sweep.jobs}:
+        if len(text) > LONGEST_LABEL:
+            return f"a name or value in it has {len(text):,} characters, and may have {LONGEST_LABEL}"
+        if text != one_line(text):  # something that a terminal would obey
+            return "a name or value in it has characters that cannot be printed"
+    names = set()
+    for number, job in enumerate(sweep.jobs, 1):
+        safe = job.name == _safe(job.name) and job.name.strip(".") and len(job.name) <= 2 * LONGEST_NAME
+        if not safe or job.name in names:
+            return f"the name of job {number} is not that of a directory of its own"
+        names.add(job.name)
+    return ""
+
+
+def _not_whole(sweep: Sweep) -> str:
+    """What in it does not go together; nothing if all jobs vary the parameters of the sweep, and there are some."""
+    legal = {name: set(labels) for name, labels in sweep.parameters.items()}
+    seen = {"its baseline": sweep.baseline}
+    for number, job in enumerate(sweep.jobs, 1):
+        if seen.setdefault(job.setting, job.levels) != job.levels:
+            return f"job {number} has other values than another one of its setting"
+        if not (0 <= job.seed < 2**32 and min(job.epochs, job.parameters, job.macs) >= 1):
+            return f"the seed, the epochs or the size of job {number} cannot be"
+    for whose, levels in seen.items():
+        if levels.keys() != legal.keys():
+            return f"{shortened(whose)} varies other parameters than the sweep"
+        for name, text in levels.items():
+            if text not in legal[name]:
+                return f"{shortened(whose)} has {shortened(f'{name}={text}')}, which is none of the sweep's values"
+    return "" if sweep.jobs else "it has no jobs"
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """For a place where there is no room for all of it."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def swept(directory: Path) -> list[str]:
@@ -119,6 +172,21 @@ def swept(directory: Path) -> list[str]:
     except BadInput:
         return []
     return list(dict.fromkeys(text for job in jobs for text in job.overrides))
+
+
+def check_labels(parameters: Sequence[Parameter]) -> None:
+    """Whether all names and values can stand in tables and pictures.
+
+    Raises:
+        BadInput: one cannot.
+    """
+    for parameter in parameters:
+        for text in (parameter.name, *(level.label for level in parameter.levels)):
+            if len(text) > LONGEST_LABEL or text != one_line(text):
+                raise BadInput(
+                    f"{shortened(text)}: a name or value of {len(text):,} characters, and it is to stand in tables; "
+                    f"give it a label of at most {LONGEST_LABEL} that can be printed"
+                )
 
 
 def settings(design: str, parameters: Sequence[Parameter]) -> Iterator[dict[str, Level]]:
@@ -136,6 +204,12 @@ def settings(design: str, parameters: Sequence[Parameter]) -> Iterator[dict[str,
         if not parameter.levels:
             raise BadInput(f"{parameter.name}=[]: no value to sweep over; give at least one, or leave the key out")
     names = [parameter.name for parameter in parameters]
+    counts = [len(parameter.levels) for parameter in parameters]
+    if design == "grid" and math.prod(counts) > MOST_JOBS:
+        raise BadInput(
+            f"{' x '.join(names)}: {math.prod(counts):,} settings; a sweep has at most {MOST_JOBS:,} jobs, so take "
+            "fewer values, or hydra.sweeper.design=one_at_a_time"
+        )
     if not parameters:
         yield {}
     elif design == "one_at_a_time":
@@ -144,9 +218,8 @@ def settings(design: str, parameters: Sequence[Parameter]) -> Iterator[dict[str,
             for level in parameter.levels:
                 yield {parameter.name: level}
     elif design == "paired":
-        counts = {parameter.name: len(parameter.levels) for parameter in parameters}
-        if len(set(counts.values())) > 1:
-            given = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        if len(set(counts)) > 1:
+            given = ", ".join(f"{name} has {count}" for name, count in zip(names, counts, strict=True))
             raise BadInput(f"hydra.sweeper.design=paired: {given} values; give every parameter the same number")
         for levels in zip(*(parameter.levels for parameter in parameters), strict=True):
             yield dict(zip(names, levels, strict=True))
@@ -236,7 +309,7 @@ def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep
         BadInput: it is a sweep over something else, or a run has another config; it says what, and the two ways out.
     """
     if (directory / "sweep.json").exists():
-        before = Sweep.read(directory)
+        before = Sweep.read(directory, whole=False)
         names = [(one.design if one.parameters else "", list(one.parameters)) for one in (before, sweep)]
         if names[0] != names[1] and before.jobs:
             old, new = (f"{', '.join(one.parameters) or 'seeds alone'} ({one.design})" for one in (before, sweep))
@@ -248,11 +321,11 @@ def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep
         run = RunDirectory(directory / name)
         if not (run.path / "config.yaml").exists():
             continue
-        wanted = _flat(asdict(config))
+        wanted = recipe(asdict(config))
         with suppress(yaml.YAMLError, ValueError, OverflowError, OSError):
-            if _flat(yaml.load(read_yaml(run.path / "config.yaml"), YAML_LOADER)) == wanted:
+            if recipe(yaml.load(read_yaml(run.path / "config.yaml"), YAML_LOADER)) == wanted:
                 continue
-        there = _flat(asdict(run.read_config()))  # slower, and knows keys that are newer than the run
+        there = recipe(asdict(run.read_config()))  # slower, and knows keys that are newer than the run
         for key, value in wanted.items():
             if there[key] != value:
                 raise BadInput(
@@ -261,12 +334,12 @@ def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep
                 )
 
 
-def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+def recipe(config: Any, prefix: str = "") -> dict[str, Any]:
     """Every key of a config but those that do not make it another run."""
     found: dict[str, Any] = {}
     for key, value in (config if isinstance(config, dict) else {}).items():
         if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
+            found |= recipe(value, f"{prefix}{key}.")
         elif prefix + str(key) not in ("name", "resume", *INCIDENTAL):
             found[prefix + str(key)] = value
     return found

@@ -4,8 +4,9 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def run(
     try:
         remove_leftovers(directory)
         check_directory(directory, configs, sweep)  # once more, now that nobody else can start a job
+        sweep = replace(sweep, alone=at_once == 1 and _ran_alone(directory, configs))
         sweep.write(directory)
         (directory / FAILED).unlink(missing_ok=True)
         progress = Progress(sweep, directory, configs, at_once, afresh)
@@ -90,6 +92,13 @@ def run(
             )
     finally:
         lock.let_go()
+
+
+def _ran_alone(directory: Path, names: Iterable[str]) -> bool:
+    """Whether those jobs that were begun in earlier sessions ran one at a time, as far as is known."""
+    if not any(RunDirectory(directory / name).begun for name in names):
+        return True
+    return (directory / "sweep.json").exists() and Sweep.read(directory, whole=False).alone
 
 
 def _launch_all(todo: Sequence[Job], directory: Path, launch: Launch, fail_fast: bool) -> dict[str, Exception]:

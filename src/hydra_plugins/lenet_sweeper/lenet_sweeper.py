@@ -297,9 +297,10 @@ class LenetSweeper(BasicSweeper):
         """The sweep, and the checked config of each of its jobs by name."""
         from lenet.errors import BadInput
         from lenet.geometry import IMAGE_SIDE, parameters_and_macs
-        from lenet.sweep import Job, Sweep, job_names, settings
+        from lenet.sweep import MOST_JOBS, Job, Sweep, check_labels, job_names, settings
 
         parameters, seeds = self._parameters(arguments)
+        check_labels(parameters)
         base = self._config({}, checked=False)
         labels, baseline = {}, {}
         distinct = {}
@@ -329,6 +330,8 @@ class LenetSweeper(BasicSweeper):
             raise BadInput(f"{wrong[0]}{more}; nothing was started")
         # Seed by seed, so that a sweep that is cut off has something to say about every setting.
         each = [(setting, config, seed) for seed in seeds for setting, config in zip(varied, configs, strict=True)]
+        if len(each) > MOST_JOBS:
+            raise BadInput(f"{len(each):,} jobs; a sweep has at most {MOST_JOBS:,}, so take fewer values or seeds")
         names = job_names([(setting, seed) for setting, _, seed in each], varied=bool(parameters))
         setting_names = job_names([(setting, None) for setting in varied]) * len(seeds)
         jobs, checked = [], {}
