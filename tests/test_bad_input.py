@@ -219,6 +219,7 @@ SWEEPS: list[tuple[str, list[str]]] = [
     ("-m model.kernel_size=5,[5] model.conv_channels=[6] model.padding=2", ["kernel_size=5", "2 jobs"]),
     ("-m +hydra.sweeper.params.pool.one=max seed=1,2", ["hydra.sweeper.params.pool.one", "model.pool"]),
     ("-m +hydra.sweeper.params.x={a:{optimizer.lr:1}} optimizer.lr=0.1,0.2", ["optimizer.lr", "x"]),
+    ("-m seed=range(100001)", ["seed=range(100001)", "at most 100,000"]),
 ]
 
 
@@ -304,6 +305,14 @@ def config_instead(old: str, new: str) -> Prepare:
         (folder / "run/config.yaml").write_text(text.replace(old, new))
 
     return edit
+
+
+def a_sweep(**changes: object) -> Prepare:
+    """A sweep over pooling, otherwise than we write it."""
+    job = {"name": "pool=avg", "setting": "pool=avg", "levels": {"pool": "avg"}, "seed": 0, "overrides": [],
+           "epochs": 1, "parameters": 1, "macs": 1}  # fmt: skip
+    sweep = {"design": "grid", "parameters": {"pool": ["avg"]}, "baseline": {"pool": "avg"}, "jobs": [job]}
+    return put("sweep/sweep.json", json.dumps(sweep | changes))
 
 
 def result_with(**changes: object) -> Prepare:
@@ -461,6 +470,15 @@ FILES: list[tuple[str, Prepare | None, str, list[str]]] = [
      put("sweep/sweep.json", json.dumps({"design": "grid", "parameters": {}, "baseline": {}, "jobs": [
          {"name": "../run", "setting": "", "levels": {}, "seed": 0, "overrides": [], "epochs": 1, "parameters": 1,
           "macs": 1}]})), REPORT, ["sweep/sweep.json"]),
+    ("sweep.json has no jobs", a_sweep(jobs=[]), REPORT, ["sweep/sweep.json", "it has no jobs", "remove it"]),
+    ("sweep.json has a baseline without its parameter", a_sweep(baseline={}), REPORT,
+     ["sweep/sweep.json", "its baseline varies other parameters"]),
+    ("sweep.json has a parameter that its jobs do not vary", a_sweep(parameters={"pool": ["avg"], "zzz": ["1"]}),
+     REPORT, ["sweep/sweep.json", "varies other parameters than the sweep"]),
+    ("sweep.json has a label of 100,000 characters", a_sweep(parameters={"pool": ["avg", "x" * 100_000]}), REPORT,
+     ["sweep/sweep.json", "100,000 characters", "500"]),
+    ("sweep.json has a label that writes backwards", a_sweep(parameters={"pool": ["avg", "\u202egpj"]}), REPORT,
+     ["sweep/sweep.json", "cannot be printed"]),
     ("there is no sweep", None, REPORT, ["sweep: no sweep", "name the folder"]),
     ("there is no sweep", None, "published.py run", ["run: no sweep"]),
     ("an IDX file is cut off", put(IMAGES, struct.pack(">4B3I", 0, 0, 8, 3, 60_000, 28, 28) + bytes(100)),

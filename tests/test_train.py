@@ -410,7 +410,7 @@ def test_so_it_is_where_the_weights_are_averaged(tiny_config, tmp_path, test_on:
         assert not all(torch.equal(a["state_dict"][key], value) for key, value in a["current_model_state"].items())
 
 
-@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
 @pytest.mark.parametrize("last", ["missing", "of the epoch before"])
 def test_a_run_that_was_killed_between_the_two_checkpoints_of_its_last_epoch_ends_as_any_other(
     tiny_config, tmp_path, last, ema_decay

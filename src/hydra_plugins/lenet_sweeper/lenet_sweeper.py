@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -359,26 +360,29 @@ class LenetSweeper(BasicSweeper):
     def _parameters(self, arguments: list[str]) -> tuple[list["Parameter"], list[int | None]]:
         """What is swept, and over which seeds; what is the same in all jobs goes to `self.frozen.shared`."""
         from lenet.errors import BadInput
-        from lenet.sweep import Parameter, short
+        from lenet.sweep import MOST_JOBS, Parameter, short
 
         levels: dict[str, tuple[Level, ...]] = {}
         shared: dict[str, str] = {}
         params: Any = OmegaConf.to_container(OmegaConf.create(self.params))
-        texts = []
+        given = []
         for name, values in params.items():
             if isinstance(values, Mapping):
                 levels[name] = _labelled(name, values)
             elif isinstance(values, list):
                 levels[name] = tuple(self._level(name, _as_text(value)) for value in values)
             else:
-                texts.append(f"{name}={values if isinstance(values, str) else _as_text(values)}")
-        for override in self.frozen.parser.parse_overrides([*texts, *self.named, *arguments]):
+                given.append(f"{name}={values if isinstance(values, str) else _as_text(values)}")
+        for override in self.frozen.parser.parse_overrides([*given, *self.named, *arguments]):
             name = override.get_key_element()
             _require_swept(name)
             levels.pop(name, None)  # what comes later counts
             shared.pop(name, None)
             if override.is_discrete_sweep():
-                levels[name] = tuple(self._level(name, text) for text in override.sweep_string_iterator())
+                texts = list(islice(override.sweep_string_iterator(), MOST_JOBS + 1))
+                if len(texts) > MOST_JOBS:  # before each is looked at, which takes a while
+                    raise BadInput(f"{override.input_line}: a sweep has at most {MOST_JOBS:,} jobs; take fewer values")
+                levels[name] = tuple(self._level(name, text) for text in texts)
             elif override.is_sweep_override():
                 raise BadInput(f"{override.input_line}: no list of values; give them one by one, or as range(...)")
             else:
