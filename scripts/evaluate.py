@@ -29,7 +29,7 @@ def main() -> None:
     found = first_look.saved(arguments.run, arguments.weights)
     first_look.check_evaluation(found.config, arguments.part, arguments.flip)
     out = arguments.out or (arguments.run if arguments.run.is_dir() else Path())
-    first_look.check_folder(out)
+    first_look.check_folder(out, given=bool(arguments.out))
     root = arguments.data_root or found.config.data.root
     data = replace(found.config.data, name=arguments.data or found.config.data.name, root=root)
     first_look.check_data(data, is_own=bool(arguments.data_root) or first_look.is_own_root(root))

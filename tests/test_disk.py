@@ -176,7 +176,7 @@ def test_a_folder_that_cannot_be_written_is_named_and_a_run_in_it_can_be_looked_
         assert "Read-only file system" in said
     code, said = do("evaluate.py", "small/run")
     assert code == 2
-    assert said.splitlines()[-1].startswith("error: small/run/evaluation")
+    assert said.splitlines()[-1].startswith("error: small/run: Read-only file system; name")
     assert "--out" in said.splitlines()[-1]
     code, said = do("evaluate.py", "small/run", "--out", "looked")
     assert code == 0, said

@@ -228,11 +228,12 @@ def check_export(file: Path) -> None:
         raise BadInput(f"{file}: {reason}; name a file that can be written")
 
 
-def check_folder(folder: Path, option: str = "--out") -> None:
-    """Whether a folder can be made or written to.
+def check_folder(folder: Path, given: bool = True) -> None:
+    """Whether a folder, which `--out` gives or not, can be made or written to.
 
     Raises:
         BadInput: it cannot.
     """
     if reason := unwritable(folder):
-        raise BadInput(f"{option} {folder}: {reason}; name a folder that can be written")
+        named = f"--out {folder}: " if given else ""
+        raise BadInput(f"{named}{reason}; name a folder that can be written with --out")
