@@ -298,6 +298,8 @@ def _described(error: BaseException) -> str:
         remedy = DISK_REMEDIES.get(error.errno or 0)
         return f"{error.filename}: {error.strerror}" + (f"; {remedy}" if remedy else "")
     if isinstance(error, MissingConfigException):
+        if error.missing_cfg_file is None:
+            return "--config-path: there is no such folder; leave it out, or give an absolute path"
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         if choice in ("lenet_slurm", "lenet_processes"):
             name = choice.removeprefix("lenet_")
@@ -336,7 +338,10 @@ def _not_understood(override: str) -> str:
     key, _, value = override.partition("=")
     strange = next((character for character in value if not UNQUOTED.fullmatch(character)), None)
     if strange and "'" not in value:
-        return f"{override}: {strange} has to be in quotes; write \"{key}='{value}'\""
+        quoted = re.sub(
+            r"[^][{},:]*" + re.escape(strange) + r"[^][{},:]*", lambda found: f"'{found[0].strip()}'", value
+        )
+        return f'{override}: {strange} has to be in quotes; write "{key}={quoted}"'
     if any(not UNQUOTED.fullmatch(character) for character in key):
         return _unknown_key(key)
     return f"{override}: not understood; write key=value, in quotes if it has special characters"

@@ -43,6 +43,8 @@ TARGETS = {
 
 # Of Python's logging, which is all that Hydra's own settings have; and the one file that they name.
 LOGGING = {"class": ("logging.StreamHandler", "logging.NullHandler", "logging.FileHandler")}
+LOG_LEAVES = ("version", "disable_existing_loggers", "format", "datefmt", "formatter", "level", "stream", "class",
+              "filename", "propagate")  # fmt: skip
 LOG_FILE = "${hydra.runtime.output_dir}/${hydra.job.name}.log"
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 
@@ -131,12 +133,24 @@ def check(config: DictConfig, overrides: Sequence[Override]) -> None:
             raise BadInput(f"hydra.{key}={value}: {DATA}; write out what it stands for")
     for part in TARGETS:
         _check_plugin(part, raw[part], config.hydra[part], overrides)
-    for name, value in (raw["job"].get("env_set") or {}).items():
+    for key in ("job", "job.env_set"):
+        if not isinstance(part := raw["job"] if key == "job" else raw["job"]["env_set"], dict):
+            raise BadInput(f"hydra.{key}={part}: {DATA}; write out what it stands for")
+    _check_places(raw)
+    for name, value in raw["job"]["env_set"].items():
         if os.environ.get(name) != value:  # what hydra.job.env_copy names is there already
             raise BadInput(
                 f"hydra.job.env_set.{name}={value}: a config sets no environment variables, which can name code; write "
                 f"{name}=... before the command"
             )
+
+
+def _check_places(raw: Mapping[Any, Any]) -> None:
+    """Hydra's own files go into the run directory and nowhere else."""
+    for key, value in (("output_subdir", raw["output_subdir"]), ("job.name", raw["job"].get("name"))):
+        word = not isinstance(value, str) or (re.fullmatch(r"[\w.+=,?-]+", value) and value.strip("."))
+        if not word:
+            raise BadInput(f"hydra.{key}={value}: names what lies in the run directory; give a word, or leave it out")
 
 
 def _target(callbacks: Any, name: str) -> Any:
@@ -155,8 +169,11 @@ def _entries(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _check_logging(key: str, value: Any) -> None:
     """Hydra's own settings pass, with other levels and formats; what would import or call something else does not."""
     last = key.rpartition(".")[2]
-    factory = last in ("()", ".", "class") and value not in LOGGING.get(last, ())
-    file = last == "filename" and value != LOG_FILE
+    leaf = value is not None and not isinstance(value, dict | list)
+    # A key "." would set attributes of the handler, such as the file that it writes to.
+    strange = last == "()" or key.endswith(".") or (leaf and not last.isdecimal() and last not in LOG_LEAVES)
+    factory = strange or (last == "class" and value not in LOGGING["class"])
+    file = last == "filename" and (value != LOG_FILE or not key.startswith("hydra.job_logging."))
     text = value if isinstance(value, str) else ""
     elsewhere = ("://" in text and text not in STREAMS) or ("${" in text and text != LOG_FILE)
     if factory or file or elsewhere:
@@ -194,7 +211,10 @@ def _check_by_hand(raw: Mapping[str, Any], overrides: Sequence[Override]) -> Non
         )
     prefix = "hydra.launcher.additional_parameters"
     whole = given.get(prefix)
-    for name, value in (raw.get("additional_parameters") or {}).items():
+    options = raw.get("additional_parameters") or {}
+    if not isinstance(options, dict):
+        raise BadInput(f"{prefix}={options}: {DATA}; write out what it stands for")
+    for name, value in options.items():
         if f"{prefix}.{name}" not in given and name not in (whole if isinstance(whole, dict) else {}):
             raise BadInput(
                 f"{prefix}.{name}={value}: options of sbatch come from the command line alone, not from a file, since "

@@ -83,6 +83,8 @@ def options(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
             f"--experimental-rerun {found.experimental_rerun}: Hydra would read a pickle, which can run code; give the "
             "words of the command again, or resume=RUN_DIR"
         )
+    if found.config_dir is not None and not Path(found.config_dir).is_dir():
+        raise BadInput(f"--config-dir={found.config_dir}: no such folder; name one that is laid out as conf/")
     words, first = [*found.overrides, *unknown], list(arguments)[::-1]
     for word in words[::-1]:
         first.remove(word)
