@@ -209,8 +209,7 @@ def draw(found: Mapping[str, pd.DataFrame]) -> Figure:
                 with_spread(row), at, (-6, 5), textcoords="offset points", ha="right", color=OURS, fontsize="small"
             )
         known = [record for record in RECORDS.get(data, []) if record.parameters]
-        if known:
-            axes.plot([r.parameters for r in known], [r.accuracy for r in known], "D", color=OTHERS, label="others")
+        axes.plot([r.parameters for r in known], [r.accuracy for r in known], "D", color=OTHERS, label="others")
         for record in known:
             words, at = f"{record.name}: {record.accuracy:g}", (record.parameters or 0, record.accuracy)
             right = at[0] > 3 * LENET
@@ -233,16 +232,11 @@ def draw(found: Mapping[str, pd.DataFrame]) -> Figure:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(EngFormatter())
         axes.xaxis.set_minor_formatter(NullFormatter())
-        if axes.dataLim.width == 0:  # every net has LeNet's own size
-            axes.set_xlim(LENET / 3, LENET * 3)
         axes.margins(x=0.25)
         axes.margins(y=0.12)
         axes.set_title(data)
         axes.set_xlabel("parameters")
         axes.set_ylabel("test accuracy, %")
         axes.grid(alpha=0.3)
-    legend = {
-        text: drawn for axes in figure.axes for drawn, text in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(list(legend.values()), list(legend), loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
