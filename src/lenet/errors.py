@@ -136,6 +136,23 @@ def starting_deaf() -> Iterator[None]:
 
 
 @contextmanager
+def starting_ignorant() -> Iterator[None]:
+    """Processes that are started meanwhile ignore SIGINT and SIGTERM until they set handlers, as submitit's do.
+
+    They would not unblock what is blocked. What comes to this process in this moment is lost.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {signum: signal.signal(signum, signal.SIG_IGN) for signum in STOPPING}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+@contextmanager
 def stop_on_signals() -> Iterator[Signals]:
     """While this lasts, the first SIGINT or SIGTERM raises Stopped; a second one ends the process at once."""
     signals = Signals()

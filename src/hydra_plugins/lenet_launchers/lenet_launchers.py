@@ -65,7 +65,7 @@ if AVAILABLE:
             self.n_jobs = n_jobs
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-            from lenet.errors import starting_deaf
+            from lenet.errors import starting_ignorant
             from lenet.machine import cores
 
             most = self.n_jobs if self.n_jobs > 0 else cores()
@@ -74,7 +74,7 @@ if AVAILABLE:
                 for call in calls(self, job_overrides, initial_job_idx):
                     while sum(not job.done() for job in jobs) >= most:
                         time.sleep(0.2)
-                    with starting_deaf():
+                    with starting_ignorant():
                         jobs.append(there.submit(call))
                 while not all(job.done() for job in jobs):
                     time.sleep(0.2)
