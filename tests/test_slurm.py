@@ -284,7 +284,10 @@ def test_a_job_whose_time_is_over_is_requeued_and_goes_on_to_its_end(timed: Time
     assert " Restarts=1 " in timed.sweep.slurm("scontrol", "show", "job", timed.number)
     log = (timed.sweep.only("timed").path / "train.log").read_text()
     done = [int(epoch) for epoch in re.findall(r"epoch (\d)/9 ", log)]
-    assert done == list(range(1, 10)), "what was done is not done again"
+    assert sorted(set(done)) == list(range(1, 10))
+    # It is told at any moment, also between the line of an epoch and its checkpoint.
+    assert len(done) <= 9 + 1, "at most the epoch at hand is done again"
+    assert done.count(1) == 1, "it goes on, and does not begin anew"
 
 
 def has_been_told(pid: int, signum: int) -> bool:
