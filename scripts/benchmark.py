@@ -39,6 +39,8 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
+    if sys.platform == "win32":
+        raise BadInput("the benchmark measures groups of processes, which Windows has not; take Linux or macOS")
     if unknown := [name for name in arguments.parts if name not in names]:
         raise BadInput(f"{unknown[0]}: no part of the benchmark; choose from {', '.join(names)}")
     root = str(Path(Data().root).resolve())

@@ -1,7 +1,7 @@
 """TensorBoard on runs/, or on the directory of a sweep or of a run: scripts/dashboard.py [DIR] [--port N] [--open]."""
 
 import contextlib
-import signal
+import time
 import webbrowser
 from pathlib import Path
 
@@ -40,7 +40,8 @@ def main() -> None:
     if arguments.open:
         webbrowser.open(address)
     with contextlib.suppress(KeyboardInterrupt):
-        signal.pause()
+        while True:
+            time.sleep(3600)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ listed releases, it upgrades half of the packages at a time, and half of that ha
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,7 @@ def resolve(target: Path, *options: str) -> Pins:
     """Resolve pyproject.toml for this machine into `target`, whose present pins are kept where `options` allow."""
     uv("pip", "compile", "-q", "pyproject.toml", "--all-extras", "--group", "dev", "--no-header", "--no-annotate",
        "-o", str(target), *options)  # fmt: skip
-    return dict(re.findall(r"^([\w.-]+)==(\S+)", target.read_text(), re.MULTILINE))
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", target.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def install(pins: Path) -> None:
@@ -84,7 +85,7 @@ def culprits(names: Sequence[str], tests: Sequence[str], tested: Path, folder: P
     found = []
     for half in (names[:middle], names[middle:]):
         some = folder / "some.txt"
-        some.write_text(tested.read_text())
+        shutil.copyfile(tested, some)
         resolve(some, *NOW, *(option for name in half for option in ("--upgrade-package", name)))
         install(some)
         breaks = bool(failing(tests))

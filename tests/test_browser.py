@@ -271,7 +271,7 @@ def test_it_serves_this_machine_alone_and_opens_a_browser(runs: Path, tmp_path: 
         until((tmp_path / "opened").exists, "the browser")
         until(lambda: (tmp_path / "opened").read_text().strip() == place, "the address")
         port = int(place.rstrip("/").rsplit(":", 1)[1])
-        listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        listening = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]]
         ours = [where for _, where, _, state, *_ in listening if state == "0A" and where.endswith(f":{port:04X}")]
         assert ours == [f"0100007F:{port:04X}"], "127.0.0.1 and no other"
 

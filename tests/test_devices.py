@@ -182,7 +182,7 @@ def test_every_image_is_counted_exactly_once(tmp_path, real_root) -> None:
 
 def others(pid: int) -> list[int]:
     """The processes that a process has started."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
 
 
 def is_gone(pid: int) -> bool:

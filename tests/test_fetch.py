@@ -226,7 +226,7 @@ def test_a_data_file_that_is_none_is_named_without_waiting_or_reading_it(tiny, n
 
 @pytest.mark.parametrize("root", ["file", "file/below", "/proc/nowhere"])
 def test_a_root_that_cannot_be_written_is_named(root: str, in_empty_folder: Path) -> None:
-    Path("file").write_text("")
+    Path("file").write_text("", encoding="utf-8")
     with pytest.raises(BadInput, match=f"data.root={root}: cannot be read and written .*LENET_DATA"):
         fetch.fetch("fashion_mnist", root)
 

@@ -82,7 +82,7 @@ def files(in_empty_folder: Path) -> Path:
     odd = a_run(Path("odd"), Config()).path / "config.yaml"
     odd.write_text(odd.read_text().replace("kernel_size: 5", "kernel_size: 33"))
     a_run(Path("whole"), Config(data=Data(val_fraction=0), test_on="last"))
-    Path("words.safetensors").write_text("words")
+    Path("words.safetensors").write_text("words", encoding="utf-8")
     safetensors.numpy.save_file({}, "theirs.safetensors", {"format": "pt"})
     for folder in ("folder.safetensors", "run.png"):
         Path(folder).mkdir()

@@ -58,9 +58,9 @@ def make(directory: Path, configs: dict[str, Config], alone: bool = False, seeds
 
 
 def edit(path: Path, change: Change) -> None:
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     change(content)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 @pytest.fixture

@@ -292,5 +292,5 @@ def test_a_job_whose_time_is_over_is_requeued_and_goes_on_to_its_end(timed: Time
 
 def has_been_told(pid: int, signum: int) -> bool:
     """Whether a signal waits for a process to go on."""
-    (waiting,) = re.findall(r"^ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    (waiting,) = re.findall(r"^ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
     return bool(int(waiting, 16) >> (signum - 1) & 1)

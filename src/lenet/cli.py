@@ -303,6 +303,8 @@ def _described(error: BaseException) -> str:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         if choice in ("lenet_slurm", "lenet_processes"):
             name = choice.removeprefix("lenet_")
+            if not hasattr(os, "setsid"):
+                return f"{group}={name}: not to be had on this system; take {group}=joblib"
             return f"{group}={name}: needs submitit; start with uv run --extra cluster, or pip install 'lenet[cluster]'"
         # lenet_slurm and lenet_processes are what the files slurm and processes are made of.
         options = ", ".join(option for option in error.options or [] if not option.startswith("lenet_"))

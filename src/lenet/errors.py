@@ -3,7 +3,7 @@
 import re
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -87,7 +87,7 @@ class Signals:
         if self._signum is None and threading.current_thread() is threading.main_thread():
             for signum in STOPPING:
                 signal.signal(signum, self.arrive)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # whoever started this process may have blocked them
+            _mask("SIG_UNBLOCK", STOPPING)  # whoever started this process may have blocked them
 
     def arrive(self, signum: int, frame: FrameType | None) -> None:
         if not is_first():
@@ -118,21 +118,28 @@ class Signals:
             self.check()
 
 
+def _mask(how: str, signals: Iterable[int]) -> Iterable[int]:
+    """Change which signals are blocked, where the system can; those that were before."""
+    mask: Callable[[int, Iterable[int]], set[int]] | None = getattr(signal, "pthread_sigmask", None)
+    return mask(getattr(signal, how), signals) if mask else ()
+
+
 @contextmanager
 def starting_deaf() -> Iterator[None]:
     """Processes that are started meanwhile hear no SIGINT and SIGTERM until they listen (`Signals.handle`).
 
-    A Ctrl-C goes to them as well, and would end them while they import.
+    A Ctrl-C goes to them as well, and would end them while they import. Windows cannot block signals: there a Ctrl-C in
+    this moment ends them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     # Blocked and not ignored: what comes meanwhile is not lost, here or there.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    before = _mask("SIG_BLOCK", STOPPING)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _mask("SIG_SETMASK", before)
 
 
 @contextmanager

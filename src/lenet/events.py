@@ -4,6 +4,7 @@ import logging
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
@@ -71,9 +72,16 @@ def points(files: Sequence[Path], wanted: Callable[[str, int], bool]) -> dict[tu
 
 def sync(files: Sequence[Path]) -> None:
     """Wait until what was written of them is on the disk, so that not even a power failure takes it back."""
-    for path in (*filter(Path.is_file, files), *{file.parent for file in files}):  # opening a pipe may take for ever
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    for file in filter(Path.is_file, files):  # opening a pipe may take for ever
+        _sync(file, os.O_RDWR)  # Windows flushes only what is open for writing
+    for folder in {file.parent for file in files}:
+        with suppress(PermissionError):  # Windows opens no folders, and keeps their entries by itself
+            _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -65,13 +65,19 @@ class FolderLock:
 
     def let_go(self) -> None:
         """Leave nothing of the lock behind."""
+        file, is_open = self.folder / LOCK, False
         if self._held:
-            with suppress(OSError):  # Windows keeps a file that is open
-                if _is(self._held[-1], self.folder / LOCK):
-                    (self.folder / LOCK).unlink()
+            try:
+                if _is(self._held[-1], file):
+                    file.unlink()
+            except OSError:  # Windows removes no file that is open
+                is_open = True
         for descriptor in reversed(self._held):
             os.close(descriptor)
         self._held = []
+        if is_open:
+            with suppress(OSError):  # nor does it remove one that somebody else has locked meanwhile
+                file.unlink()
 
     @property
     def is_taken(self) -> bool:

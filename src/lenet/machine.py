@@ -116,7 +116,7 @@ def unwritable(folder: Path) -> str | None:
         if not place.is_dir():
             return f"{place} is no folder"
         if not os.access(place, os.W_OK | os.X_OK):
-            read_only = hasattr(os, "statvfs") and os.statvfs(place).f_flag & os.ST_RDONLY
+            read_only = hasattr(os, "statvfs") and os.statvfs(place).f_flag & getattr(os, "ST_RDONLY", 0)
             return f"{place}: {os.strerror(errno.EROFS if read_only else errno.EACCES)}"
         return None
     return None

@@ -26,6 +26,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psutil
 from omegaconf import OmegaConf
 
 from lenet.config import Config
@@ -62,6 +63,9 @@ RESULT: dict[str, Any] = {
     "error": dict[str, str | None] | None,
 }
 
+IN_USE = (5, 32)  # what Windows says where somebody has a file open: access denied, sharing violation
+PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)  # seconds; whoever reads a file of ours has it for milliseconds
+
 # Keys of the config that may change when a run goes on: where and how it is computed, not what.
 INCIDENTAL = (
     "trainer.enable_progress_bar",
@@ -92,7 +96,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        staged.replace(path)
+        _replace(staged, path)
     except OSError as error:
         with suppress(OSError):  # where nothing can be written, it cannot be removed either
             staged.unlink(missing_ok=True)
@@ -102,17 +106,27 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def _replace(staged: Path, path: Path) -> None:
+    """Rename it, and wait for those who read what is there: Windows replaces no file that somebody has open."""
+    for pause in PAUSES:
+        try:
+            staged.replace(path)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in IN_USE:
+                raise
+        time.sleep(pause)
+    staged.replace(path)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed while they wrote a file have left beside it."""
     for staged in folder.glob(".*.tmp"):
-        pid = staged.name.split(".")[-2]
         try:
-            if int(pid) != os.getpid():  # in a container each start may have the same one
-                os.kill(int(pid), 0)
+            pid = int(staged.name.split(".")[-2])
+            if pid != os.getpid() and psutil.pid_exists(pid):  # in a container each start may have the same one
                 continue
-        except ProcessLookupError:
-            pass
-        except (ValueError, OverflowError, OSError):  # not one of ours, or of another user
+        except (ValueError, OverflowError):  # not one of ours
             continue
         with suppress(OSError):  # it is a folder, or somebody else was faster
             staged.unlink()

@@ -4,7 +4,6 @@
 directory beside it. Nothing here imports torch or Hydra.
 """
 
-import hashlib
 import itertools
 import json
 import math
@@ -21,6 +20,7 @@ import yaml
 from lenet.config import Config, schema
 from lenet.errors import BadInput, one_line
 from lenet.lock import FolderLock
+from lenet.names import made_safe, seen_as
 from lenet.runs import INCIDENTAL, RunDirectory, write_atomically
 from lenet.untrusted import YAML_LOADER, fits, read_json, read_yaml
 
@@ -30,7 +30,7 @@ FAILED = ".failed"  # is in the directory of a sweep once a job has failed since
 
 LONGEST_SWEEP_NAME = 60  # characters of a name that is made of what is varied
 
-LONGEST_NAME = 150  # characters of a job's directory; file systems take 255 bytes
+LONGEST_NAME = 100  # characters of a job's directory: Windows takes 259 for a whole path
 LONGEST_LABEL = 500  # characters of a parameter's name or of a value; they stand in tables and pictures
 MOST_JOBS = 100_000
 
@@ -135,11 +135,15 @@ def _not_ours(sweep: Sweep) -> str:
             return "a name or value in it has characters that cannot be printed"
     names = set()
     for number, job in enumerate(sweep.jobs, 1):
-        safe = job.name == _safe(job.name) and job.name.strip(".") and len(job.name) <= 2 * LONGEST_NAME
-        if not safe or job.name in names:
+        if not _names_folder(job.name) or job.name in names:
             return f"the name of job {number} is not that of a directory of its own"
         names.add(job.name)
     return ""
+
+
+def _names_folder(name: str) -> bool:
+    """Whether it is the name of a folder beside this one, on the system where it was made."""
+    return bool(re.fullmatch(r"[\w.+=,-]{1,255}", name) and name.strip("."))
 
 
 def _not_whole(sweep: Sweep) -> str:
@@ -247,10 +251,7 @@ def short(key: str) -> str:
 def sweep_name(parts: Sequence[str]) -> str:
     """What a sweep is called that is not named otherwise: after what it varies, such as pool,lr."""
     keys = [short(part.lstrip("+~")) for part in parts]
-    name = _safe(",".join(dict.fromkeys(key for key in keys if key != "seed"))) or "seed"
-    if len(name) > LONGEST_SWEEP_NAME:
-        name = f"{name[:LONGEST_SWEEP_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return name
+    return made_safe(",".join(dict.fromkeys(key for key in keys if key != "seed")) or "seed", LONGEST_SWEEP_NAME)
 
 
 def job_names(jobs: Sequence[tuple[Mapping[str, Level], int | None]], varied: bool = True) -> list[str]:
@@ -263,30 +264,18 @@ def job_names(jobs: Sequence[tuple[Mapping[str, Level], int | None]], varied: bo
     Raises:
         BadInput: two jobs would have the same name.
     """
-    plain = []
+    names = []
     for levels, seed in jobs:
         parts = [f"{name}={level.label}" for name, level in levels.items()]
         if not parts and (varied or seed is None):
             parts = ["baseline"]
         parts += [f"seed={seed}"] if seed is not None else []
-        plain.append(",".join(parts))
-    safe = [_safe(name) for name in plain]
-    names = []
-    for (levels, seed), name, written in zip(jobs, plain, safe, strict=True):
-        if name != written or len(name) > LONGEST_NAME:
-            full = json.dumps([[level.overrides for level in levels.values()], seed])
-            written = f"{written[:LONGEST_NAME]}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"
-        names.append(written)
-    # Some file systems know no difference of case.
-    (name, times), *_ = Counter(name.casefold() for name in names).most_common(1) or [("", 0)]
+        full = json.dumps([[level.overrides for level in levels.values()], seed])
+        names.append(made_safe(",".join(parts), LONGEST_NAME, told_by=full))
+    (name, times), *_ = Counter(seen_as(name) for name in names).most_common(1) or [("", 0)]
     if times > 1:
         raise BadInput(f"{name}: {times} jobs of the sweep would have this name; give their values labels of their own")
     return names
-
-
-def _safe(name: str) -> str:
-    """A name that can be that of a directory, and of no other one than it seems."""
-    return re.sub(r"[^\w.=,+-]", "_", name)
 
 
 def state(run: RunDirectory) -> str:

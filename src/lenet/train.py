@@ -6,7 +6,6 @@ import functools
 import logging
 import os
 import platform
-import signal
 import subprocess
 import sys
 import time
@@ -395,7 +394,8 @@ def _ended_with_it(trainer: L.Trainer) -> Iterator[None]:
     except BaseException as error:
         launcher = trainer.strategy.launcher
         if isinstance(launcher, SubprocessLauncher):
-            launcher.kill(signal.SIGKILL)
+            for process in launcher.procs:
+                process.kill()
             launcher.procs.clear()  # or Lightning, which looks at them now and then, would kill this process as well
         if trainer.world_size > 1 and LEFT in str(error):
             raise Deserted("another process that trained this net with this one has ended") from error

@@ -9,6 +9,7 @@ from typing import Any
 from lenet.config import Augment, Config, Data, Loss, schema
 from lenet.errors import BadInput
 from lenet.geometry import ACTIVATIONS, IMAGE_SIDE, LENET5_SIDE, POOLS, layers, parameters_and_macs
+from lenet.names import trouble
 from lenet.untrusted import fits
 
 TRAINING_IMAGES = 60_000  # in the official training set of either data set
@@ -210,12 +211,8 @@ def validate(config: Config) -> None:
 
 
 def _validate_names(config: Config) -> None:
-    legal = (
-        re.fullmatch(r"[\w.+=,-]{1,100}", config.name) and config.name.strip(".") and len(config.name.encode()) <= 255
-    )
-    _require(
-        bool(legal), "name", config, "it names a directory: give up to 100 letters (255 bytes), digits and . _ + = , -"
-    )
+    reason = trouble(config.name, longest=100)
+    _require(not reason, "name", config, f"it names a directory: {reason}")
 
 
 def _validate_data(config: Config) -> None:

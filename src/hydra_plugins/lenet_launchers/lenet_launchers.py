@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr, suppress
@@ -27,7 +28,7 @@ try:
 except ImportError:
     AVAILABLE = False
 else:
-    AVAILABLE = True
+    AVAILABLE = hasattr(os, "setsid")  # Windows has neither Slurm nor process groups, which submitit relies on
 
 if TYPE_CHECKING:
     import submitit
@@ -247,6 +248,8 @@ class Call:
 
         launcher, state = cloudpickle.loads(self.shared.read_bytes())
         if launcher._EXECUTOR == "local":  # not on Slurm, which may know a job by its process group
+            if sys.platform == "win32":  # where AVAILABLE is False
+                raise NotImplementedError
             os.setsid()  # a Ctrl-C is the affair of whoever started this
         found: JobReturn = launcher(self.overrides, "hydra.sweep.dir", self.number, f"job_id_for_{self.number}", state)
         return found

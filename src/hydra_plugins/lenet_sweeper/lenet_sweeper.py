@@ -168,8 +168,13 @@ class EndsWithSweep:
         return self.task(config)
 
     def _watch(self) -> None:
-        while os.getppid() == self.sweep:
-            time.sleep(0.5)
+        import psutil
+
+        with suppress(psutil.Error):  # it has ended already
+            sweep = psutil.Process(self.sweep)
+            # Linux hands this process on to another one; on Windows it keeps the number of one that is gone.
+            while os.getppid() == self.sweep and sweep.is_running():
+                time.sleep(0.5)
         os._exit(1)  # at once: the next job waits already, and checkpoints are written whole or not at all
 
 

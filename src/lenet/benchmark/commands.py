@@ -1,5 +1,6 @@
 """Whole processes as rows: from the command to its end, imports and all."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -31,10 +32,13 @@ def run_in(folder: str | Path, arguments: list[str], expected: int = 0) -> tuple
         RuntimeError: its exit code is not the expected one.
     """
     environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}  # cli.run sets it
-    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+    temporary = functools.partial(tempfile.TemporaryFile, "w+", encoding="utf-8")
+    with temporary() as stdout, temporary() as stderr:
         process = subprocess.Popen(
             [sys.executable, *arguments], cwd=folder, env=environment, stdout=stdout, stderr=stderr
         )
+        if sys.platform == "win32":  # which tells no parent what its children used
+            raise NotImplementedError
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         stdout.seek(0)

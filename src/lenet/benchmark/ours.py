@@ -91,5 +91,5 @@ def jobs(turns: Turns, root: str, threads: int, device: str, rounds: int) -> Non
         sys.argv = ["train.py", "-m", f"seed=range({rounds + 1})", "trainer.max_epochs=1", f"threads={threads}",
                     f"trainer.accelerator={accelerator(device)}"]  # fmt: skip
         os.environ["LENET_DATA"] = root
-        with Path("terminal").open("w") as terminal, contextlib.redirect_stdout(terminal):
+        with Path("terminal").open("w", encoding="utf-8") as terminal, contextlib.redirect_stdout(terminal):
             runpy.run_path(str(SCRIPTS / "train.py"), run_name="__main__")  # as a user starts it

@@ -92,7 +92,7 @@ def machine(threads: int, device: str) -> str:
     """
     model = platform.processor() or platform.machine()
     described = Path("/proc/cpuinfo")  # on Linux, where `platform` names no model
-    lines = described.read_text().splitlines() if described.exists() else []
+    lines = described.read_text(encoding="utf-8").splitlines() if described.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     if device == "cuda":
         import torch

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import random
 import re
-import resource
 import signal
 import sys
 import time
@@ -72,6 +71,8 @@ class Turns:
 
 
 def _serve(row: Row, line: Connection) -> None:
+    if sys.platform == "win32":  # `lenet.benchmark` says so
+        raise NotImplementedError
     os.setsid()  # so that what it starts can be ended with it, and Ctrl-C is the measuring process's affair
     # A spawned process spawns as well, unless it is told what the system's own way is.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
@@ -84,10 +85,14 @@ def _serve(row: Row, line: Connection) -> None:
 
 def peak_memory() -> float:
     """MB of the largest that this process was, or any that it started and has seen the end of."""
+    if sys.platform == "win32":  # it counts in another way
+        raise NotImplementedError
+    import resource
+
     status = Path("/proc/self/status")
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if status.exists():  # Linux counts there, in ru_maxrss, what was before exec as well: the process that started it
-        own = int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0])
+        own = int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"))[0])
     return megabytes(max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
 
 
@@ -102,6 +107,8 @@ def measure(rows: dict[str, Row], rounds: int) -> dict[str, Times]:
     Raises:
         RuntimeError: a row's process ended before its time; its error is on stderr.
     """
+    if sys.platform == "win32":  # where no group of processes can be ended
+        raise NotImplementedError
     context = multiprocessing.get_context("spawn")
     orders = random.Random(0)
     lines: dict[str, Connection] = {}
