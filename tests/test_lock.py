@@ -1,8 +1,13 @@
 """Never two processes in one directory, whatever people tidy away in it."""
 
+import errno
+import multiprocessing
 import os
+import shutil
 import stat
 import threading
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event as EventType
 from pathlib import Path
 
 import pytest
@@ -107,3 +112,88 @@ def test_whoever_waits_gets_it_next_even_if_the_folder_was_removed(tmp_path: Pat
 def test_a_lock_that_is_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / LOCK)
     assert not FolderLock(tmp_path).is_taken
+
+
+def test_a_folder_that_goes_while_it_is_taken_is_made_again(tmp_path: Path, monkeypatch) -> None:
+    folder, really, went = tmp_path / "run", os.open, list[str]()
+
+    def opened(path: Path, *given: int, **more: int) -> int:
+        if Path(path).name == LOCK and not went:  # another's run that never began is taken back just now
+            went.append("once")
+            shutil.rmtree(folder)
+        return really(path, *given, **more)
+
+    monkeypatch.setattr(lock.os, "open", opened)
+    assert FolderLock(folder).take(wait=True)
+    assert went
+    assert FolderLock(folder).is_taken
+
+
+def test_a_folder_in_one_that_is_gone_cannot_be_made_and_nobody_waits_for_it(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError):
+        FolderLock(Path("run")).take(wait=True)
+
+
+def look_until(folder: Path, enough: EventType, answers: Connection) -> None:
+    answers.send("begun")
+    seen = 0
+    while not enough.is_set():
+        seen += FolderLock(folder).is_taken
+    answers.send(seen)
+
+
+@pytest.mark.parametrize("is_shared", [True, False], ids=["shared looks", "as on Windows"])
+def test_those_who_look_do_not_take_one_another_for_somebody_who_has_it(tmp_path: Path, monkeypatch, is_shared) -> None:
+    """And whoever wants it gets it, while they look."""
+    if not is_shared:
+        monkeypatch.setattr(lock, "shared", None)
+    (tmp_path / LOCK).touch()  # as after a kill
+    fork = multiprocessing.get_context("fork")
+    enough, pipes = fork.Event(), [fork.Pipe(duplex=False) for _ in range(4)]
+    lookers = [fork.Process(target=look_until, args=(tmp_path, enough, there), daemon=True) for _, there in pipes]
+    for looker in lookers:
+        looker.start()
+    assert [here.recv() for here, _ in pipes] == ["begun"] * 4
+    assert [FolderLock(tmp_path).is_taken for _ in range(100)] == [False] * 100
+    enough.set()
+    assert [here.recv() for here, _ in pipes] == [0] * 4
+    for looker in lookers:
+        looker.join()
+
+
+def test_somebody_who_looks_for_long_only_delays_whoever_wants_it(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / LOCK).touch()
+    looks = os.open(tmp_path / LOCK, os.O_RDONLY)
+    assert lock.shared
+    assert lock.shared(looks)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3 * lock.LOOKS:
+            os.close(looks)
+
+    monkeypatch.setattr(lock.time, "sleep", pause)
+    assert FolderLock(tmp_path).take()
+    assert len(pauses) == 3 * lock.LOOKS
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_where_nothing_can_be_locked_a_line_says_so_and_nothing_is_left(tmp_path: Path, monkeypatch, number) -> None:
+    def locks_nothing(descriptor: int, *, blocking: bool) -> bool:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(lock, "lock_descriptor", locks_nothing)
+    words = (
+        rf"run: cannot be locked \({os.strerror(number)}\), as on some network and synchronised drives; set hydra.run"
+    )
+    with pytest.raises(BadInput, match=words):
+        RunDirectory.create(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+    sweep = Sweep("grid", {}, {}, [Job("seed=0", "baseline", {}, 0, ["seed=0"], 10, 1, 1)])
+    with pytest.raises(BadInput, match=r"cannot be locked .*hydra.sweep.dir"):
+        sweeping.run(sweep, tmp_path, {"seed=0": Config()}, lambda jobs: {})
+    assert list(tmp_path.iterdir()) == []

@@ -3,16 +3,42 @@
 The operating system takes it back when that process ends, however it ends. Nothing here imports torch.
 """
 
+import errno
 import os
 import stat
+import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from filelock import lock_descriptor
 
 LOCK = ".lock"  # the file that is locked; it is there while somebody has the folder
-LOOKS, PAUSE = 5, 0.05  # how often a folder is tried, since whoever looks whether it is taken has it for a moment
+LOOKS, PAUSE = 5, 0.05  # how often, since another process that tries has a folder for a moment
+PATIENCE = 200  # tries, while nobody has it but those who look whether somebody has
+
+
+class CannotLock(OSError):
+    """Nothing can be locked there, whoever has it."""
+
+
+# Whoever looks takes a lock that others who look may have as well: they are not to take each other for a process that
+# has the folder. None where the system has no such lock.
+shared: Callable[[int], bool] | None = None
+if sys.platform != "win32":
+    import fcntl
+
+    def _shared(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                return False
+            raise
+        return True
+
+    shared = _shared
 
 
 class FolderLock:
@@ -32,18 +58,33 @@ class FolderLock:
             wait: until whoever has it lets go of it.
 
         Raises:
+            CannotLock: the system locks nothing there.
             OSError: the folder cannot be made, or not be written to.
         """
-        looks = 0
-        while not self._try():
-            looks += 1
-            if looks == LOOKS and not wait:
+        tries = taken = gone = 0
+        while True:
+            try:
+                if self._try():
+                    return True
+                gone = 0
+            except FileNotFoundError:  # whoever had it has removed the folder between two steps of ours
+                gone += 1
+                if gone == LOOKS:  # nobody does so again and again: what it should lie in is gone itself
+                    raise
+            # Those who only look soon have enough; how many they are says nothing.
+            taken += not gone and not wait and self.is_taken
+            tries += not wait
+            if taken == LOOKS or tries == PATIENCE:
                 return False
             time.sleep(PAUSE)
-        return True
 
     def _try(self) -> bool:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            if os.path.lexists(self.folder):
+                raise
+            return False  # it was there, and is gone
         held = []
         try:
             with suppress(OSError):
@@ -51,9 +92,16 @@ class FolderLock:
             if held and not _lock(held[0], otherwise=True):
                 return False
             file = self.folder / LOCK
+            is_new = not os.path.lexists(file)
             held.append(os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666))
-            if not _lock(held[-1]):
-                return False
+            try:
+                if not _lock(held[-1]):
+                    return False
+            except CannotLock:
+                if is_new:
+                    with suppress(OSError):
+                        file.unlink()
+                raise
             # Whoever had it before may have removed what was opened here.
             if not (_is(held[-1], file) and (len(held) == 1 or _is(held[0], self.folder))):
                 return False
@@ -82,17 +130,30 @@ class FolderLock:
     @property
     def is_taken(self) -> bool:
         """Whether a process, this one included, has the folder; nothing is made to find out."""
-        return _is_locked(self.folder, os.O_RDONLY) or _is_locked(self.folder / LOCK, os.O_RDWR)
+        return _is_locked(self.folder) or _is_locked(self.folder / LOCK)
 
 
 def _lock(descriptor: int, otherwise: bool | None = None) -> bool:
     """Lock it, unless somebody else has; `otherwise` is the answer where that cannot be done at all."""
     try:
         return lock_descriptor(descriptor, blocking=False)
-    except OSError:
+    except OSError as error:
         if otherwise is None:
-            raise
+            raise CannotLock(error.errno, error.strerror) from error
         return otherwise
+
+
+def _look(descriptor: int) -> bool:
+    """Whether nobody has locked it, as far as that can be told."""
+    if shared:
+        with suppress(OSError):
+            return shared(descriptor)
+        return True
+    for _ in range(LOOKS):  # here those who look deny it one another, but each for a moment alone
+        if _lock(descriptor, otherwise=True):
+            return True
+        time.sleep(PAUSE)
+    return False
 
 
 def _is(descriptor: int, path: Path) -> bool:
@@ -103,15 +164,15 @@ def _is(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _is_locked(path: Path, flags: int) -> bool:
+def _is_locked(path: Path) -> bool:
     try:
         kind = path.stat().st_mode
         if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # opening a pipe may take for ever
             return False
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return False
     try:
-        return not _lock(descriptor, otherwise=True)
+        return not _look(descriptor)
     finally:
         os.close(descriptor)

@@ -31,7 +31,7 @@ from omegaconf import OmegaConf
 
 from lenet.config import Config
 from lenet.errors import BadInput
-from lenet.lock import LOCK, FolderLock
+from lenet.lock import LOCK, CannotLock, FolderLock
 from lenet.untrusted import LARGEST_CONFIG, check_yaml, fits, read_bytes, read_json
 
 Row = dict[str, float]
@@ -183,12 +183,18 @@ class RunDirectory:
             wait: until whoever has it lets go of it.
 
         Raises:
-            BadInput: it cannot be written to, or should not be (`check`).
+            BadInput: it cannot be written to or locked, or should not be (`check`).
         """
         self.check()
+        is_new = not self.path.exists()
         try:
             if not self._lock.take(wait):
                 return False
+        except CannotLock as error:
+            if is_new:
+                with suppress(OSError):
+                    self.path.rmdir()
+            raise BadInput(cannot_be_locked(self.path, error)) from error
         except OSError as error:
             raise BadInput(
                 f"{self.path}: the run directory cannot be made ({error.strerror}); start where you can write, or set "
@@ -366,6 +372,13 @@ class RunDirectory:
             for logger in loggers:
                 logger.removeHandler(handler)
             handler.close()
+
+
+def cannot_be_locked(path: Path, error: OSError) -> str:
+    return (
+        f"{path}: cannot be locked ({error.strerror}), as on some network and synchronised drives; set hydra.run.dir, "
+        "or hydra.sweep.dir for a sweep, to a folder on a disk of this machine"
+    )
 
 
 def _meant(path: Path) -> str:

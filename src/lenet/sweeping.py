@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed, Stopped, first_line, stop_on_signals
-from lenet.lock import FolderLock
-from lenet.runs import RunDirectory, remove_leftovers
+from lenet.lock import CannotLock, FolderLock
+from lenet.runs import RunDirectory, cannot_be_locked, remove_leftovers
 from lenet.sweep import FAILED, Job, Sweep, check_directory, state
 from lenet.time_left import Timed, time_left, work
 
@@ -55,6 +55,8 @@ def run(
     lock = FolderLock(directory)
     try:
         is_ours = lock.take()
+    except CannotLock as error:
+        raise BadInput(cannot_be_locked(directory, error)) from error
     except OSError as error:
         raise BadInput(f"{directory}: cannot be written to ({error.strerror}); start where you can write") from error
     if not is_ours:
