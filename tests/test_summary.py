@@ -2,8 +2,12 @@
 
 import os
 import re
+import subprocess
+import sys
 
-from conftest import script
+import pytest
+
+from conftest import HANG, PROJECT, script
 
 
 def test_the_modern_nets_table_is_the_blogs(in_empty_folder) -> None:
@@ -56,3 +60,17 @@ def test_the_table_of_lenet5_is_the_papers(in_empty_folder) -> None:
     rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
     assert ["c3", "PartialConv2d", "16 x 10 x 10", "1,516", "151,600", "150,000"] in rows
     assert any(row[:3] == ["total", "60,000", "340,908"] for row in rows)
+
+
+@pytest.mark.parametrize("given", [["model=modern"], ["--help"]], ids=" ".join)
+@pytest.mark.parametrize("at_once", ["", "1"], ids=["at the end", "at once"])
+def test_whoever_has_read_enough_is_told_nothing_more(in_empty_folder, given, at_once) -> None:
+    """As of `scripts/summary.py | head`, whether what is printed is sent at once or at the end."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "scripts/summary.py"), *given], cwd=in_empty_folder, stdout=writing,
+        stderr=subprocess.PIPE, text=True, timeout=HANG, env=os.environ | {"PYTHONUNBUFFERED": at_once},
+    )  # fmt: skip
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
