@@ -1,5 +1,6 @@
 """hydra/launcher=processes, and what is said where the launchers of past one machine are not installed."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from conftest import PROJECT, script, until, who_writes_in
+from conftest import HANG, PROJECT, script, until, who_writes_in
 from lenet.errors import BadInput
 from lenet.runs import RunDirectory
 
@@ -58,6 +59,53 @@ def test_ctrl_c_stops_every_process_after_the_step_at_hand(start, in_empty_folde
     assert "the same command goes on from here" in said
     until(lambda: not any(who_writes_in(job.path) for job in jobs))
     assert [(job.read_result() or {})["status"] for job in jobs] == ["interrupted", "interrupted"]
+
+
+def test_jobs_that_do_not_hear_the_first_signals_are_waited_for_and_that_is_said_once(monkeypatch, caplog) -> None:
+    pytest.importorskip("submitit")
+    from hydra_plugins.lenet_launchers import lenet_launchers
+
+    told: list[int] = []
+    monkeypatch.setattr(lenet_launchers.os, "kill", lambda pid, _: told.append(pid))
+    monkeypatch.setattr(lenet_launchers, "STOP_AGAIN", 0.001)
+    monkeypatch.setattr(logging.getLogger("lenet"), "propagate", True)  # as it is before lenet.cli.quiet
+    jobs = [
+        SimpleNamespace(job_id="4194400", done=lambda: told.count(4194400) >= 40),  # imports for long
+        SimpleNamespace(job_id="4194500", done=lambda: True),
+    ]
+    launcher = lenet_launchers.Processes.__new__(lenet_launchers.Processes)
+    launcher.stop(jobs)
+    assert told == [4194400] * 40
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("waiting until processes 4194400, which still start, have ended")
+
+
+# Waits for a job that never ends, whose process is this one's parent, which is told nothing.
+WAITS = """
+import os, types
+from hydra_plugins.lenet_launchers import lenet_launchers as ours
+kill = os.kill
+def told(pid, signum):
+    if pid == os.getpid():
+        kill(pid, signum)
+    else:
+        print("told", flush=True)
+ours.os.kill = told
+ours.Processes.stop(None, [types.SimpleNamespace(job_id=str(os.getppid()), done=lambda: False)])
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_wait_and_says_what_is_left(signum) -> None:
+    pytest.importorskip("submitit")
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", WAITS], stdout=pipe, stderr=pipe, text=True) as waits:
+        assert waits.stdout
+        assert waits.stdout.readline() == "told\n"
+        waits.send_signal(signum)
+        _, said = waits.communicate(timeout=HANG)
+    assert waits.returncode == -signum
+    assert f"ended by {signum.name}; processes that still run, and stop with kill: {os.getpid()}\n" in said
 
 
 def test_the_wait_for_slurm_outlasts_a_requeue_and_a_scheduler_that_does_not_answer(monkeypatch) -> None:

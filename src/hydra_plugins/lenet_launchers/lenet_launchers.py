@@ -11,11 +11,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
-from contextlib import redirect_stderr, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     import submitit
 
 POLL = 2.0  # seconds between two looks at Slurm's queue
-STOPS, STOP_AGAIN = 12, 5.0  # how often a process is told to stop, and the seconds between
+STOP_AGAIN = 5.0  # seconds until a process is told again to stop
 LARGEST_ARRAY = 1000  # jobs; Slurm takes 1001 unless it is told otherwise (MaxArraySize)
 log = logging.getLogger("lenet.launchers")
 HERE = "hydra_plugins.lenet_launchers.lenet_launchers"
@@ -86,16 +88,23 @@ if AVAILABLE:
 
         def stop(self, jobs: Sequence["submitit.Job[JobReturn]"]) -> None:
             """End those that run, after the step at hand; one that still starts does not hear the first signals."""
-            for _ in range(STOPS):
-                for job in jobs:
-                    if not job.done():
+            left = [job for job in jobs if not job.done()]
+            with leaving(lambda: [int(job.job_id) for job in left]):
+                is_said = False
+                while left:
+                    for job in left:
                         with suppress(ProcessLookupError):
                             os.kill(int(job.job_id), signal.SIGTERM)
-                told = time.monotonic()
-                while not (ended := all(job.done() for job in jobs)) and time.monotonic() - told < STOP_AGAIN:
-                    time.sleep(0.1)
-                if ended:
-                    return
+                    told = time.monotonic()
+                    while left and time.monotonic() - told < STOP_AGAIN:
+                        time.sleep(min(0.1, STOP_AGAIN))
+                        left = [job for job in left if not job.done()]
+                    if left and not is_said:
+                        pids = ", ".join(job.job_id for job in left)
+                        log.warning(
+                            "waiting until processes %s, which still start, have ended; Ctrl-C leaves them", pids
+                        )
+                        is_said = True
 
     class Slurm(SlurmLauncher):  # type: ignore[misc]  # has no types
         """A job of Slurm for each job of the sweep, in arrays."""
@@ -197,6 +206,29 @@ if AVAILABLE:
             ours = JobPaths.get_first_id_independent_folder(self.params["submitit_folder"])
             lines = [line.partition("|") for line in found.splitlines()]
             return [number for number, _, what in lines if Path(what).parent == ours]
+
+
+@contextmanager
+def leaving(left: Callable[[], Sequence[int]]) -> Iterator[None]:
+    """While this lasts, a signal that would end this process does so after a line with the processes that are left."""
+    from lenet.errors import STOPPING
+
+    def leave(signum: int, frame: FrameType | None) -> None:
+        pids = " ".join(str(pid) for pid in left())
+        line = f"ended by {signal.Signals(signum).name}; processes that still run, and stop with kill: {pids}\n"
+        os.write(2, line.encode())  # print may be at work just now
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    before = {signum: signal.signal(signum, leave) for signum in STOPPING}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def executor(launcher: Any) -> "submitit.AutoExecutor":
