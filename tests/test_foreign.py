@@ -1,0 +1,145 @@
+"""The commands on a system that is not Linux, simulated (tests/foreign): what Windows has not, and what it forbids."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from conftest import PROJECT, fresh
+
+FOREIGN = PROJECT / "tests/foreign"
+SHORT = ("trainer.limit_train_batches=3", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
+         "trainer.accelerator=cpu")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory, real_root: str) -> "System":
+    """A folder with a run, which was started, cut short, and gone on with."""
+    system = System(tmp_path_factory.mktemp("foreign"), real_root)
+    system.says(
+        "train.py",
+        *SHORT,
+        "trainer.max_epochs=1",
+        "hydra.run.dir=runs/one",
+        "dashboard.histograms=true",
+        "dashboard.pictures_every=1",
+    )
+    return system
+
+
+class System:
+    def __init__(self, folder: Path, root: str) -> None:
+        self.folder = folder
+        # The encoding of its terminal too; what Python asks the locale for.
+        self.env = os.environ | {"PYTHONPATH": str(FOREIGN), "PYTHONIOENCODING": "cp1252", "LENET_DATA": root}
+
+    def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return fresh(script, *arguments, cwd=self.folder, env=self.env, encoding="cp1252")
+
+    def says(self, script: str, *arguments: str) -> str:
+        done = self.run(script, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+def test_it_is_foreign(foreign: System) -> None:
+    """What the other tests rest on: without this they would show nothing."""
+    (foreign.folder / "script.py").write_text(
+        """
+import importlib, os, signal, tempfile
+from pathlib import Path
+for module, name in ((os, "fork"), (os, "setsid"), (os, "sched_getaffinity"), (signal, "SIGKILL")):
+    assert not hasattr(module, name), name
+for name in ("fcntl", "resource"):
+    try:
+        exec(f"import {name}")
+    except ImportError:
+        continue
+    raise AssertionError(name)
+def fails(work):
+    try:
+        work()
+    except OSError:
+        return
+    raise AssertionError("it can be done")
+here = Path(tempfile.mkdtemp())
+(here / "a").write_text("ä")
+assert (here / "a").read_bytes() == b"\\xe4"
+assert (here / "A").exists()
+fails(lambda: os.open(here, os.O_RDONLY))
+fails(lambda: (here / "con").mkdir())
+fails(lambda: (here / ("x" * 260)).mkdir())
+with (here / "a").open():
+    fails(lambda: (here / "a").unlink())
+    (here / "b").touch()
+    fails(lambda: (here / "b").replace(here / "a"))
+(here / "a").unlink()
+""",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=foreign.folder, env=foreign.env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_with_its_dashboard_goes_on(foreign: System) -> None:
+    run = foreign.folder / "runs/one"
+    assert json.loads((run / "result.json").read_bytes())["status"] == "completed"
+    foreign.says("train.py", "resume=runs/one", "trainer.max_epochs=2")
+    result = json.loads((run / "result.json").read_bytes())
+    assert (result["status"], result["epochs"]) == ("completed", 2)
+    assert not (run / ".lock").exists()
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_a_net_is_evaluated_and_looked_at(foreign: System) -> None:
+    assert "accuracy" in foreign.says("evaluate.py", "runs/one")
+    foreign.says("activations.py", "runs/one")
+    assert (foreign.folder / "runs/one/activations.png").exists()
+
+
+def test_a_sweep_on_all_cores_and_its_report(foreign: System) -> None:
+    arguments = ("-m", "model.pool=avg,max", "hydra/launcher=joblib", "trainer.max_epochs=1", *SHORT)
+    foreign.says("train.py", *arguments)
+    assert "2 completed before, 0 to do" in foreign.says("train.py", *arguments)
+    assert "±" in foreign.says("report.py", "runs/pool") or (foreign.folder / "runs/pool/report.md").exists()
+
+
+def test_a_file_that_somebody_reads_is_replaced_once_he_has_done(foreign: System) -> None:
+    result = foreign.folder / "runs/one/result.json"
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.wait(0.1):  # whoever waits for the file tries for four seconds
+            with result.open("rb") as file:
+                file.read()
+                stop.wait(0.02)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        foreign.says("train.py", "resume=runs/one", "trainer.max_epochs=3")
+    finally:
+        stop.set()
+        reader.join()
+    assert json.loads(result.read_bytes())["epochs"] == 3
+
+
+@pytest.mark.parametrize("launcher", ["processes", "slurm"])
+def test_a_launcher_that_is_not_there_says_what_to_take(foreign: System, launcher: str) -> None:
+    done = foreign.run("train.py", "-m", "seed=0,1", f"hydra/launcher={launcher}")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        f"error: hydra/launcher={launcher}: not to be had on this system; take hydra/launcher=joblib"
+    )
+
+
+def test_a_path_that_is_too_long_is_one_line(foreign: System) -> None:
+    done = foreign.run("train.py", f"hydra.run.dir={'x' * 240}", *SHORT)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "hydra.run.dir" in done.stderr
