@@ -269,10 +269,10 @@ class Terminal:
 class Zygote:
     """A process that has imported some modules, and of which scripts are forks: importing torch takes ten seconds."""
 
-    def __init__(self, imports: Sequence[str]) -> None:
+    def __init__(self, imports: Sequence[str], env: Mapping[str, str] | None = None) -> None:
         command = [sys.executable, "-c", ZYGOTE, *imports]
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=os.environ | NO_GPU)
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=(env or os.environ) | NO_GPU)
         self.folder = Path(tempfile.mkdtemp())
         self.number = 0
 

@@ -62,8 +62,9 @@ whole_import = builtins.__import__
 
 
 def import_(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
-    importer = str((globals or {}).get("__name__", ""))
-    if importer == "__main__" or importer.split(".")[0] in ("lenet", "hydra_plugins"):
+    importer = globals or {}
+    package = str(importer.get("__name__", "")).split(".")[0]
+    if package in ("lenet", "hydra_plugins") or (package == "__main__" and "__file__" in importer):  # a script
         if name in NO_MODULES:
             raise ModuleNotFoundError(f"No module named {name!r} on this system", name=name)
         if name in here and not level:
