@@ -150,6 +150,9 @@ def become(job, told):
         os.dup2(stream, number)
         os.close(stream)
     sys.stdin = open(0, closefd=False)
+    if encoding := job["env"].get("PYTHONIOENCODING"):  # which Python reads when it starts
+        sys.stdout.reconfigure(encoding=encoding, errors="strict")
+        sys.stderr.reconfigure(encoding=encoding, errors="backslashreplace")
     sys.modules.update(dict.fromkeys(job["absent"]))
     sys.argv = job["argv"]
     sys.orig_argv = [sys.executable, *sys.argv]
@@ -210,8 +213,8 @@ class Answer(TypedDict):
 class Started:
     """A script that runs."""
 
-    def __init__(self, pid: int, folder: Path) -> None:
-        self.pid, self.folder, self.end = pid, folder, dict[str, Any]()
+    def __init__(self, pid: int, folder: Path, encoding: str) -> None:
+        self.pid, self.folder, self.encoding, self.end = pid, folder, encoding, dict[str, Any]()
 
     @property
     def log(self) -> Path:
@@ -220,12 +223,12 @@ class Started:
 
     @property
     def said(self) -> str:
-        return self.log.read_text(errors="replace")
+        return self.log.read_text(encoding=self.encoding, errors="replace")
 
     @property
     def complaints(self) -> str:
         """What it prints on standard error, where that is kept apart."""
-        return (self.folder / "err").read_text(errors="replace")
+        return (self.folder / "err").read_text(encoding=self.encoding, errors="replace")
 
     def ended(self) -> dict[str, Any]:
         """How it ended, once it has: its exit status, whether torch was imported, and the most memory that it had."""
@@ -312,7 +315,8 @@ class Zygote:
         assert self.process.stdout
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
-        return Started(int(self.process.stdout.readline()), folder)
+        encoding = job["env"].get("PYTHONIOENCODING", "utf-8")
+        return Started(int(self.process.stdout.readline()), folder, encoding)
 
     def close(self) -> None:
         self.process.communicate()
@@ -334,7 +338,8 @@ def script(name: str, *arguments: str, cwd: Path, **kwargs: Any) -> subprocess.C
     """Run one of scripts/ to its end: in a fork, or afresh where it gets variables that Python reads when it starts."""
     path = PROJECT / "scripts" / name
     environment: Mapping[str, str] = kwargs.get("env") or os.environ
-    if any(key.startswith("PYTHON") and os.environ.get(key) != value for key, value in environment.items()):
+    python = {key for key in environment if key.startswith("PYTHON")} - {"PYTHONIOENCODING"}
+    if any(os.environ.get(key) != environment[key] for key in python):
         return fresh(name, *arguments, cwd=cwd, **kwargs)
     started = zygote(*HEAVY).start(path, arguments, cwd, environment, apart=True)
     code, said = started.wait()

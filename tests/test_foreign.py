@@ -26,8 +26,7 @@ class System:
     def run(self, script: str, *arguments: str) -> tuple[int, str]:
         """The exit status, and what was said on both streams."""
         started = self.zygote.start(PROJECT / "scripts" / script, arguments, self.folder, self.env)
-        code, _ = started.wait()
-        return code, started.log.read_text(encoding="cp1252")
+        return started.wait()
 
     def says(self, script: str, *arguments: str) -> str:
         code, said = self.run(script, *arguments)

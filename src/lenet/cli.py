@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from lenet import composing, usage
+from lenet import composing, plain, usage
 from lenet.config import Config, schema
 from lenet.errors import BadInput, Deserted, Diverged, Stopped, one_line
 from lenet.ranks import is_first
@@ -188,6 +188,7 @@ def run(main: Callable[[], Any]) -> None:
     """
     for_developers = "HYDRA_FULL_ERROR" in os.environ and is_first()  # which has set it for the others
     threading.excepthook = _thread_failed
+    plain.output()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
     quiet()

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def command(*arguments: str) -> str:
     words = sys.orig_argv[: sys.orig_argv.index(script)] if script in sys.orig_argv else []  # python, and its options
     if "UV_RUN_RECURSION_DEPTH" in os.environ:
         words = ["uv", "run"]
-    return shlex.join([*words, script, *arguments])
+    join = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
+    return join([*words, script, *arguments])
 
 
 def counted(number: int, thing: str) -> str:

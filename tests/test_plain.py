@@ -1,0 +1,74 @@
+"""Whatever the encoding of what is printed on: nothing fails and nothing is lost."""
+
+import io
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import PROJECT, script
+from lenet import plain
+
+SHORT = ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
+         "trainer.max_epochs=1")  # fmt: skip
+
+
+@given(st.text(), st.sampled_from(["ascii", "cp1252", "latin-1", "utf-8", "cp437"]))
+def test_every_text_can_be_printed(text: str, encoding: str) -> None:
+    content = io.BytesIO()
+    before, sys.stdout = sys.stdout, io.TextIOWrapper(content, encoding, newline="")
+    try:
+        plain.output()
+        print(text, end="", flush=True)
+    finally:
+        sys.stdout.detach()
+        sys.stdout = before
+    said = content.getvalue().decode(encoding)
+    assert len(said) >= len(text.encode(encoding, "ignore").decode(encoding))
+    assert "±" not in text or "±" in said or "+-" in said
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, real_root: str) -> Path:
+    return tmp_path_factory.mktemp("plain")
+
+
+def test_every_script_prints_on_what_knows_ascii_alone(folder: Path, real_root: str) -> None:
+    said = {}
+    for encoding in ("ascii", "cp1252"):
+        env = os.environ | {"PYTHONIOENCODING": encoding, "LENET_DATA": real_root}
+        sweep, run = f"runs/größe-{encoding}", f"runs/größe-{encoding}/seed=0"
+        commands = [
+            ("train.py", "-m", f"name='größe-{encoding}'", "seed=0,1", *SHORT),
+            ("train.py", f"hydra.run.dir='runs/é-{encoding}'", *SHORT),
+            ("train.py", "--help"),
+            ("train.py", "name='größe'", "model.pool=größe"),
+            ("report.py", sweep),
+            ("evaluate.py", run),
+            ("activations.py", run),
+            ("export.py", run, f"größe-{encoding}.safetensors"),
+            ("summary.py", "name='größe'"),
+            ("initial.py",),
+            ("published.py", "--help"),
+            ("records.py", "--help"),
+        ]
+        for name, *arguments in commands:
+            done = script(name, *arguments, cwd=folder, env=env)
+            wrong = name == "train.py" and "model.pool=größe" in arguments
+            assert done.returncode == (2 if wrong else 0), (name, done.stdout, done.stderr)
+            said[name, encoding] = said.get((name, encoding), "") + done.stdout + done.stderr
+    assert "+-" in said["report.py", "ascii"]
+    assert "±" in said["report.py", "cp1252"]
+    assert r"gr\xf6\xdfe" in said["train.py", "ascii"]
+    assert "größe" in said["train.py", "cp1252"]
+
+
+def test_the_project_is_plain() -> None:
+    """What our own lines are written with has a counterpart in ASCII that can be read."""
+    for path in (PROJECT / "src/lenet").glob("*.py"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if "print(" in line or "BadInput(" in line:
+                assert {character for character in line if not character.isascii()} <= {*plain.INSTEAD}, line
