@@ -4,6 +4,7 @@ No refusal is tested by starting what it is to prevent: the machine is made smal
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +113,24 @@ def test_where_there_may_be_a_gpu_the_cores_are_not_counted(small, monkeypatch) 
     demands.check(on(devices="0,1", accelerator="gpu", strategy="ddp"))
     monkeypatch.setattr(demands, "most_gpus", lambda: 1)
     assert said(on(devices=2, accelerator="gpu")) == "trainer.devices=2: this machine has 1, or fewer; give at most 1"
+
+
+BEYOND = [Trainer(precision="64-true"), Trainer(deterministic=True)]
+
+
+@pytest.mark.parametrize("trainer", BEYOND, ids=["64 bits", "to the last bit"])
+def test_what_the_graphics_of_a_mac_cannot_do_its_cpu_does(small, monkeypatch, trainer: Trainer) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    for module in (machine, demands):
+        monkeypatch.setattr(module, "most_gpus", lambda: None)
+    assert demands.accelerator(Config(trainer=trainer)) == "cpu"
+    assert demands.accelerator(Config()) == "auto"
+    assert demands.accelerator(Config(trainer=replace(trainer, accelerator="gpu"))) == "gpu"
+    for accelerator in ("mps", "gpu"):
+        words = said(Config(trainer=replace(trainer, accelerator=accelerator)))
+        assert words.endswith("which Apple's graphics have not; trainer.accelerator=cpu has it")
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert demands.accelerator(Config(trainer=trainer)) == "auto"
 
 
 def test_a_gpu_is_asked_for_its_own_memory() -> None:

@@ -122,7 +122,9 @@ class Dashboard(L.Callback):
         self.logger = logger
         self.writer.add_custom_scalars(LAYOUT)
         self.writer.add_text("run/tags", _table("tag", "meaning", TAGS))
-        self.writer.add_text("run/config", "```yaml\n" + (self.run.path / "config.yaml").read_text() + "```")
+        self.writer.add_text(
+            "run/config", "```yaml\n" + (self.run.path / "config.yaml").read_text(encoding="utf-8") + "```"
+        )
         self._write(Event(graph_def=graph(self.config)))
         for summary in beginning(self.config, self.overrides):
             self._write(Event(summary=summary))

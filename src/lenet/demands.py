@@ -4,7 +4,9 @@ That is no matter of validation: a config that was legal elsewhere stays legal, 
 to a cluster from here. Nothing is refused that might just go well: the estimates are lower than what was measured.
 """
 
+import logging
 import math
+import sys
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -27,6 +29,8 @@ PROCESS = 0.5e9  # bytes that a process takes for torch, Lightning and the data:
 ANOTHER = 0.25e9  # bytes of each further one, which has the libraries in common with the first
 EAGER, FUSED = 0.9, 0.5  # bytes for each byte that all layers give out for a batch, to train on; compiled, or on a GPU
 ORDINARY = 1.5e9  # bytes that no run is refused: whether so little is there is found by trying
+log = logging.getLogger(__name__)
+
 # Of disk. A small net's run begins wherever its config finds room: it is recorded, and goes on when there is more.
 SMALL_FILE, BLOCK = 10e6, 4096  # bytes
 STATES = {"sgd": 0, "adam": 2, "adamw": 2, "sdlm": 1}  # numbers that an optimizer keeps for each parameter
@@ -41,6 +45,9 @@ def check(config: Config) -> None:
     settings = config.trainer
     if reason := why_not(settings.accelerator):
         raise BadInput(f"trainer.accelerator={settings.accelerator}: {reason}; trainer.accelerator=cpu does without")
+    apple = settings.accelerator == "mps" or (settings.accelerator == "gpu" and sys.platform == "darwin")
+    if apple and (key := beyond_mps(config)):
+        raise BadInput(f"{key}, which Apple's graphics have not; trainer.accelerator=cpu has it")
     count = device_count(settings.devices)
     if settings.accelerator == "cpu" or (
         settings.accelerator == "auto" and all(why_not(name) for name in ("gpu", "mps", "tpu"))
@@ -53,6 +60,27 @@ def check(config: Config) -> None:
         if not settings.strategy.startswith(("auto", "ddp")):
             raise BadInput(f"trainer.strategy={settings.strategy}: take ddp, which is what several devices do here")
         check_shares(config, count * settings.num_nodes)
+
+
+def beyond_mps(config: Config) -> str:
+    """The key that asks for what torch has not on Apple's graphics, and what that is; "" where it has all.
+
+    Metal knows no 64 bits (pytorch #122602), and several of its operations repeat only nearly (#97574, #195404).
+    """
+    if "64" in config.trainer.precision:
+        return f"trainer.precision={config.trainer.precision}: wants numbers of 64 bits"
+    if config.trainer.deterministic:
+        return "trainer.deterministic=True: wants operations that repeat to the last bit"
+    return ""
+
+
+def accelerator(config: Config) -> str:
+    """trainer.accelerator, where `auto` on a Mac is the CPU for what its graphics cannot do."""
+    chosen = config.trainer.accelerator
+    if chosen == "auto" and sys.platform == "darwin" and (key := beyond_mps(config)):
+        log.info("%s, which Apple's graphics have not; the CPU computes it", key)
+        return "cpu"
+    return chosen
 
 
 def check_cpu(config: Config) -> None:

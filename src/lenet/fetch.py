@@ -382,7 +382,7 @@ def _run(command: list[str], cwd: Path, label: str) -> None:
             process.kill()
             process.wait()
     if process.returncode != 0:
-        lines = output.read_text(errors="replace").split("\n")
+        lines = output.read_text(encoding="utf-8", errors="replace").split("\n")
         reasons = [line for line in lines if line.strip()] or [f"exit code {process.returncode}"]
         raise SourceFailed(f"{label}: {reasons[-1].strip()}")
 

@@ -361,7 +361,7 @@ def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
     blocks = updates_per_step(config) > 1
     return L.Trainer(
         max_epochs=1 if settings.fast_dev_run else settings.max_epochs,
-        accelerator=settings.accelerator,
+        accelerator=demands.accelerator(config),
         devices=settings.devices,
         num_nodes=settings.num_nodes,
         strategy=settings.strategy,

@@ -64,14 +64,16 @@ def finish(folder: Path, jobs: int) -> None:
         pool, activation, rate = (level.label for level in setting.values())
         model = replace(config.model, pool=pool, activation=activation)
         trained.write_config(replace(config, model=model, optimizer=replace(config.optimizer, lr=float(rate))))
-        text = (trained.path / "config.yaml").read_text()
+        text = (trained.path / "config.yaml").read_text(encoding="utf-8")
         seeds = range(jobs // SEEDS_OF_EACH)
         for seed, name in zip(seeds, job_names([(setting, seed) for seed in seeds]), strict=True):
             job = RunDirectory(folder / "runs/finished" / name)
             job.checkpoints.mkdir(parents=True)
-            (job.path / "config.yaml").write_text(text.replace("\nseed: 0\n", f"\nseed: {seed}\n"))
+            (job.path / "config.yaml").write_text(text.replace("\nseed: 0\n", f"\nseed: {seed}\n"), encoding="utf-8")
             metrics = result["metrics"] | {"val/acc": drawn.gauss(0.5 + 0.3 * float(rate), 0.01)}
-            (job.path / "result.json").write_text(json.dumps(result | {"seed": seed, "metrics": metrics}))
+            (job.path / "result.json").write_text(
+                json.dumps(result | {"seed": seed, "metrics": metrics}), encoding="utf-8"
+            )
             (job.path / "train.log").write_bytes(log)  # a file of its own, as it is appended to
             for path in [trained.path / "metrics.csv", *trained.event_files, *trained.checkpoints.iterdir()]:
                 os.link(path, job.path / path.relative_to(trained.path))
