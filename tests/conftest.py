@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -231,9 +232,20 @@ class Started:
         return (self.folder / "err").read_text(encoding=self.encoding, errors="replace")
 
     def ended(self) -> dict[str, Any]:
-        """How it ended, once it has: its exit status, whether torch was imported, and the most memory that it had."""
+        """How it ended, once it has: its exit status, whether torch was imported, and the most memory that it had.
+
+        One that hangs is killed, and fails the test with what it said.
+        """
         if not self.end:
-            self.end = json.loads((self.folder / "end").read_text())
+            # Whoever opens a pipe to read it waits for whoever writes, unless told not to.
+            pipe = os.open(self.folder / "end", os.O_RDONLY | os.O_NONBLOCK)
+            with os.fdopen(pipe, encoding="utf-8") as end:
+                if not select.select([end], [], [], HANG)[0]:
+                    with suppress(ProcessLookupError):
+                        os.killpg(self.pid, signal.SIGKILL)
+                    raise AssertionError(f"it has not ended in {HANG} s; it said:\n{self.said}")
+                os.set_blocking(pipe, True)
+                self.end = json.load(end)
         return self.end
 
     def wait(self) -> tuple[int, str]:
@@ -265,7 +277,8 @@ class Terminal:
     def said(self) -> str:
         """All of it, once the scripts that print on it have ended."""
         os.close(self.theirs)
-        self.thread.join()
+        self.thread.join(HANG)
+        assert not self.thread.is_alive(), f"after {HANG} s somebody still has the terminal; {self.chunks}"
         return b"".join(self.chunks).decode().replace("\r\n", "\n")
 
 
@@ -424,7 +437,7 @@ def until(condition: Callable[[], object], of: Started | None = None) -> None:
     while not condition():
         if of and not Path(f"/proc/{of.pid}").exists():
             assert condition(), of.wait()
-        assert time.monotonic() < guard, f"it has not come about in {HANG} s"
+        assert time.monotonic() < guard, f"it has not come about in {HANG} s; {of.said if of else ''}"
         time.sleep(0.005)
 
 

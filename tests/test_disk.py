@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import HEAVY, PROJECT, zygote
+from conftest import HEAVY, PROJECT, until, zygote
 from lenet.runs import RunDirectory
 
 pytestmark = [
@@ -99,12 +100,16 @@ def do(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Do]:
     driver = pipes[0].with_name("driver.py")
     driver.write_text(DRIVER)
     running = zygote(*HEAVY).start(driver, [str(pipe) for pipe in pipes], folder)
-    with pipes[0].open("w") as ask, pipes[1].open() as answers:
+    # Neither waits for the driver, which may never come: a pipe for reading and writing, and one that is asked first.
+    ends = os.open(pipes[0], os.O_RDWR), os.open(pipes[1], os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(ends[1], True)
+    with os.fdopen(ends[0], "w", encoding="utf-8") as ask, os.fdopen(ends[1], encoding="utf-8") as answers:
 
         def do(*words: str) -> tuple[int, str]:
             if words[0] not in ("shell", "set"):
                 words = ("script", str(PROJECT / "scripts" / words[0]), *words[1:])
             print(json.dumps(words), file=ask, flush=True)
+            until(lambda: select.select([answers], [], [], 0)[0], running)
             answer = answers.readline()
             assert answer, running.wait()
             code, said = json.loads(answer)
