@@ -115,6 +115,24 @@ def test_where_there_may_be_a_gpu_the_cores_are_not_counted(small, monkeypatch) 
     assert said(on(devices=2, accelerator="gpu")) == "trainer.devices=2: this machine has 1, or fewer; give at most 1"
 
 
+def test_where_paths_are_short_a_long_one_is_refused_before_anything_is_made(monkeypatch, in_empty_folder) -> None:
+    monkeypatch.setattr(machine, "LONGEST_PATH", len(str(in_empty_folder)) + 200)
+    demands.check_length(Path("runs/lenet"))
+    with pytest.raises(BadInput, match=r"takes \d+; give a shorter name="):
+        demands.check_length(Path("runs") / ("x" * 120))
+    monkeypatch.setattr(machine, "LONGEST_PATH", None)
+    demands.check_length(Path("runs") / ("x" * 120))
+
+
+def test_a_path_of_windows_makes_no_folder_elsewhere(in_empty_folder) -> None:
+    for root in (r"C:\data", "D:/data", r"\\server\share\data"):
+        with pytest.raises(BadInput, match="is a path on Windows"):
+            fetch.look("mnist", root)
+        with pytest.raises(BadInput, match="is a path on Windows"):
+            fetch.fetch("mnist", root)
+    assert not list(in_empty_folder.iterdir())
+
+
 BEYOND = [Trainer(precision="64-true"), Trainer(deterministic=True)]
 
 

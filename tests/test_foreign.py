@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import HEAVY, PROJECT, Zygote
+from conftest import HEAVY, PROJECT, Zygote, script
 
 FOREIGN = PROJECT / "tests/foreign"
 SHORT = ("trainer.limit_train_batches=3", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
@@ -140,3 +141,31 @@ def test_a_path_that_is_too_long_is_one_line(foreign: System) -> None:
     assert code == 2
     assert len(said.splitlines()) == 1
     assert "hydra.run.dir" in said
+
+
+def test_a_run_that_was_made_on_windows_goes_on_here(foreign: System, tmp_path: Path, real_root: str) -> None:
+    """Ends of lines, backslashes and a time zone of another system."""
+    run = tmp_path / "runs/theirs"
+    shutil.copytree(foreign.folder / "runs/one", run)
+    for name in ("config.yaml", "result.json", "metrics.csv", "train.log"):
+        content = (run / name).read_bytes().replace(b"\n", b"\r\n")
+        (run / name).write_bytes(content.replace(real_root.encode(), rb"C:\Users\someone\data"))
+    assert rb"C:\Users\someone\data" in (run / "config.yaml").read_bytes()
+    env = os.environ | {"TZ": "Asia/Kathmandu", "LENET_DATA": real_root}
+    epochs = json.loads((run / "result.json").read_bytes())["epochs"] + 1
+    command = ("train.py", "resume=runs/theirs", f"trainer.max_epochs={epochs}")
+    refused = script(*command, cwd=tmp_path, env=env)
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "error: data.root=C:\\Users\\someone\\data: is a path on Windows, and this is another system; set data.root\n",
+    )
+    assert "error: data.root=C:" in script("evaluate.py", "runs/theirs", cwd=tmp_path, env=env).stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    for name, *arguments in (
+        (*command, f"data.root={real_root}"),
+        ("evaluate.py", "runs/theirs", "--data-root", real_root),
+        ("report.py", "runs/theirs"),
+    ):
+        done = script(name, *arguments, cwd=tmp_path, env=env)
+        assert done.returncode == 0 or "no sweep" in done.stderr, done.stderr
+    assert json.loads((run / "result.json").read_bytes())["epochs"] == epochs

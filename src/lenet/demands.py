@@ -11,7 +11,7 @@ from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 
-from lenet import fetch
+from lenet import fetch, machine
 from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.geometry import IMAGE_SIDE, layers, parameters_and_macs
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 # Of disk. A small net's run begins wherever its config finds room: it is recorded, and goes on when there is more.
 SMALL_FILE, BLOCK = 10e6, 4096  # bytes
+LONGEST_INSIDE = 90  # characters; TensorBoard's file names have the time, the computer's name and two numbers
 STATES = {"sgd": 0, "adam": 2, "adamw": 2, "sdlm": 1}  # numbers that an optimizer keeps for each parameter
 
 
@@ -190,6 +191,7 @@ def check_places(config: Config, place: Path) -> None:
     if config.resume:
         place = Path(config.resume)
         _check_run(config, RunDirectory(place))
+    check_length(place)
     if reason := unwritable(place):
         raise BadInput(
             f"{place}: the run directory cannot be made ({reason}); start where you can write, or set hydra.run.dir"
@@ -200,6 +202,20 @@ def check_places(config: Config, place: Path) -> None:
         raise BadInput(
             f"{place}: a checkpoint of this net has about {_size(checkpoint)}, and {_size(free)} are free; make room, "
             "or start where there is some"
+        )
+
+
+def check_length(place: Path) -> None:
+    """Whether the system takes the paths of the files that a run will have.
+
+    Raises:
+        BadInput: they are too long.
+    """
+    longest, length = machine.LONGEST_PATH, len(str(place.absolute()))
+    if longest is not None and length + LONGEST_INSIDE > longest:
+        raise BadInput(
+            f"{place}: has {length} characters with what stands before it, and this system takes "
+            f"{longest - LONGEST_INSIDE}; give a shorter name=..., or work in a folder with a shorter path"
         )
 
 

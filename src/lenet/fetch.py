@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from filelock import FileLock
 from tqdm import tqdm
@@ -94,6 +94,8 @@ def fetch(name: str, root: str | Path) -> Path:
 def _folder(name: str, root: str | Path) -> Path:
     if name not in FOLDER:
         raise BadInput(f"data.name={name}: choose {', '.join(FOLDER)}")
+    if PureWindowsPath(root).drive and not Path(root).drive:  # of a run that was made there
+        raise BadInput(f"data.root={root}: is a path on Windows, and this is another system; set data.root")
     return Path(root) / FOLDER[name]
 
 

@@ -27,18 +27,19 @@ class CannotLock(OSError):
 # has the folder. None where the system has no such lock.
 shared: Callable[[int], bool] | None = None
 if sys.platform != "win32":
-    import fcntl
+    with suppress(ImportError):  # not every other system has it
+        import fcntl
 
-    def _shared(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                return False
-            raise
-        return True
+        def _shared(descriptor: int) -> bool:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    return False
+                raise
+            return True
 
-    shared = _shared
+        shared = _shared
 
 
 class FolderLock:

@@ -21,6 +21,10 @@ import psutil
 CARDS = ("nvidia*", "nvhost*", "nvmap", "kfd", "dxg")
 
 
+# Characters of a whole path that Windows takes, unless its settings were changed.
+LONGEST_PATH = 259 if sys.platform == "win32" else None
+
+
 def cores() -> int:
     """The cores that this process may use: the affinity mask's, where there is one."""
     if hasattr(os, "sched_getaffinity"):

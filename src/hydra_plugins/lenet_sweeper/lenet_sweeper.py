@@ -270,6 +270,7 @@ class LenetSweeper(BasicSweeper):
         if n_jobs is not None:
             demands.check_jobs(n_jobs, len(sweep.jobs))
 
+        demands.check_length(directory / max((job.name for job in sweep.jobs), key=len))
         looked: set[tuple[str, str]] = set()
         settings: dict[str, list[str]] = {}
         for job in sweep.jobs:
