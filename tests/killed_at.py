@@ -1,9 +1,11 @@
-"""Runs scripts/train.py, and kills it just before the N-th change that it makes to a file of ours.
+"""Runs scripts/train.py, and kills it just before a change that it makes to a file of ours.
 
-    python tests/killed_at.py N FOLDER TRACE [key=value ...]
+    python tests/killed_at.py MOMENT FOLDER TRACE [key=value ...]
 
 A change is a system call for something in FOLDER: open to write, rename, remove, make a folder, sync. Each is a line of
-the file TRACE, as `open metrics.csv`. With N=0 the run comes to its end.
+the file TRACE, as `open metrics.csv`. MOMENT says which: `2 open metrics.csv` is the second of these, and
+`1 fsync run, 2 open metrics.csv` the second after the first sync. Where it says nothing the run comes to its end. The
+number of a change among all would say less, as TensorBoard's thread makes more of them or fewer each time.
 """
 
 import os
@@ -18,8 +20,9 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.
 
 
 class Killer:
-    def __init__(self, last: int, folder: Path, trace: Path) -> None:
-        self.last, self.folder, self.made = last, folder, 0
+    def __init__(self, moment: str, folder: Path, trace: Path) -> None:
+        steps = [step.split(" ", 1) for step in moment.split(", ") if step]
+        self.steps, self.folder = [(words, int(times)) for times, words in steps], folder
         self.trace = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         sys.addaudithook(self.hear)
         sync = os.fsync
@@ -38,15 +41,19 @@ class Killer:
     def before(self, event: str, path: str) -> None:
         if not Path(path).absolute().is_relative_to(self.folder):
             return
-        self.made += 1
-        if self.made == self.last:
-            os.kill(os.getpid(), signal.SIGKILL)
         name = re.sub(r"^\.(.*)\.\d+\.tmp$", r".\1.tmp", Path(path).name)
-        os.write(self.trace, f"{event} {'events' if name.startswith('events.') else name}\n".encode())
+        change = f"{event} {'events' if name.startswith('events.') else name}"
+        if self.steps and self.steps[0][0] == change:
+            words, times = self.steps.pop(0)
+            if times > 1:
+                self.steps.insert(0, (words, times - 1))
+            elif not self.steps:
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.write(self.trace, f"{change}\n".encode())
 
 
 if __name__ == "__main__":
-    _, number, folder, trace, *sys.argv[1:] = sys.argv
+    _, moment, folder, trace, *sys.argv[1:] = sys.argv
     sys.argv[0] = str(Path(__file__).parents[1] / "scripts/train.py")
-    killer = Killer(int(number), Path(folder).absolute(), Path(trace))  # what an audit hook is part of stays for ever
+    killer = Killer(moment, Path(folder).absolute(), Path(trace))  # what an audit hook is part of stays for ever
     runpy.run_path(sys.argv[0], run_name="__main__")
