@@ -150,10 +150,10 @@ def become(job, told):
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    encoding = job["env"].get("PYTHONIOENCODING", "utf-8")  # which Python reads when it starts
     sys.stdin = open(0, closefd=False)
-    if encoding := job["env"].get("PYTHONIOENCODING"):  # which Python reads when it starts
-        sys.stdout.reconfigure(encoding=encoding, errors="strict")
-        sys.stderr.reconfigure(encoding=encoding, errors="backslashreplace")
+    sys.stdout = open(1, "w", encoding=encoding, errors="strict", closefd=False)
+    sys.stderr = open(2, "w", encoding=encoding, errors="backslashreplace", closefd=False, buffering=1)
     sys.modules.update(dict.fromkeys(job["absent"]))
     sys.argv = job["argv"]
     sys.orig_argv = [sys.executable, *sys.argv]

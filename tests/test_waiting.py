@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -45,10 +46,27 @@ def test_a_run_that_goes_on_says_so(monkeypatch, capsys) -> None:
 def test_the_command_that_goes_on_is_started_as_the_run_was(monkeypatch, argv, by_uv, said) -> None:
     monkeypatch.setattr(sys, "orig_argv", argv)
     monkeypatch.setattr(sys, "argv", [next((word for word in argv if word.endswith(".py")), "scripts/train.py")])
-    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
+    for name in ("UV", "UV_RUN_RECURSION_DEPTH"):
+        monkeypatch.delenv(name, raising=False)
     if by_uv:
         monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
     assert waiting.command("resume=runs/x") == said
+
+
+def test_uv_is_called_as_it_can_be_called_here(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
+    ours = tmp_path / ".uv/bin/uv"
+    ours.parent.mkdir(parents=True)
+    ours.touch(mode=0o755)
+    for path, uv, said in (
+        ("/usr/bin", ours, str(Path(".uv/bin/uv"))),
+        (str(ours.parent), ours, "uv"),
+        ("/usr/bin", "/elsewhere/uv", "/elsewhere/uv"),
+    ):
+        monkeypatch.setenv("PATH", path)
+        monkeypatch.setenv("UV", str(uv))
+        assert waiting.command("resume=runs/x").startswith(f"{said} run ")
 
 
 @given(st.text(st.characters(exclude_characters="\0\\$", exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1))

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,9 +43,18 @@ def command(*arguments: str) -> str:
     script = sys.argv[0]
     words = sys.orig_argv[: sys.orig_argv.index(script)] if script in sys.orig_argv else []  # python, and its options
     if "UV_RUN_RECURSION_DEPTH" in os.environ:
-        words = ["uv", "run"]
+        words = [_uv(), "run"]
     join = subprocess.list2cmdline if sys.platform == "win32" else shlex.join
     return join([*words, script, *arguments])
+
+
+def _uv() -> str:
+    """What uv is called here: it may lie in a folder of the project."""
+    uv = os.environ.get("UV", "uv")  # which it sets itself
+    known = shutil.which("uv")
+    if known and os.path.realpath(known) == os.path.realpath(uv):
+        return "uv"
+    return os.path.relpath(uv) if Path(uv).is_relative_to(Path.cwd()) else uv
 
 
 def counted(number: int, thing: str) -> str:
