@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conftest import until
+from conftest import HANG, until
 from lenet import nodes, waiting
 from lenet.errors import BadInput
 from lenet.runs import RunDirectory
@@ -29,6 +29,14 @@ def port(monkeypatch) -> Iterator[int]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(logging.getLogger("lenet"), "propagate", True)  # as it is before lenet.cli.quiet
     return port
+
+
+def connected(port: int) -> socket.socket:
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            time.sleep(0.01)
 
 
 def in_background(count: int) -> threading.Thread:
@@ -66,18 +74,17 @@ def test_a_first_node_that_is_told_nothing_chooses_a_port_and_tells_torch(port, 
     assert "2 other nodes; start there, with NODE_RANK=1 to 2, another number on each" in caplog.text
 
 
-def test_only_nodes_are_counted_and_each_once(port) -> None:
+def test_only_nodes_are_counted_and_each_once(port, no_waiting) -> None:
     first = in_background(3)
 
     def connect() -> socket.socket:
-        while True:
-            try:
-                return socket.create_connection(("127.0.0.1", port))
-            except ConnectionRefusedError:
-                time.sleep(0.01)
+        return connected(port)
 
     with connect() as stranger:
         stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    with connect() as counts:
+        counts.sendall(b"2")  # which is no greeting
+        assert counts.recv(9) == b""
     with connect() as gone:
         gone.sendall(nodes.GREETING + b"2")
     with connect() as second:
@@ -91,6 +98,26 @@ def test_only_nodes_are_counted_and_each_once(port) -> None:
         assert first.is_alive()
         nodes._join(2, 3)
         assert second.recv(9) == nodes.BEGIN
+    first.join()
+
+
+def test_whoever_comes_and_says_nothing_holds_no_node_up(port, monkeypatch, no_waiting) -> None:
+    monkeypatch.setattr(nodes, "TO_SPEAK", 10 * HANG)
+    first = in_background(2)
+    silent = [connected(port) for _ in range(20)]
+    nodes._join(1, 2)
+    first.join()
+    assert [one.recv(1) for one in silent] == [b""] * 20, "and it is let go then"
+
+
+def test_whoever_says_nothing_for_long_is_let_go(port, monkeypatch, no_waiting) -> None:
+    monkeypatch.setattr(nodes, "TO_SPEAK", 0)
+    first = in_background(2)
+    with connected(port) as silent:
+        assert silent.recv(1) == b""
+    assert first.is_alive()
+    monkeypatch.setattr(nodes, "TO_SPEAK", HANG)
+    nodes._join(1, 2)
     first.join()
 
 

@@ -5,6 +5,7 @@ torch would wait by itself, for half an hour, without a word, and deaf to Ctrl-C
 
 import logging
 import os
+import select
 import socket
 import sys
 import time
@@ -16,6 +17,7 @@ from lenet.waiting import command
 log = logging.getLogger(__name__)
 
 PATIENCE = 30 * 60.0  # seconds that nodes wait for one another, as torch does
+TO_SPEAK = 5.0  # seconds that whoever has come may say nothing; a node speaks at once
 GREETING, BEGIN, TAKEN = b"lenet node ", b"begin", b"taken"
 
 
@@ -55,33 +57,50 @@ def _gather(nodes: int) -> None:
         nodes, _others(nodes - 1), ranks, address, port, command(*sys.argv[1:]),
     )  # fmt: skip
     there: dict[int, socket.socket] = {}
+    silent: list[tuple[socket.socket, float]] = []  # have come and said nothing, and until when they may
     deadline = time.monotonic() + PATIENCE
     with server:
-        server.settimeout(1)
         while len(there) < nodes - 1:
             if time.monotonic() > deadline:
                 raise BadInput(
                     f"trainer.num_nodes={nodes}: {_others(nodes - 1 - len(there))} did not come within "
                     f"{PATIENCE / 60:.0f} minutes; start all of them, or give 1"
                 )
-            with suppress(OSError, ValueError):  # nobody has come meanwhile, or somebody else
-                caller, _ = server.accept()
-                caller.settimeout(5)
-                said = caller.recv(100)
-                rank = int(said.removeprefix(GREETING))
-                taken = rank in there and not _has_left(there[rank])
-                if taken or not 0 < rank < nodes:
-                    caller.sendall(TAKEN)
+            speak, _, _ = select.select([server, *(caller for caller, _ in silent)], [], [], 1)
+            if server in speak:
+                with suppress(OSError):  # it has hung up already
+                    silent.append((server.accept()[0], time.monotonic() + TO_SPEAK))
+            for caller, until in silent:
+                if caller in speak:
+                    _hear(caller, there, nodes)
+                elif time.monotonic() > until:
                     caller.close()
-                else:
-                    there[rank] = caller
+            silent = [one for one in silent if one[0] not in speak and one[0].fileno() >= 0]
             there = {rank: caller for rank, caller in there.items() if not _has_left(caller)}
+        for caller, _ in silent:
+            caller.close()
         for caller in there.values():
             with suppress(OSError):
                 caller.sendall(BEGIN)
         for caller in there.values():
             with suppress(OSError), caller:
                 caller.recv(1)  # until it has hung up: then the port is free at once
+
+
+def _hear(caller: socket.socket, there: dict[int, socket.socket], nodes: int) -> None:
+    """Whoever has come says something: a node is let in, and a stranger has come to the wrong place."""
+    with suppress(OSError):
+        caller.settimeout(5)
+        said = caller.recv(100)
+        number = said.removeprefix(GREETING)
+        if said.startswith(GREETING) and number.isdigit():
+            rank = int(number)
+            taken = rank in there and not _has_left(there[rank])
+            if not taken and 0 < rank < nodes:
+                there[rank] = caller
+                return
+            caller.sendall(TAKEN)
+    caller.close()
 
 
 def _has_left(caller: socket.socket) -> bool:
