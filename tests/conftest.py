@@ -406,14 +406,14 @@ def start(in_empty_folder: Path) -> Iterator[Callable[..., Started]]:
                 os.killpg(one.pid, signal.SIGKILL)
 
 
-def members(group: int) -> list[int]:
-    """The processes of a process group that have not ended."""
-    found = []
+def members(group: int) -> dict[int, str]:
+    """The processes of a process group that have not ended, and the state of each, such as T: stopped."""
+    found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended since
             state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
             if int(its_group) == group and state != "Z":
-                found.append(int(stat.parent.name))
+                found[int(stat.parent.name)] = state
     return found
 
 
@@ -439,6 +439,25 @@ def until(condition: Callable[[], object], of: Started | None = None) -> None:
             assert condition(), of.wait()
         assert time.monotonic() < guard, f"it has not come about in {HANG} s; {of.said if of else ''}"
         time.sleep(0.005)
+
+
+def frozen_when(condition: Callable[[], object], of: Started, group: Callable[[], int] | None = None) -> int:
+    """Stop a script, or a process group of it, at a moment at which something holds that will not hold for long.
+
+    On a busy machine it may have passed by when it has been seen; then it goes on to the next such moment.
+    """
+    while True:
+        until(condition, of)
+        try:
+            found = group() if group else of.pid
+            os.killpg(found, signal.SIGSTOP)
+        except (TypeError, ProcessLookupError):  # it is not there any more
+            continue
+        until(lambda group=found: set(members(group).values()) <= {"T"})
+        if condition():
+            return found
+        with suppress(ProcessLookupError):
+            os.killpg(found, signal.SIGCONT)
 
 
 def same_run(ours: RunDirectory, theirs: RunDirectory) -> None:

@@ -1,11 +1,13 @@
 """What a config may name: a file of conf/ from somebody else, or a word of the command line, runs no code."""
 
+import argparse
 from pathlib import Path
 
 import pytest
 
 from conftest import PROJECT, Answer, ask
 from lenet import usage
+from lenet.errors import BadInput
 
 TOUCH = "pathlib.Path.touch"
 
@@ -146,6 +148,9 @@ def test_foreign_options_are_answered_with_what_to_write_here(answers) -> None:
         "--config-dir=nowhere": "--config-dir=nowhere: no such folder",
         "--config-path=/nowhere": "--config-path: there is no such folder",
         "tags=[ö,a]": "tags=[ö,a]: ö has to be in quotes; write \"tags=['ö',a]\"",
+        "tags=[ö,ä]": "tags=[ö,ä]: ö has to be in quotes; write \"tags=['ö','ä']\"",
+        "tags=[a,ß,größe]": "tags=[a,ß,größe]: ß has to be in quotes; write \"tags=[a,'ß','größe']\"",
+        "hydra.job.env_copy=[NOPE]": "hydra.job.env_copy=[NOPE]: no such environment variable; set it before the",
         "--config-name=nope": "--config-name=nope: there is no such file in conf/",
         "--config-name=model/modern": "--config-name=model/modern: no whole config",
         "name=größe": "name=größe: ö has to be in quotes; write \"name='größe'\"",
@@ -154,6 +159,18 @@ def test_foreign_options_are_answered_with_what_to_write_here(answers) -> None:
     for (words, said), answer in zip(cases.items(), answers([text.split() for text in cases]), strict=True):
         assert answer["said"].startswith(f"error: {said}"), answer["said"]
         assert (answer["code"], answer["said"].count("\n"), answer["torch"]) == (2, 1, False), words
+
+
+def test_an_option_that_python_has_taken_apart_is_answered_likewise(monkeypatch) -> None:
+    """Of -mq Python 3.13 hands on -q, which nobody has written."""
+
+    class Parser(argparse.ArgumentParser):
+        def parse_known_args(self, *_: object) -> tuple[argparse.Namespace, list[str]]:  # type: ignore[override]
+            return argparse.Namespace(), ["-q"]
+
+    monkeypatch.setattr(usage, "get_args_parser", Parser)
+    with pytest.raises(BadInput, match="-q: no such option; "):
+        usage.options(["-mq", "seed=1"])
 
 
 def test_every_foreign_word_is_a_key_here() -> None:

@@ -6,6 +6,7 @@ No refusal is tested by starting what it is to prevent: the machine is made smal
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -279,6 +280,22 @@ def test_commands_are_refused_before_torch_is_imported_and_nothing_is_written(on
     }
     answers = ask([("train.py", text.split(), in_empty_folder) for text in cases])
     all_refused_without_torch(answers, list(cases.values()), in_empty_folder)
+
+
+@pytest.mark.parametrize("launcher", ["Slurm", "SlurmLauncher", "Processes"])
+def test_what_a_sweep_asks_for_is_asked_of_this_machine_unless_its_jobs_run_on_others(
+    tmp_path, monkeypatch, launcher
+) -> None:
+    def has_not(config: Config) -> None:
+        raise BadInput("not here")
+
+    monkeypatch.setattr(demands, "check", has_not)
+    sweeper = LenetSweeper()
+    sweeper.config = OmegaConf.create({"hydra": {"launcher": {"_target_": f"somewhere.{launcher}"}}})
+    sweep = Sweep("grid", {}, {}, [Job("seed=0", "baseline", {}, 0, ["seed=0"], 10, 1, 1)])
+    here = launcher == "Processes"
+    with pytest.raises(BadInput, match="not here") if here else nullcontext():
+        sweeper._ask_machine(sweep, tmp_path, {"seed=0": Config()})
 
 
 def test_what_cannot_be_gone_on_with_is_known_without_torch(in_empty_folder) -> None:

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from conftest import HANG, PROJECT, script, until, who_writes_in
+from conftest import HANG, PROJECT, frozen_when, script, until, who_writes_in
 from lenet.errors import BadInput
 from lenet.runs import RunDirectory
 
-SWEEP = ["-m", "seed=0,1,2", "model.conv_channels=[2,3]", "model.fc_sizes=[12]", "trainer.max_epochs=20",
+SWEEP = ["-m", "seed=0,1,2", "model.conv_channels=[2,3]", "model.fc_sizes=[12]", "trainer.max_epochs=40",
          "trainer.limit_train_batches=12", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
          "trainer.accelerator=cpu", "threads=1"]  # fmt: skip
 PROCESSES = ["hydra/launcher=processes", "hydra.launcher.n_jobs=2"]
@@ -29,10 +29,16 @@ def test_a_process_that_is_killed_takes_no_other_with_it_and_the_command_again_e
     assert script("train.py", *given, "name=whole", cwd=in_empty_folder).returncode == 0
     running = start(*given, *PROCESSES)
     jobs = [RunDirectory(in_empty_folder / f"runs/seed/seed={seed}") for seed in range(3)]
-    until(lambda: jobs[0].epochs >= 2, running)  # then the first is in a checkpoint
-    (first,), second = who_writes_in(jobs[0].path), who_writes_in(jobs[1].path)
-    assert {first, running.pid}.isdisjoint(second), "a process for each"
-    os.kill(first, signal.SIGKILL)
+
+    def both_train() -> bool:
+        """After the second epoch the first is in a checkpoint."""
+        return 2 <= jobs[0].epochs < 40 and all(len(who_writes_in(job.path)) == 1 for job in jobs[:2])
+
+    first = frozen_when(both_train, running, lambda: os.getpgid(*who_writes_in(jobs[0].path)))
+    (process,), second = who_writes_in(jobs[0].path), who_writes_in(jobs[1].path)
+    assert {process, running.pid}.isdisjoint(second), "a process for each"
+    assert first != running.pid
+    os.kill(process, signal.SIGKILL)
     code, said = running.wait()
     assert code == 1, said
     assert "3 jobs: 1 cut off, 2 completed" in said, said
@@ -155,6 +161,21 @@ def test_slurms_jobs_are_those_of_the_folder_that_a_sweep_has(in_empty_folder, m
     assert launcher.queued() == ["7_0", "7_1"]
     launcher.params["submitit_folder"] = "elsewhere/.slurm"
     assert launcher.queued() == []
+
+
+def test_slurms_jobs_are_those_of_a_folder_whatever_it_is_called(in_empty_folder, monkeypatch) -> None:
+    """By way of a link nothing is submitted twice."""
+    pytest.importorskip("submitit")
+    from hydra_plugins.lenet_launchers import lenet_launchers
+
+    (in_empty_folder / "real").mkdir()
+    (in_empty_folder / "link").symlink_to("real")
+    said = f"7_0|{in_empty_folder}/real/runs/lenet/.slurm/a.sh\n8_0|{in_empty_folder}/link/runs/lenet/.slurm/a.sh\n"
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=said))
+    launcher = lenet_launchers.Slurm.__new__(lenet_launchers.Slurm)
+    for name in ("link", "real"):
+        launcher.params = {"name": "lenet", "submitit_folder": f"{name}/runs/lenet/.slurm"}
+        assert launcher.queued() == ["7_0", "8_0"]
 
 
 def test_where_there_is_no_slurm_nothing_is_written(in_empty_folder) -> None:

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from conftest import PROJECT, members, script, until
+from conftest import PROJECT, frozen_when, members, script, until
 from lenet.sweep import is_at_work
 
 SWEEPS = sorted(file.stem for file in (PROJECT / "conf/sweep").glob("*.yaml"))
@@ -134,7 +134,7 @@ def test_a_killed_sweep_that_is_started_again_ends_as_one_that_never_stopped(
     start, in_empty_folder, real_root, design, launcher
 ) -> None:
     given = ["-m", *DESIGNS[design], *SHORT, f"hydra.sweeper.design={design}", f"data.root={real_root}",
-             "trainer.max_epochs=6"]  # fmt: skip
+             "trainer.max_epochs=12"]  # fmt: skip
     code, said = start(*given, "name=whole").wait()
     assert code == 0, said
     whole = results(in_empty_folder / "runs/whole")
@@ -146,9 +146,9 @@ def test_a_killed_sweep_that_is_started_again_ends_as_one_that_never_stopped(
 
     def in_the_middle() -> bool:
         done = [job for job in jobs if status(job) == "completed"]
-        return bool(done) and any(2 <= epochs(job) < 6 for job in jobs if status(job) == "running")
+        return bool(done) and any(2 <= epochs(job) < 12 for job in jobs if status(job) == "running")
 
-    until(in_the_middle, begun)
+    frozen_when(in_the_middle, begun)
     begun.kill(signal.SIGKILL)
     before = {job: (job / "result.json").read_bytes() for job in jobs if status(job) == "completed"}
     written = {job: (job / "result.json").stat().st_mtime_ns for job in before}
@@ -163,7 +163,7 @@ def test_a_killed_sweep_that_is_started_again_ends_as_one_that_never_stopped(
         assert (job / "result.json").read_bytes() == content
         assert (job / "result.json").stat().st_mtime_ns == written[job]
     for job in cut_off:  # what was trained was not trained again
-        assert (job / "train.log").read_text().count("epoch 1/6") == 1
+        assert (job / "train.log").read_text().count("epoch 1/12") == 1
     pd.testing.assert_frame_equal(results(directory), whole)
 
 
@@ -183,11 +183,12 @@ def test_the_processes_of_a_killed_sweep_end_with_it(start, in_empty_folder, rea
 def test_a_signal_stops_a_sweep_with_a_report_and_it_goes_on_later(
     start, in_empty_folder, real_root, signum, code
 ) -> None:
-    given = ["-m", "model.pool=avg,max,conv", *SHORT, f"data.root={real_root}", "trainer.max_epochs=6"]
+    given = ["-m", "model.pool=avg,max,conv", *SHORT, f"data.root={real_root}", "trainer.max_epochs=12"]
     runs = in_empty_folder / "runs/pool"
     begun = start(*given)
-    until(lambda: epochs(runs / "pool=max") >= 2, begun)
-    ended, said = begun.kill(signum)
+    frozen_when(lambda: 2 <= epochs(runs / "pool=max") < 11, begun)
+    os.killpg(begun.pid, signum)  # which waits until it goes on
+    ended, said = begun.kill(signal.SIGCONT)
     assert ended == code
     assert "Traceback" not in said
     assert f"interrupted by {signal.Signals(signum).name}" in said

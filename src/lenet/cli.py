@@ -342,9 +342,12 @@ def _not_understood(override: str) -> str:
     key, _, value = override.partition("=")
     strange = next((character for character in value if not UNQUOTED.fullmatch(character)), None)
     if strange and "'" not in value:
-        quoted = re.sub(
-            r"[^][{},:]*" + re.escape(strange) + r"[^][{},:]*", lambda found: f"'{found[0].strip()}'", value
-        )
+
+        def quote(part: re.Match[str]) -> str:
+            fits = all(UNQUOTED.fullmatch(character) for character in part[0])
+            return part[0] if fits else f"'{part[0].strip()}'"
+
+        quoted = re.sub(r"[^][{},:]+", quote, value)
         return f'{override}: {strange} has to be in quotes; write "{key}={quoted}"'
     if any(not UNQUOTED.fullmatch(character) for character in key):
         return _unknown_key(key)

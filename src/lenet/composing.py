@@ -74,9 +74,17 @@ class GuardedLoader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        """Raises BadInput where the composed config names code."""
+        """Raises BadInput where the composed config names code, or a variable of the environment that is not there."""
         given = len(overrides)
-        config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        try:
+            config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        except KeyError as error:  # of os.environ, which is the only dictionary that Hydra looks into so boldly
+            if type(error) is not KeyError or error.args[0] in os.environ:  # OmegaConf's errors say what is wrong
+                raise
+            raise BadInput(
+                f"hydra.job.env_copy=[{error.args[0]}]: no such environment variable; set it before the command, or "
+                "leave it out"
+            ) from error
         if OmegaConf.is_interpolation(config, "hydra"):
             raise BadInput(f"hydra: {DATA}; write out what it stands for")
         if len(config.hydra.overrides.hydra) + len(config.hydra.overrides.task) != given:

@@ -94,7 +94,8 @@ def options(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 def _instead(word: str, arguments: Sequence[str], parser: argparse.ArgumentParser) -> str:
     """What to write where an option is none."""
     name, _, value = word.partition("=")
-    following = arguments[arguments.index(word) + 1 :]
+    # Of -mq some releases of Python leave -q, which is none of the words.
+    following = arguments[arguments.index(word) + 1 :] if word in arguments else []
     if not value and following and not following[0].startswith("-") and "=" not in following[0]:
         value, word = following[0], f"{word} {following[0]}"
     plain = name.lstrip("-").replace("-", "_").lower()

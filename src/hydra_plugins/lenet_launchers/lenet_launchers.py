@@ -205,7 +205,8 @@ if AVAILABLE:
                 raise BadInput("hydra/launcher=slurm: squeue has not answered for five minutes; try later") from error
             ours = JobPaths.get_first_id_independent_folder(self.params["submitit_folder"])
             lines = [line.partition("|") for line in found.splitlines()]
-            return [number for number, _, what in lines if Path(what).parent == ours]
+            folder = os.path.realpath(ours)  # a folder may have several names
+            return [number for number, _, what in lines if os.path.realpath(Path(what).parent) == folder]
 
 
 @contextmanager

@@ -264,7 +264,7 @@ class LenetSweeper(BasicSweeper):
 
         assert self.config is not None
         launcher = self.config.hydra.launcher
-        if launcher._target_.endswith(".Slurm"):
+        if launcher._target_.endswith((".Slurm", ".SlurmLauncher")):  # ours, and hydra/launcher=submitit_slurm
             return  # each job asks the node that it comes to
         n_jobs = OmegaConf.select(launcher, "n_jobs")
         if n_jobs is not None:
