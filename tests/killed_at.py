@@ -41,7 +41,7 @@ class Killer:
     def before(self, event: str, path: str) -> None:
         if not Path(path).absolute().is_relative_to(self.folder):
             return
-        name = re.sub(r"^\.(.*)\.\d+\.tmp$", r".\1.tmp", Path(path).name)
+        name = re.sub(r"^\.(.*)\.\d+@.*\.tmp$", r".\1.tmp", Path(path).name)
         change = f"{event} {'events' if name.startswith('events.') else name}"
         if self.steps and self.steps[0][0] == change:
             words, times = self.steps.pop(0)

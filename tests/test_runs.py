@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from lenet.config import Config, Model
 from lenet.errors import BadInput
 from lenet.lock import LOCK
-from lenet.runs import RunDirectory, write_atomically
+from lenet.runs import RunDirectory, host, remove_leftovers, write_atomically
 
 
 def test_runs_that_start_in_the_same_second_get_directories_of_their_own(tmp_path: Path) -> None:
@@ -48,10 +50,26 @@ def test_a_run_that_never_began_takes_nothing_with_it(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_is_removed_also_where_the_next_one_has_its_number(tmp_path: Path) -> None:
-    (tmp_path / f".result.json.{os.getpid()}.tmp").touch()  # in a container every start may have the same
-    (tmp_path / f".evaluation.json.{os.getppid()}.tmp").touch()  # being written by another
+    (tmp_path / f".result.json.{os.getpid()}@{host()}.tmp").touch()  # in a container every start may have the same
+    (tmp_path / f".evaluation.json.{os.getppid()}@{host()}.tmp").touch()  # being written by another
     assert RunDirectory(tmp_path).lock()
-    assert [path.name for path in tmp_path.glob(".*.tmp")] == [f".evaluation.json.{os.getppid()}.tmp"]
+    assert [path.name for path in tmp_path.glob(".*.tmp")] == [f".evaluation.json.{os.getppid()}@{host()}.tmp"]
+
+
+def test_what_another_computer_writes_in_a_folder_of_both_is_let_be_until_nobody_can_be_writing_it(
+    tmp_path: Path,
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    files = [tmp_path / f".result.json.{gone.pid}{whose}.tmp" for whose in ("@another", "")]  # as it once was called
+    for file in files:
+        file.touch()
+    assert RunDirectory(tmp_path).lock()
+    assert all(file.exists() for file in files)
+    for file in files:
+        os.utime(file, (0, 0))
+    remove_leftovers(tmp_path)
+    assert not any(file.exists() for file in files)
 
 
 def test_what_was_killed_before_it_had_a_config_is_to_be_started_again(tmp_path: Path) -> None:

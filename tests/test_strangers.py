@@ -22,7 +22,7 @@ from lenet.evaluate import evaluate, export, load_trained
 from lenet.events import read_events
 from lenet.fetch import FOLDER
 from lenet.inputs import chosen, picture
-from lenet.runs import RunDirectory, remove_leftovers, write_atomically
+from lenet.runs import RunDirectory, host, remove_leftovers, write_atomically
 from lenet.train import train, train_job
 from lenet.weights import Weights, read, write
 
@@ -164,7 +164,7 @@ def test_a_job_that_starts_again_does_so_beside_a_folder_called_like_an_event_fi
 def test_a_file_is_written_in_the_place_of_a_link_and_not_through_it(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("theirs")
     (tmp_path / "result.json").symlink_to("target")
-    (tmp_path / f".result.json.{os.getpid()}.tmp").symlink_to("target")  # guessed
+    (tmp_path / f".result.json.{os.getpid()}@{host()}.tmp").symlink_to("target")  # guessed
     write_atomically(tmp_path / "result.json", b"ours")
     assert (tmp_path / "result.json").read_text() == "ours"
     assert (tmp_path / "target").read_text() == "theirs"
@@ -173,7 +173,7 @@ def test_a_file_is_written_in_the_place_of_a_link_and_not_through_it(tmp_path: P
 
 @pytest.mark.parametrize("pid", ["99999999999999999999", "4194305", "words"])
 def test_leftovers_that_no_process_of_ours_left_are_no_trouble(tmp_path: Path, pid: str) -> None:
-    (tmp_path / f".x.{pid}.tmp").mkdir()
+    (tmp_path / f".x.{pid}@{host()}.tmp").mkdir()
     remove_leftovers(tmp_path)
 
 

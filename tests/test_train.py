@@ -27,7 +27,7 @@ from lenet.config import Augment, Config, Data, Model, Optimizer, Schedule
 from lenet.data import EpochOrder, load, split
 from lenet.errors import BadInput, Diverged, Stopped, starting_deaf, stop_on_signals
 from lenet.evaluate import evaluate, load_trained
-from lenet.runs import RunDirectory
+from lenet.runs import RunDirectory, host
 from lenet.train import report, train, train_job
 from lenet.waiting import how_to_go_on
 
@@ -340,8 +340,11 @@ def test_what_a_killed_writer_left_is_removed_and_what_another_writes_is_not(
     run = train(tiny_config, tmp_path / "run")[1]
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    left = [run.checkpoints / f".last.ckpt.{gone.pid}.tmp", run.path / f".result.json.{gone.pid}.tmp"]
-    others = [run.path / f".metrics.csv.{os.getppid()}.tmp", run.path / ".mine.tmp"]
+    left = [
+        run.checkpoints / f".last.ckpt.{gone.pid}@{host()}.tmp",
+        run.path / f".result.json.{gone.pid}@{host()}.tmp",
+    ]
+    others = [run.path / f".metrics.csv.{os.getppid()}@{host()}.tmp", run.path / ".mine.tmp"]
     for file in (*left, *others):
         file.write_bytes(b"half")
     assert run.lock()

@@ -17,7 +17,9 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
+import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -66,6 +68,10 @@ RESULT: dict[str, Any] = {
 IN_USE = (5, 32)  # what Windows says where somebody has a file open: access denied, sharing violation
 PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)  # seconds; whoever reads a file of ours has it for milliseconds
 
+# What a file is called while it is written; without the computer's name if it is from before there was one.
+STAGED = re.compile(r"\..+\.(?P<pid>\d+)(?:@(?P<host>[\w-]*))?\.tmp", re.ASCII)
+LONG_AGO = 86400  # seconds; nobody writes a file for a day
+
 # Keys of the config that may change when a run goes on: where and how it is computed, not what.
 INCIDENTAL = (
     "trainer.enable_progress_bar",
@@ -89,7 +95,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: naming `path`; the old file is untouched and nothing is left beside it.
     """
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    staged = path.with_name(f".{path.name}.{os.getpid()}@{host()}.tmp")
     try:
         staged.unlink(missing_ok=True)
         with staged.open("xb") as file:  # a new file: nobody can have put a link there
@@ -119,17 +125,27 @@ def _replace(staged: Path, path: Path) -> None:
     staged.replace(path)
 
 
+def host() -> str:
+    """The name of this computer, as a part of a file's name."""
+    return re.sub(r"[^\w-]", "_", socket.gethostname(), flags=re.ASCII)
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote a file have left beside it."""
+    """Remove what processes that were killed while they wrote a file have left beside it.
+
+    Of a process of another computer, which shares the folder, nobody here knows whether it still runs.
+    """
     for staged in folder.glob(".*.tmp"):
-        try:
-            pid = int(staged.name.split(".")[-2])
-            if pid != os.getpid() and psutil.pid_exists(pid):  # in a container each start may have the same one
-                continue
-        except (ValueError, OverflowError):  # not one of ours
+        if not (found := STAGED.fullmatch(staged.name)):  # not one of ours
             continue
-        with suppress(OSError):  # it is a folder, or somebody else was faster
-            staged.unlink()
+        with suppress(OSError, OverflowError):  # it is a folder, or somebody else was faster; or no process's number
+            pid = int(found["pid"])
+            if found["host"] == host():
+                is_left = pid == os.getpid() or not psutil.pid_exists(pid)  # in a container each may have the same one
+            else:
+                is_left = time.time() - staged.lstat().st_mtime > LONG_AGO
+            if is_left:
+                staged.unlink()
 
 
 class RunDirectory:
