@@ -52,11 +52,8 @@ def install(pins: Path) -> None:
     uv("pip", "install", "-q", "--python", str(PYTHON), "--no-deps", "-e", ".")
 
 
-def failing(arguments: Sequence[str]) -> list[str]:
-    """Run the tests; the names of those that fail, or `arguments` where pytest did not come to run any.
-
-    Where no test failed it is empty.
-    """
+def failing(arguments: Sequence[str]) -> list[str] | None:
+    """Run the tests; the names of those that fail, or None where they did not run, as pytest itself did not."""
     command = [str(PYTHON), "-m", "pytest", "-q", "-rfE", *arguments]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
         assert process.stdout
@@ -67,17 +64,22 @@ def failing(arguments: Sequence[str]) -> list[str]:
     if process.returncode == 0:
         return []
     found = [match[1] for line in lines if (match := re.match(r"(?:FAILED|ERROR) (.+?)(?: - .*)?$", line))]
-    return found or list(arguments) or ["tests"]
+    return found or None
 
 
 def changed(old: Pins, new: Pins) -> list[str]:
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
 
-def culprits(names: Sequence[str], tests: Sequence[str], tested: Path, folder: Path) -> list[str]:
+def culprits(
+    names: Sequence[str], tests: Sequence[str], tested: Path, folder: Path, only_to_run: bool = False
+) -> list[str]:
     """Which of the packages break the tests, found by halves: a half that breaks nothing has no culprit in it.
 
     Several that break them only together are given together.
+
+    Args:
+        only_to_run: tests that run are not broken, whether they pass or not.
     """
     if len(names) == 1:
         return list(names)
@@ -88,9 +90,10 @@ def culprits(names: Sequence[str], tests: Sequence[str], tested: Path, folder: P
         shutil.copyfile(tested, some)
         resolve(some, *NOW, *(option for name in half for option in ("--upgrade-package", name)))
         install(some)
-        breaks = bool(failing(tests))
+        fail = failing(tests)
+        breaks = fail is None or bool(fail and not only_to_run)
         print(f"\n{', '.join(half)}: {'breaks them' if breaks else 'fine'}\n", flush=True)
-        found += culprits(half, tests, tested, folder) if breaks else []
+        found += culprits(half, tests, tested, folder, only_to_run) if breaks else []
     return found or [" and ".join(names)]
 
 
@@ -114,18 +117,26 @@ def main() -> int:
         if not PYTHON.exists():
             uv("venv", "-q", "--python", sys.executable, str(ENVIRONMENT))
         install(newest)
-        if not (tests := failing(arguments)):
+        tests = failing(arguments)
+        if tests == []:
             print(f"the tests pass with the newest releases of these {len(names)} packages")
             return 0
         install(tested)
-        if before := failing(tests):
+        before = failing(tests or arguments)
+        if before is None:
+            print("the tests did not run with the listed releases either, see above")
+            return 1
+        if tests and before:
             print(f"{len(before)} of these fail with the listed releases too: {' '.join(before)}")
             tests = [test for test in tests if test not in before]
-        if not tests:
+        if tests == []:
             print("so no newer release breaks anything")
             return 1
-        found = culprits(names, tests, tested, folder)
-    print(f"\nfail with the newest releases: {' '.join(tests)}")
+        found = culprits(names, tests or arguments, tested, folder, only_to_run=tests is None)
+    if tests is None:
+        print("\nthe tests did not run with the newest releases")
+    else:
+        print(f"\nfail with the newest releases: {' '.join(tests)}")
     for name in found:
         print(f"because of {name}" + (f" {old.get(name)} -> {new.get(name)}" if name in names else ""))
     return 1

@@ -6,6 +6,7 @@ import re
 import runpy
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -110,6 +111,50 @@ def test_newest_names_the_one_package_that_breaks_the_tests(
     culprits = newest["culprits"]
     culprits.__globals__.update(spoilt)
     assert culprits(names, ["test"], PROJECT / "requirements.txt", tmp_path_factory.getbasetemp()) == [culprit]
+
+
+@pytest.mark.parametrize(
+    ("newest", "listed", "words"),
+    [
+        ([], None, "the tests pass with the newest releases of these 2 packages"),
+        (["t"], [], "fail with the newest releases: t\nbecause of b 1 -> 2"),
+        (["t"], ["t"], "so no newer release breaks anything"),
+        (None, [], "the tests did not run with the newest releases\nbecause of b 1 -> 2"),
+        (None, ["t"], "the tests did not run with the newest releases\nbecause of b 1 -> 2"),
+        (None, None, "the tests did not run with the listed releases either, see above"),
+    ],
+)
+def test_that_tests_did_not_run_is_another_answer_than_that_they_fail(
+    newest: list[str] | None, listed: list[str] | None, words: str, monkeypatch, capsys
+) -> None:
+    """The release of b is what makes the difference."""
+    script = runpy.run_path(str(PROJECT / "scripts/newest.py"))
+    is_new = False
+
+    def resolve(target: Path, *options: str) -> dict[str, str]:
+        target.touch()
+        upgraded = [options[i + 1] for i, word in enumerate(options) if word == "--upgrade-package"]
+        nonlocal is_new
+        is_new = "b" in upgraded or target.name == "newest.txt"
+        return dict.fromkeys("ab", "2" if target.name == "newest.txt" else "1")
+
+    def install(pins: Path) -> None:
+        nonlocal is_new
+        is_new = is_new if pins.name == "some.txt" else pins.name == "newest.txt"
+
+    spoilt = {"resolve": resolve, "install": install, "failing": lambda _: newest if is_new else listed}
+    script["main"].__globals__.update(spoilt | {"PYTHON": Path(sys.executable)})
+    monkeypatch.setattr(sys, "argv", ["newest.py"])
+    script["main"]()
+    assert words in capsys.readouterr().out
+
+
+def test_a_pytest_that_cannot_begin_has_run_no_test(tmp_path: Path, monkeypatch) -> None:
+    failing = runpy.run_path(str(PROJECT / "scripts/newest.py"))["failing"]
+    failing.__globals__.update(PYTHON=Path(sys.executable), PROJECT=tmp_path)
+    (tmp_path / "test_it.py").write_text("def test_it():\n    assert False\n")
+    assert failing(["test_it.py", "-p", "no:cacheprovider"]) == ["test_it.py::test_it"]
+    assert failing(["test_it.py", "-p", "there_is_no_such_plugin"]) is None
 
 
 def test_every_dependency_has_a_lower_bound_and_a_reason_beside_it() -> None:
