@@ -8,12 +8,13 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from conftest import HEAVY, PROJECT, Started, same_run, script, until, who_writes_in, zygote
+from conftest import HEAVY, PROJECT, Started, frozen_when, members, same_run, script, until, who_writes_in, zygote
 from lenet.runs import RunDirectory
 
 # One Slurm, in one of pytest-xdist's workers.
@@ -26,7 +27,7 @@ SlurmUser=root
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=5
+AuthInfo=socket={folder}/munge.socket,cred_expire=20
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -131,8 +132,9 @@ class Sweep:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
 
     def restarts(self) -> int:
-        """How many jobs have been requeued, those of earlier tests included, which Slurm remembers for a while."""
-        return self.slurm("scontrol", "show", "job").count(" Restarts=1 ")
+        """How many jobs of this folder have been requeued; Slurm remembers those of other tests for a while."""
+        jobs = self.slurm("scontrol", "show", "job").split("\n\n")
+        return sum(f"={self.folder}/" in job and " Restarts=1 " in job for job in jobs)
 
     def queue(self, name: str) -> list[str]:
         return self.slurm("squeue", "--me", "--noheader", *([f"--name={name}"] if name else [])).splitlines()
@@ -190,13 +192,12 @@ def test_jobs_that_make_room_for_urgent_ones_come_back_and_go_on(sweep: Sweep) -
     given = ["seed=0,1", "trainer.max_epochs=60"]
     done = sweep.run(*sweep.arguments(*given, "name=here"))
     assert done.returncode == 0, done.stderr
-    restarts = sweep.restarts()
     running = sweep.start(*sweep.on_slurm(*given))
     until(lambda: sweep.job(0).epochs > 1 and sweep.job(1).epochs > 1, running)
     sweep.slurm("srun", "--partition=urgent", "--cpus-per-task=3", "true")
     reached = [sweep.job(seed).epochs for seed in (0, 1)]
     assert max(reached) < 60
-    assert sweep.restarts() == restarts + 2
+    assert sweep.restarts() == 2
     code, said = running.wait()
     assert code == 0, said
     assert "2 jobs: 2 completed" in said
@@ -212,10 +213,18 @@ def test_a_sweep_on_slurm_gives_the_numbers_of_one_on_this_machine_and_what_is_c
     assert done.returncode == 0, done.stderr
     given = sweep.on_slurm("trainer.max_epochs=30")
     running = sweep.start(*given)
-    until(lambda: sweep.job(0).epochs > 1, running)
+
+    def trains() -> bool:
+        return 1 < sweep.job(0).epochs < 29 and len(who_writes_in(sweep.job(0).path)) == 1
+
+    group = frozen_when(trains, running, lambda: os.getpgid(*who_writes_in(sweep.job(0).path)))
+    (process,) = who_writes_in(sweep.job(0).path)
     jobs = sweep.slurm("squeue", "--me", "--array", "--states=R", "--noheader", "--format=%i|%j").split()
     (first,) = [job for job in jobs if job.endswith("_0|seed")]
     sweep.slurm("scancel", first.split("|")[0])
+    until(lambda: members(group).get(process) != "T" or has_been_told(process, signal.SIGTERM))
+    with suppress(ProcessLookupError):  # Slurm may have let it go on itself
+        os.killpg(group, signal.SIGCONT)
     code, said = running.wait()
     assert code == 1
     assert "3 jobs: 1 cut off, 2 completed" in said, said

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from conftest import HANG, PROJECT
 from hydra_plugins.lenet_sweeper.lenet_sweeper import SmallReturns
-from lenet import cli  # noqa: F401  (registers the schema)
+from lenet import cli, sweeping  # noqa: F401  (cli registers the schema)
 from lenet.config import Config, Model
 from lenet.errors import BadInput, Stopped
 from lenet.runs import RunDirectory
@@ -313,6 +313,26 @@ def test_a_failure_of_an_earlier_session_is_tried_again_after_a_worker_was_kille
 
     assert _launch_all(sweep.jobs, tmp_path, launch, fail_fast=False) == {}
     assert launched == [["a", "b"], ["b"]]
+
+
+@pytest.mark.parametrize("batches", [0, 1])
+def test_where_the_launcher_refuses_jobs_after_others_it_is_said_what_became_of_these(
+    tmp_path: Path, capsys, batches
+) -> None:
+    sweep = replace(a_sweep("a", "b"), parameters={})
+
+    def launch(jobs) -> dict[str, Exception]:
+        """One job at a time."""
+        for job in jobs[:batches]:
+            (tmp_path / job.name).mkdir()
+            RunDirectory(tmp_path / job.name).write_result({"status": "completed", "metrics": {}, "seconds": 1.0})
+        raise BadInput("sbatch refuses the jobs")
+
+    with pytest.raises(BadInput, match="sbatch refuses the jobs"):
+        sweeping.run(sweep, tmp_path, {"a": Config(), "b": Config()}, launch)
+    said = capsys.readouterr().out
+    assert ("2 jobs: 1 completed, 1 not started" in said) == bool(batches), said
+    assert (tmp_path / "report.md").exists() == bool(batches)
 
 
 def test_what_a_job_returns_to_its_sweep_is_sent_in_one_step(tmp_path: Path) -> None:

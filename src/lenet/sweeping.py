@@ -47,7 +47,8 @@ def run(
         at_once, afresh: how it runs them, for the time that is left (`lenet.time_left`).
 
     Raises:
-        BadInput: another sweep is at work in `directory`, or it holds other runs; nothing has been started.
+        BadInput: another sweep is at work in `directory`, or it holds other runs, and nothing has been started; or
+            what `launch` refuses.
         JobsFailed: not every job is completed.
         Stopped: a signal came.
     """
@@ -71,6 +72,7 @@ def run(
         (directory / FAILED).unlink(missing_ok=True)
         progress = Progress(sweep, directory, configs, at_once, afresh)
         todo = [job for job in sweep.jobs if job.name in progress.open]
+        before = [_changed(directory / job.name) for job in todo]
         done = len(sweep.jobs) - len(todo)
         going_on = sum(RunDirectory(directory / job.name).last_checkpoint.exists() for job in todo)
         words = f"{done} completed before, {len(todo)} to do" + (f", {going_on} of them go on" if going_on else "")
@@ -85,6 +87,10 @@ def run(
             except (Stopped, KeyboardInterrupt):
                 _conclude(sweep, directory, {})
                 print("stopped; the same command goes on from here", flush=True)
+                raise
+            except BadInput:  # refused by the launcher, perhaps after some jobs: what has become of these is said
+                if any(_changed(directory / job.name) != stamp for job, stamp in zip(todo, before, strict=True)):
+                    _conclude(sweep, directory, {})
                 raise
             _conclude(sweep, directory, errors)
         incomplete = [job for job in sweep.jobs if state(RunDirectory(directory / job.name)) != "completed"]

@@ -261,7 +261,7 @@ def submit(there: "submitit.AutoExecutor", array: Sequence["Call"]) -> list["sub
     except FailedJobError as error:
         words = [line.removeprefix("sbatch: error: ").strip() for line in str(error).splitlines() if line.strip()]
         raise BadInput(
-            f"hydra/launcher=slurm: sbatch refuses the jobs ({one_line('; '.join(words))}), so none is submitted; "
+            f"hydra/launcher=slurm: sbatch refuses these jobs ({one_line('; '.join(words))}), so none is submitted; "
             "change hydra.launcher.*, which --cfg hydra -p hydra.launcher shows, or give "
             "hydra.sweeper.max_batch_size=100 where they are too many at a time"
         ) from error
