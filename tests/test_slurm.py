@@ -222,8 +222,8 @@ def test_a_sweep_on_slurm_gives_the_numbers_of_one_on_this_machine_and_what_is_c
     jobs = sweep.slurm("squeue", "--me", "--array", "--states=R", "--noheader", "--format=%i|%j").split()
     (first,) = [job for job in jobs if job.endswith("_0|seed")]
     sweep.slurm("scancel", first.split("|")[0])
-    until(lambda: members(group).get(process) != "T" or has_been_told(process, signal.SIGTERM))
-    with suppress(ProcessLookupError):  # Slurm may have let it go on itself
+    with suppress(FileNotFoundError, ProcessLookupError):  # Slurm may have let it go on itself
+        until(lambda: members(group).get(process) != "T" or has_been_told(process, signal.SIGTERM))
         os.killpg(group, signal.SIGCONT)
     code, said = running.wait()
     assert code == 1

@@ -196,12 +196,12 @@ def run(main: Callable[[], Any]) -> None:
         main()
         sys.stdout.flush()  # what fails at the exit of Python is beyond us
     except (Exception, JobFailed) as error:
+        if for_developers:
+            raise
         cause = error.error if isinstance(error, JobFailed) else error
         if isinstance(cause, BrokenPipeError):  # whoever read what we print has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
-        if for_developers:
-            raise
         if isinstance(error, TypeError) and any("=[" in choice for choice in _choices()):  # Hydra stumbles over it
             cause = BadInput(f"{' '.join(_choices())}: {CHOOSE}")
         if isinstance(error, OSError) and _is_run_directory(str(error.filename)):
