@@ -42,7 +42,12 @@ def resolve(target: Path, *options: str) -> Pins:
     """Resolve pyproject.toml for this machine into `target`, whose present pins are kept where `options` allow."""
     uv("pip", "compile", "-q", "pyproject.toml", "--all-extras", "--group", "dev", "--no-header", "--no-annotate",
        "-o", str(target), *options)  # fmt: skip
-    return dict(re.findall(r"^([\w.-]+)==(\S+)", target.read_text(encoding="utf-8"), re.MULTILINE))
+    return pins(target)
+
+
+def pins(file: Path) -> Pins:
+    """The releases that a file of requirements gives."""
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", file.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def install(pins: Path) -> None:

@@ -215,3 +215,27 @@ def test_every_constraint_on_what_comes_along_names_its_advisory() -> None:
 def test_lightning_releases_that_are_malicious_or_run_code_from_checkpoints_cannot_be_resolved(bad: str) -> None:
     (lightning,) = [requirement for requirement in WANTED if requirement.name == "lightning"]
     assert not lightning.specifier.contains(bad)
+
+
+def test_the_readmes_test_command_is_what_decides() -> None:
+    """Here and on the systems of those who publish the project."""
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    first, second = re.findall(r"^    (python3 -m pip install .*)$", readme, re.MULTILINE)
+    assert first.endswith("scripts/train.py")
+    assert (PROJECT / ".ci/run").read_text(encoding="utf-8").splitlines()[-1] == second
+    workflow = (PROJECT / ".github/workflows/test.yml").read_text(encoding="utf-8")
+    assert first in workflow
+    assert second in workflow
+
+
+def test_each_system_is_held_against_the_releases_that_it_should_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PROJECT / "scripts"))
+    resolve = runpy.run_path(str(PROJECT / "scripts/resolve.py"))
+    text = (
+        "a==1 ; python_version < '3.12' \\\n    --hash=x\na==2 ; python_version >= '3.12'\n"
+        "b==1 ; sys_platform == 'win32'\n"
+    )
+    assert resolve["tested"](text, "Linux, x86-64", "3.11") == {"a": "1"}
+    assert resolve["tested"](text, "Windows, x86-64", "3.13") == {"a": "2", "b": "1"}
+    assert resolve["verdict"]({"a": "1", "b": "1"}, {"a": "1"}) == ""
+    assert resolve["verdict"]({"a": "1"}, {"a": "2", "c": "3"}) == "a 2, tested 1, c 3, tested None"
