@@ -3,10 +3,15 @@
 import argparse
 from pathlib import Path
 
+import hydra._internal.hydra
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_automatic_config_search_path
+from hydra.core.global_hydra import GlobalHydra
 
 from conftest import PROJECT, Answer, ask
-from lenet import usage
+from lenet import composing, usage
 from lenet.errors import BadInput
 
 TOUCH = "pathlib.Path.touch"
@@ -36,6 +41,11 @@ WORDS: list[tuple[list[str], str]] = [
     (["+hydra.job.name=../x"], "hydra.job.name=../x"),
     (["+hydra.job.env_set.LD_PRELOAD=x.so"], "hydra.job.env_set.LD_PRELOAD=x.so"),
     (["hydra.searchpath=[pkg://this]"], "hydra.searchpath=pkg://this"),
+    (
+        ["hydra.searchpath=[pkg://this]", "hydra.searchpath=[file:///tmp]", "--cfg", "job"],
+        "hydra.searchpath=pkg://this",
+    ),
+    (["hydra.searchpath=[file:///tmp]", "hydra.searchpath=[pkg://this]"], "hydra.searchpath=pkg://this"),
     (["--config-path=pkg://this"], "pkg://this"),
     (["--experimental-rerun", "run.pickle"], "--experimental-rerun run.pickle"),
     (["--exp=run.pickle"], "--experimental-rerun run.pickle"),
@@ -56,11 +66,28 @@ FILES: list[tuple[str, str]] = [
      "'${hydra.runtime.output_dir}/${hydra.job.name}.log'}}}", "hydra.hydra_logging.handlers.x.filename"),
     ("job_logging: {filters: {x: {(): joblib.load}}}", "hydra.job_logging.filters.x.()=joblib.load"),
     ("hydra_logging: {formatters: {x: {class: joblib.load}}}", "hydra.hydra_logging.formatters.x.class=joblib.load"),
+    ("sweeper: {params: {seed: [0, 1]}, plan: true}\n  hydra_logging: {version: 1, formatters: {x: {class: "
+     "logging.FileHandler, format: theirs, datefmt: w}}, root: {handlers: []}}\n  mode: MULTIRUN",
+     "hydra.hydra_logging.formatters.x.class=logging.FileHandler"),
     (f"launcher: {{_target_: {TOUCH}}}", f"hydra.launcher._target_={TOUCH}"),
     (f"launcher: {{_target_: {TOUCH}}}\n  mode: MULTIRUN", f"hydra.launcher._target_={TOUCH}"),
     ("sweeper: {params: {hydra.job_logging: [1]}}\n  mode: MULTIRUN", "hydra.job_logging"),
     ("sweeper: {params: {x: {a: {+hydra.callbacks.x: 1}}}}\n  mode: MULTIRUN", "hydra.callbacks.x"),
 ]  # fmt: skip
+
+
+def test_a_hydra_that_takes_another_loader_composes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = ConfigLoaderImpl
+    monkeypatch.setattr(Hydra, "__init__", Hydra.__init__)  # as it is after the test
+    monkeypatch.setattr(hydra._internal.hydra, "ConfigLoaderImpl", theirs)
+    place = create_automatic_config_search_path(None, None, str(PROJECT / "conf"))
+    composing.guard()
+    assert isinstance(Hydra.create_main_hydra2("train", place).config_loader, composing.GuardedLoader)
+    GlobalHydra.instance().clear()
+    hydra._internal.hydra.ConfigLoaderImpl = theirs  # type: ignore[attr-defined]  # another release imports it so
+    with pytest.raises(BadInput, match=r"^hydra-core \S+: composes configs without the check") as caught:
+        Hydra.create_main_hydra2("train", place)
+    assert "\n" not in str(caught.value)
 
 
 def refused(answer: Answer, word: str) -> str:

@@ -6,6 +6,7 @@ somebody else's, so each composed config is looked at here first, those of a swe
 torch.
 """
 
+import functools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import hydra._internal.hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.hydra import Hydra
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -53,8 +55,23 @@ PLAIN_REFERENCE = re.compile(r"\$\{(?:[\w.]+|(?:oc\.env|now):[\w.,%:-]+)\}")
 
 
 def guard() -> None:
-    """From now on Hydra composes through this loader."""
+    """From now on Hydra composes through this loader, or not at all.
+
+    The loader is put in the place of Hydra's own by a name inside Hydra, which another release may not look at.
+    """
     hydra._internal.hydra.ConfigLoaderImpl = GuardedLoader  # type: ignore[attr-defined]
+    make = Hydra.__init__
+
+    @functools.wraps(make)
+    def guarded(self: Hydra, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        if not isinstance(getattr(self, "config_loader", None), GuardedLoader):
+            raise BadInput(
+                f"hydra-core {hydra.__version__}: composes configs without the check that they name no code; install "
+                "the release that requirements.txt names"
+            )
+
+    Hydra.__init__ = guarded  # type: ignore[method-assign]
 
 
 class GuardedLoader(ConfigLoaderImpl):
@@ -96,14 +113,16 @@ class GuardedLoader(ConfigLoaderImpl):
     def _process_config_searchpath(
         self, config_name: str | None, parsed_overrides: list[Override], repo: CachingConfigRepository
     ) -> None:
-        """More folders of configs are welcome; a package would have to be imported."""
+        """More folders of configs are welcome; a package would have to be imported.
+
+        Each list is looked at, of the file and of every word: which of them counts is Hydra's affair.
+        """
         loaded = repo.load_config(config_path=config_name) if config_name else None
-        places: Any = OmegaConf.select(loaded.config, "hydra.searchpath") if loaded else None
-        for override in parsed_overrides:
-            if override.get_key_element() == "hydra.searchpath":
-                places = override.value()
-        for place in places if OmegaConf.is_list(places) or isinstance(places, list) else []:
-            _require_folder("hydra.searchpath", str(place))
+        given: list[Any] = [OmegaConf.select(loaded.config, "hydra.searchpath")] if loaded else []
+        given += [one.value() for one in parsed_overrides if one.key_or_group == "hydra.searchpath"]
+        for places in given:
+            for place in places if OmegaConf.is_list(places) or isinstance(places, list) else []:
+                _require_folder("hydra.searchpath", str(place))
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
 
@@ -179,7 +198,11 @@ def _check_logging(key: str, value: Any) -> None:
     last = key.rpartition(".")[2]
     leaf = value is not None and not isinstance(value, dict | list)
     # A key "." would set attributes of the handler, such as the file that it writes to.
-    strange = last == "()" or key.endswith(".") or (leaf and not last.isdecimal() and last not in LOG_LEAVES)
+    # A formatter's class is called with its texts, which would be the name and the mode of a file.
+    misplaced = last == "class" and not re.fullmatch(r"hydra\.\w+\.handlers\.[^.]+\.class", key)
+    strange = (
+        misplaced or last == "()" or key.endswith(".") or (leaf and not last.isdecimal() and last not in LOG_LEAVES)
+    )
     factory = strange or (last == "class" and value not in LOGGING["class"])
     file = last == "filename" and (value != LOG_FILE or not key.startswith("hydra.job_logging."))
     text = value if isinstance(value, str) else ""
