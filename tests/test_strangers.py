@@ -23,6 +23,7 @@ from lenet.events import read_events
 from lenet.fetch import FOLDER
 from lenet.inputs import chosen, picture
 from lenet.runs import RunDirectory, host, remove_leftovers, write_atomically
+from lenet.sweep import Sweep, check_directory
 from lenet.train import train, train_job
 from lenet.weights import Weights, read, write
 
@@ -86,6 +87,32 @@ def test_a_link_to_a_whole_run_and_a_link_within_one_are_followed(tiny_config, r
     run.best_checkpoint.symlink_to("epoch2.ckpt")
     linked = RunDirectory(tmp_path / "link")
     assert train(longer(tiny_config, linked), linked.path)[0]["epochs"] == 3
+
+
+def test_a_job_whose_folder_is_a_link_out_of_the_sweep_is_not_begun(tiny_config, run, tmp_path) -> None:
+    (run.path / "result.json").unlink()  # so that a job would start again there
+    job = tmp_path / "sweep/baseline"
+    job.parent.mkdir()
+    job.symlink_to("../run")
+    before = everything_in(tmp_path)
+    sweep = Sweep("grid", {}, {}, [])
+    for begin in (
+        lambda: check_directory(job.parent, {"baseline": tiny_config}, sweep),
+        lambda: train_job(tiny_config, job, []),
+    ):
+        with pytest.raises(BadInput, match=r"sweep/baseline: a link to \.\./run, .*put a copy in its place") as caught:
+            begin()
+        assert "\n" not in str(caught.value)
+    assert everything_in(tmp_path) == before
+
+
+def test_a_sweep_in_a_place_that_is_named_by_a_link_goes(tiny_config, tmp_path) -> None:
+    (tmp_path / "disk/job").mkdir(parents=True)
+    (tmp_path / "sweep").symlink_to("disk")
+    (tmp_path / "disk/another").symlink_to("job")
+    for name in ("job", "another"):
+        check_directory(tmp_path / "sweep", {name: tiny_config}, Sweep("grid", {}, {}, []))
+    assert train_job(tiny_config, tmp_path / "sweep/another", [])["status"] == "completed"
 
 
 @pytest.mark.parametrize("name", [name for name in OURS if name != "events"])

@@ -63,6 +63,19 @@ def test_every_sweep_of_the_project_can_be_planned(answers, in_empty_folder) -> 
     assert list(in_empty_folder.iterdir()) == []
 
 
+def test_more_jobs_than_a_sweep_may_have_are_counted_and_not_listed(answers) -> None:
+    words = {
+        "hydra.sweeper.seeds=5000000": "fewer seeds",
+        "seed=shuffle(range(5000000))": "fewer values",
+        "seed=range(10000000000000000000)": "fewer values",
+    }
+    given = answers([["-m", word] for word in words])
+    for (word, remedy), answer in zip(words.items(), given, strict=True):
+        said = f"error: {word}: a sweep has at most 100,000 jobs; take {remedy}\n"
+        assert (answer["code"], answer["said"]) == (2, said)
+        assert answer["megabytes"] < 150, answer
+
+
 def test_the_exercises_are_all_there_and_share_one_baseline(answers) -> None:
     plans = answers([[f"sweep={name}", "hydra.sweeper.plan=true"] for name in ["exercises", *EXERCISES]])
     together, *parts = [{line.split()[1] for line in plan["said"].splitlines()[1:-1]} for plan in plans]

@@ -7,6 +7,7 @@ directory beside it. Nothing here imports torch or Hydra.
 import itertools
 import json
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -307,6 +308,7 @@ def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep
                 f"directory of its own, or remove {directory / 'sweep.json'} to put this one in its place"
             )
     for name, config in configs.items():
+        check_job(directory / name)
         run = RunDirectory(directory / name)
         if not (run.path / "config.yaml").exists():
             continue
@@ -321,6 +323,19 @@ def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep
                     f"{run.path}: holds a run with {key}={label(there[key])}, and this sweep has {key}={label(value)}; "
                     f"give name=ANOTHER for a sweep of its own, or remove {run.path}"
                 )
+
+
+def check_job(path: Path) -> None:
+    """Whether a job's directory is one of the sweep's own, so that what is cleared or written there is the sweep's.
+
+    Raises:
+        BadInput: it is a link to another place.
+    """
+    if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(path.parent)):
+        raise BadInput(
+            f"{path}: a link to {path.readlink()}, which is no part of the sweep and is not to be changed by it; put a "
+            "copy in its place, or remove it"
+        )
 
 
 def recipe(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -50,7 +50,7 @@ from lenet.errors import BadInput, Deserted, Signals, Stopped, starting_deaf, st
 from lenet.geometry import IMAGE_SIDE, parameters_and_macs
 from lenet.ranks import is_first
 from lenet.runs import Row, RunDirectory, write_atomically
-from lenet.sweep import swept
+from lenet.sweep import check_job, swept
 from lenet.validation import batches, check_shares, updates_per_step, validate
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def train_job(config: Config, path: str | Path, overrides: Sequence[str]) -> Res
     if _bare_trainer(config).world_size > 1:
         # They would start the command line again in other processes, which would be sweeps themselves.
         raise BadInput(f"trainer.devices={config.trainer.devices}: a job of a sweep uses one device; give 1")
+    check_job(Path(path))
     run = RunDirectory(path)
     if not run.lock():
         log.warning("%s: waiting for another process that trains in it", path)

@@ -22,7 +22,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -335,10 +335,10 @@ class LenetSweeper(BasicSweeper):
         if wrong:
             more = f" (and {len(wrong) - 1} more of {len(varied)} settings)" if len(wrong) > 1 else ""
             raise BadInput(f"{wrong[0]}{more}; nothing was started")
+        if (count := len(seeds) * len(varied)) > MOST_JOBS:
+            raise BadInput(f"{count:,} jobs; a sweep has at most {MOST_JOBS:,}, so take fewer values or seeds")
         # Seed by seed, so that a sweep that is cut off has something to say about every setting.
         each = [(setting, config, seed) for seed in seeds for setting, config in zip(varied, configs, strict=True)]
-        if len(each) > MOST_JOBS:
-            raise BadInput(f"{len(each):,} jobs; a sweep has at most {MOST_JOBS:,}, so take fewer values or seeds")
         names = job_names([(setting, seed) for setting, _, seed in each], varied=bool(parameters))
         setting_names = job_names([(setting, None) for setting in varied]) * len(seeds)
         jobs, checked = [], {}
@@ -385,8 +385,10 @@ class LenetSweeper(BasicSweeper):
             levels.pop(name, None)  # what comes later counts
             shared.pop(name, None)
             if override.is_discrete_sweep():
-                texts = list(islice(override.sweep_string_iterator(), MOST_JOBS + 1))
-                if len(texts) > MOST_JOBS:  # before each is looked at, which takes a while
+                values = override.value()
+                many = isinstance(values, RangeSweep) and _has_more(values, MOST_JOBS)
+                texts = [] if many else list(islice(override.sweep_string_iterator(), MOST_JOBS + 1))
+                if many or len(texts) > MOST_JOBS:  # before each is looked at, which takes a while
                     raise BadInput(f"{override.input_line}: a sweep has at most {MOST_JOBS:,} jobs; take fewer values")
                 levels[name] = tuple(self._level(name, text) for text in texts)
             elif override.is_sweep_override():
@@ -409,6 +411,10 @@ class LenetSweeper(BasicSweeper):
         elif self.seeds is not None and "seed" not in shared:
             if self.seeds < 1:
                 raise BadInput(f"hydra.sweeper.seeds={self.seeds}: give a number of seeds, at least 1")
+            if self.seeds > MOST_JOBS:
+                raise BadInput(
+                    f"hydra.sweeper.seeds={self.seeds}: a sweep has at most {MOST_JOBS:,} jobs; take fewer seeds"
+                )
             seeds = list(range(self.seeds))
         names = Counter(short(name.lstrip("+~")) for name in levels)
         if repeated := [name for name, times in names.items() if times > 1]:
@@ -455,6 +461,12 @@ class LenetSweeper(BasicSweeper):
             return label(self.frozen.composed[()].hydra.runtime.choices[key])
         value = OmegaConf.select(self.frozen.tasks[()], key)
         return label(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+
+
+def _has_more(values: RangeSweep, most: int) -> bool:
+    """Whether a range has more than `most` numbers; Hydra makes a list of one that is to be shuffled."""
+    numbers = values.range()
+    return bool(numbers[most:]) if isinstance(numbers, range) else sum(1 for _ in islice(numbers, most + 1)) > most
 
 
 def _processes(launcher: DictConfig) -> tuple[int | None, bool]:
