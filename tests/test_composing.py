@@ -122,11 +122,17 @@ def test_no_file_of_conf_names_code_whoever_has_sent_it(tmp_path: Path, in_empty
     assert list(in_empty_folder.iterdir()) == []
 
 
-def test_lines_for_a_shell_and_options_of_sbatch_come_from_the_command_line_alone(tmp_path, in_empty_folder) -> None:
+OFFERED = ("slurm", "processes", "submitit_local", "submitit_slurm")
+
+
+def test_lines_for_a_shell_options_of_sbatch_and_the_folder_of_pickles_come_from_the_command_line_alone(
+    tmp_path, in_empty_folder
+) -> None:
     pytest.importorskip("submitit")
     launchers = {
         "setup": ("setup: [touch called]", "hydra.launcher.setup"),
         "export": ("additional_parameters: {export: LD_PRELOAD=x}", "hydra.launcher.additional_parameters.export"),
+        "folder": ("submitit_folder: /tmp/theirs", "hydra.launcher.submitit_folder=/tmp/theirs"),
         "line": ('partition: "a\\ntouch called"', "hydra.launcher.partition=a\\ntouch called"),
     }  # fmt: skip
     (tmp_path / "hydra/launcher").mkdir(parents=True)
@@ -136,10 +142,14 @@ def test_lines_for_a_shell_and_options_of_sbatch_come_from_the_command_line_alon
     cases = [[*theirs, f"hydra/launcher={name}", "hydra.sweeper.plan=true"] for name in launchers]
     by_hand = ["hydra.launcher.setup=[module load x]", "+hydra.launcher.additional_parameters.comment=ours"]
     cases.append(["-m", "seed=1,2", "hydra/launcher=slurm", *by_hand, "hydra.sweeper.plan=true"])
-    *given, own = ask([("train.py", words, in_empty_folder) for words in cases])
-    found = [wrong for (_, word), one in zip(launchers.values(), given, strict=True) if (wrong := refused(one, word))]
-    assert not found, "\n".join(found)
-    assert own["code"] == 0, own["said"]
+    by_hand = ["hydra.launcher.submitit_folder=/tmp/ours", "hydra.sweeper.plan=true"]
+    cases.append(["-m", "seed=1,2", "hydra/launcher=slurm", *by_hand])
+    cases += [["-m", "seed=1,2", f"hydra/launcher={name}", "hydra.sweeper.plan=true"] for name in OFFERED]
+    given = ask([("train.py", words, in_empty_folder) for words in cases])
+    wrong = [refused(one, word) for (_, word), one in zip(launchers.values(), given, strict=False)]
+    assert not any(wrong), "\n".join(wrong)
+    for own in given[len(launchers) :]:
+        assert own["code"] == 0, own["said"]
 
 
 def test_what_is_known_still_goes(answers, tmp_path, in_empty_folder) -> None:

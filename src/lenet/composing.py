@@ -106,7 +106,9 @@ class GuardedLoader(ConfigLoaderImpl):
             raise BadInput(f"hydra: {DATA}; write out what it stands for")
         if len(config.hydra.overrides.hydra) + len(config.hydra.overrides.task) != given:
             raise BadInput("hydra.overrides: what the command line says is not for a file to say; leave it out")
-        words = [word for word in overrides if "hydra.launcher." in word]  # parsing takes time
+        words = [
+            word for word in overrides if "hydra.launcher." in word or "hydra.sweep." in word
+        ]  # parsing takes time
         check(config, OverridesParser.create().parse_overrides(words))
         return config
 
@@ -215,6 +217,9 @@ def _check_logging(key: str, value: Any) -> None:
 # Lines that Slurm's jobs hand to a shell, and options of sbatch, which can set environment variables.
 BY_HAND = ("setup", "additional_parameters")
 
+# Where the jobs find pickles, which are code: in the folder of the sweep.
+PICKLES = tuple(f"${{hydra.sweep.dir}}/{name}" for name in (".slurm", ".processes", ".submitit/%j"))
+
 
 def _check_plugin(part: str, raw: Any, node: Any, overrides: Sequence[Override]) -> None:
     """A launcher or a sweeper: its keys are known, and nothing in it stands for a `_target_` that lies elsewhere."""
@@ -239,6 +244,12 @@ def _check_by_hand(raw: Mapping[str, Any], overrides: Sequence[Override]) -> Non
         raise BadInput(
             f"hydra.launcher.setup={raw['setup']}: lines for a shell come from the command line, not from a file; "
             "give hydra.launcher.setup=[...] there"
+        )
+    folder = raw.get("submitit_folder", PICKLES[0])
+    if folder not in PICKLES and "hydra.launcher.submitit_folder" not in given:
+        raise BadInput(
+            f"hydra.launcher.submitit_folder={folder}: whoever can write there can run code, so another folder than the "
+            "sweep's own comes from the command line, not from a file; give hydra.launcher.submitit_folder=... there"
         )
     prefix = "hydra.launcher.additional_parameters"
     whole = given.get(prefix)
