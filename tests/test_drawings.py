@@ -11,6 +11,7 @@ from PIL import Image, ImageChops, ImageDraw
 
 from lenet.data import load
 from lenet.drawings import LEAST_CONTRAST, Drawing, as_grey, drawing
+from lenet.errors import BadInput
 
 PAPER = "its border is bright, as of ink on paper; the net was trained on bright on dark: give --invert"
 INVERTED = "its border is bright once it is inverted; the net was trained on bright on dark: leave out --invert"
@@ -179,3 +180,12 @@ def test_nothing_is_said_of_the_images_that_nets_are_tested_on(real_root: str) -
     images, _ = load("fashion_mnist", real_root, "t10k")
     said = [Drawing("x", Image.fromarray(image)).warning for image in images[:2000, 0].numpy()]
     assert said == [None] * 2000
+
+
+@pytest.mark.parametrize("kind", ["BLP", "DDS", "EPS"])
+def test_what_few_have_pictures_in_is_not_tried(tmp_path: Path, kind: str) -> None:
+    """Pillow would raise errors of each kind's own, or start Ghostscript, on a stranger's file that is called .png."""
+    file = tmp_path / "theirs.png"
+    (three(255, 0, "P") if kind == "BLP" else three(255, 0)).save(file, kind)
+    with pytest.raises(BadInput, match=r"theirs.png: not a picture that can be read here; give a PNG or JPEG file"):
+        drawing(file)

@@ -183,3 +183,10 @@ def test_the_script_writes_text_json_and_picture(real_root: str, tmp_path: Path)
     assert found["acc"] == run.read_result()["metrics"]["val/acc"]
     assert found["loss"] == run.read_result()["metrics"]["val/loss"]
     assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_strangers_result_starts_no_more_threads_than_the_machine_bears(run: RunDirectory) -> None:
+    run.write_result((run.read_result() or {}) | {"threads": 1000})
+    before = torch.get_num_threads()
+    load_trained(run.path)
+    assert torch.get_num_threads() == before

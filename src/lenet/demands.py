@@ -15,12 +15,11 @@ from lenet import fetch, machine
 from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.geometry import IMAGE_SIDE, layers, parameters_and_macs
-from lenet.machine import cores, free_disk, free_memory, most_gpus, own_memory, unwritable, why_not
+from lenet.machine import THREADS_PER_CORE, cores, free_disk, free_memory, most_gpus, own_memory, unwritable, why_not
 from lenet.ranks import is_first
 from lenet.runs import RunDirectory
 from lenet.validation import EVALUATION_BATCH, check_shares, device_count, training_size
 
-THREADS_PER_CORE = 4  # a bound that nobody meets who means it
 TRIAL = 2  # processes that even a single core is left to, to see whether several devices work
 
 # Of memory. The peak of a process was measured for thirty runs on a CPU, with nets of all kinds, images of 28 to 228

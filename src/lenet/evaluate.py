@@ -17,7 +17,7 @@ from lenet.errors import BadInput
 from lenet.fetch import CLASS_NAMES
 from lenet.first_look import check_evaluation, check_export, is_own_root, saved
 from lenet.geometry import IMAGE_SIDE, layers
-from lenet.machine import free_memory
+from lenet.machine import THREADS_PER_CORE, cores, free_memory
 from lenet.predictions import Predictions
 from lenet.validation import EVALUATION_BATCH
 from lenet.weights import Weights, read, write
@@ -80,8 +80,8 @@ def _trained(config: Config, result: dict[str, Any], weights: str, state: dict[s
         check_weights(state, build_net(config.model, config.data.pad))
     model = Classifier(replace(config, compile=False))
     # What the run computed with, so that its numbers come out the same to the last bit.
-    threads = result.get("threads", 0)
-    set_arithmetic(config, threads if 0 < threads <= 1024 else torch.get_num_threads())
+    threads = result.get("threads", 0)  # perhaps of a larger machine, or of somebody who means harm
+    set_arithmetic(config, threads if 0 < threads <= THREADS_PER_CORE * cores() else torch.get_num_threads())
     model.to(next(value.dtype for value in state.values() if value.is_floating_point()))
     model.load_state_dict(state)
     if str(result.get("device")).startswith("cuda") and torch.cuda.is_available():

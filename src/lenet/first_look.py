@@ -173,6 +173,10 @@ def check_numbers(numbers: Sequence[int], count: int) -> None:
             raise BadInput(f"--images {number}: there are test images from 0 to {count - 1}")
 
 
+# What people have pictures in. Pillow knows some forty more, of which one starts another program.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
+
+
 @contextmanager
 def picture(file: Path) -> Iterator[Image.Image]:
     """A picture, to be looked at within.
@@ -184,10 +188,10 @@ def picture(file: Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what Pillow skips because it is damaged
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # where it begins to be large
-            with open_file(file, largest=None) as content, Image.open(content) as opened:
+            with open_file(file, largest=None) as content, Image.open(content, formats=FORMATS) as opened:
                 yield opened
     except UnidentifiedImageError as error:
-        raise BadInput(f"--image {file}: not a picture that Pillow can read; give a PNG or JPEG file") from error
+        raise BadInput(f"--image {file}: not a picture that can be read here; give a PNG or JPEG file") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         words = str(error).split(",")[0]
         raise BadInput(f"--image {file}: {words}; give a smaller picture") from error

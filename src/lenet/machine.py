@@ -25,6 +25,9 @@ CARDS = ("nvidia*", "nvhost*", "nvmap", "kfd", "dxg")
 LONGEST_PATH = 259 if sys.platform == "win32" else None
 
 
+THREADS_PER_CORE = 4  # a bound that nobody meets who means it
+
+
 def cores() -> int:
     """The cores that this process may use: the affinity mask's, where there is one."""
     if hasattr(os, "sched_getaffinity"):
