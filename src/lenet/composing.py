@@ -248,8 +248,8 @@ def _check_by_hand(raw: Mapping[str, Any], overrides: Sequence[Override]) -> Non
     folder = raw.get("submitit_folder", PICKLES[0])
     if folder not in PICKLES and "hydra.launcher.submitit_folder" not in given:
         raise BadInput(
-            f"hydra.launcher.submitit_folder={folder}: holds code, so another folder than the sweep's own comes from the "
-            "command line, not from a file; give hydra.launcher.submitit_folder=... there"
+            f"hydra.launcher.submitit_folder={folder}: holds code, so another folder than the sweep's own comes from "
+            "the command line, not from a file; give hydra.launcher.submitit_folder=... there"
         )
     prefix = "hydra.launcher.additional_parameters"
     whole = given.get(prefix)
