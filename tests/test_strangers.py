@@ -308,3 +308,10 @@ def test_a_checkpoint_whose_parts_share_their_bytes_is_not_read(run: RunDirector
         archive._didModify = True  # so that the table is written
     with pytest.raises(BadInput, match=r"best\.ckpt: not a whole checkpoint"):
         load_trained(run.path)
+
+
+def test_a_result_with_more_bytes_than_any_of_ours_is_named_before_a_run_goes_on(run: RunDirectory) -> None:
+    (run.path / "result.json").write_text("[" + "[]," * 400_000 + "[]]")
+    assert run.read_result() is None
+    with pytest.raises(BadInput, match=r"run/result\.json: more than 1,048,576 bytes, .*; remove it"):
+        cli.resumed_config(str(run.path), ["trainer.max_epochs=3"])

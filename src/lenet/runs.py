@@ -34,7 +34,7 @@ from omegaconf import OmegaConf
 from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.lock import LOCK, CannotLock, FolderLock
-from lenet.untrusted import LARGEST_CONFIG, check_yaml, fits, read_bytes, read_json
+from lenet.untrusted import LARGEST_CONFIG, LARGEST_RESULT, check_yaml, fits, read_bytes, read_json
 
 Row = dict[str, float]
 
@@ -246,6 +246,10 @@ class RunDirectory:
             if path.exists() and not (path.is_dir() if name in FOLDERS else path.is_file()):
                 raise BadInput(f"{path}: no {kind}, and a run has one of this name; remove it")
 
+        path = self.path / "result.json"
+        if path.exists() and path.stat().st_size > LARGEST_RESULT:
+            raise BadInput(f"{path}: more than {LARGEST_RESULT:,} bytes, and so no result of a run; remove it")
+
     def remove(self) -> None:
         """Take back a run that has not begun: its own files, and the directory if nothing else is in it."""
         for name in ("train.log", LOCK, *BEGUN):
@@ -317,7 +321,7 @@ class RunDirectory:
     def read_result(self) -> dict[str, Any] | None:
         """What result.json says, or None where it is absent, not whole or not ours: such a run is unfinished."""
         try:
-            result = read_json(self.path / "result.json")
+            result = read_json(self.path / "result.json", LARGEST_RESULT)
         except (OSError, ValueError):
             return None
         ours = isinstance(result, dict) and all(fits(result[key], RESULT[key]) for key in RESULT.keys() & result)

@@ -17,6 +17,7 @@ import yaml
 # A sweep of 10,000 jobs is listed in 4 MB; all else has a few kilobytes.
 LARGEST_FILE = 64 * 2**20  # bytes
 LARGEST_CONFIG = 100_000  # bytes; ours have 1,300
+LARGEST_RESULT = 2**20  # bytes; ours have 2,000, and as text for Python's objects each can take twenty times as much
 DEEPEST = 20  # values within values; a config of ours has three levels
 TOO_DEEP = f"more than {DEEPEST} values within values"
 
@@ -51,14 +52,14 @@ def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
     return content
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
     """A JSON file as plain values.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is no JSON, or not of a kind that we write.
     """
-    return parse_json(read_bytes(path))
+    return parse_json(read_bytes(path, largest))
 
 
 def parse_json(text: str | bytes) -> Any:
