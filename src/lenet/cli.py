@@ -265,6 +265,7 @@ def quiet(least: int = logging.INFO) -> None:
     class Terminal(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             tqdm.write(self.format(record), file=sys.stdout)
+            sys.stdout.flush()  # what is waited for is to be read while one waits, in a file too
 
     logger = logging.getLogger("lenet")
     logger.setLevel(logging.INFO)
