@@ -97,6 +97,8 @@ CONFIGS: list[tuple[str, list[str]]] = [
     ("name=" + "n" * 300, ["name=nnn", "100"]),
     ("threads=0", ["threads=0", "from 1"]),
     ("name=../elsewhere", ["name=../elsewhere", "directory"]),
+    ("name=con", ["name=con", "on Windows it stands for a device"]),
+    ("name=relu.", ["name=relu.", "Windows drops a dot at the end"]),
     ("resume=nowhere", ["nowhere", "no run directory"]),
     ("experiment=nothing", ["experiment=nothing", "no such choice"]),
     ("data.train_size=50000", ["data.train_size=50000", "48000"]),
