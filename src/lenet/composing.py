@@ -19,7 +19,7 @@ from hydra._internal.hydra import Hydra
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -93,6 +93,7 @@ class GuardedLoader(ConfigLoaderImpl):
     ) -> DictConfig:
         """Raises BadInput where the composed config names code, or a variable of the environment that is not there."""
         given = len(overrides)
+        self._require_one_choice([word for word in overrides if "[" in word])
         try:
             config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
         except KeyError as error:  # of os.environ, which is the only dictionary that Hydra looks into so boldly
@@ -111,6 +112,24 @@ class GuardedLoader(ConfigLoaderImpl):
         ]  # parsing takes time
         check(config, OverridesParser.create().parse_overrides(words))
         return config
+
+    def _require_one_choice(self, words: Sequence[str]) -> None:
+        """Hydra would merge the files of a list, and train with what no file says.
+
+        Raises:
+            BadInput: a word chooses several files of a group at once.
+        """
+        groups = {*self.list_groups("")} - {"hydra"}
+        for word in words:
+            if word.partition("=")[0].lstrip("+") in groups:
+                one = OverridesParser.create().parse_override(word)
+                values = one.value().list if isinstance(one.value(), ChoiceSweep) else [one.value()]  # type: ignore[union-attr]
+                files = [str(file) for value in values for file in (value if isinstance(value, list) else [value])]
+                known = {*self.get_group_options(str(one.key_or_group))}  # of what is none Hydra will complain
+                if any(isinstance(value, list) for value in values) and known.issuperset(files):
+                    several = f"-m {one.key_or_group}={','.join(files)} trains with each in turn"
+                    remedy = several if len(files) > 1 else f"write {one.key_or_group}={''.join(files)}"
+                    raise BadInput(f"{word}: a run has one choice of {one.key_or_group}; {remedy}")
 
     def _process_config_searchpath(
         self, config_name: str | None, parsed_overrides: list[Override], repo: CachingConfigRepository
