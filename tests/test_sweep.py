@@ -7,18 +7,20 @@ import re
 import select
 import signal
 from dataclasses import asdict, replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.callbacks import Callbacks
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobStatus, run_job
 from hydra.types import HydraContext
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import HANG, PROJECT
-from hydra_plugins.lenet_sweeper.lenet_sweeper import SmallReturns
+from hydra_plugins.lenet_sweeper.lenet_sweeper import SmallReturns, _as_meant
 from lenet import cli, sweeping  # noqa: F401  (cli registers the schema)
 from lenet.config import Config, Model
 from lenet.errors import BadInput, Stopped
@@ -348,3 +350,19 @@ def test_what_a_job_returns_to_its_sweep_is_sent_in_one_step(tmp_path: Path) -> 
 def test_a_signal_comes_back_from_another_process() -> None:
     stopped = pickle.loads(pickle.dumps(Stopped(signal.SIGTERM)))
     assert (str(stopped), stopped.exit_code) == ("SIGTERM", 143)
+
+
+@given(st.integers(-50, 50), st.integers(1, 40), st.integers(-9, 9).filter(bool), st.integers(1, 4), st.booleans())
+def test_a_range_has_the_decimal_numbers_that_were_meant(first, count, step, digits, shuffled) -> None:
+    """Hydra adds up in binary, which gives 0.30000000000000004, and may go one too far."""
+    meant = [Decimal(first + number * step).scaleb(-digits) for number in range(count)]
+    end = Decimal(first + count * step).scaleb(-digits)
+    words = ",".join(f"{number:f}" for number in (meant[0], end, Decimal(step).scaleb(-digits)))
+    word = (
+        f"optimizer.lr={'shuffle' if shuffled else ''}(range({words}))" if shuffled else f"optimizer.lr=range({words})"
+    )
+    override = OverridesParser.create().parse_override(word)
+    found = _as_meant(override.value(), list(override.sweep_string_iterator()))
+    assert (sorted(found, key=float) if shuffled else found) == (
+        [str(float(number)) for number in (sorted(meant) if shuffled else meant)]
+    )

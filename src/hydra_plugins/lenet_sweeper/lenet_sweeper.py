@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -390,6 +391,8 @@ class LenetSweeper(BasicSweeper):
                 texts = [] if many else list(islice(override.sweep_string_iterator(), MOST_JOBS + 1))
                 if many or len(texts) > MOST_JOBS:  # before each is looked at, which takes a while
                     raise BadInput(f"{override.input_line}: a sweep has at most {MOST_JOBS:,} jobs; take fewer values")
+                if isinstance(values, RangeSweep):
+                    texts = _as_meant(values, texts)
                 levels[name] = tuple(self._level(name, text) for text in texts)
             elif override.is_sweep_override():
                 raise BadInput(f"{override.input_line}: no list of values; give them one by one, or as range(...)")
@@ -467,6 +470,16 @@ def _has_more(values: RangeSweep, most: int) -> bool:
     """Whether a range has more than `most` numbers; Hydra makes a list of one that is to be shuffled."""
     numbers = values.range()
     return bool(numbers[most:]) if isinstance(numbers, range) else sum(1 for _ in islice(numbers, most + 1)) > most
+
+
+def _as_meant(values: RangeSweep, texts: Sequence[str]) -> list[str]:
+    """The numbers of a range as decimals: Hydra adds up in binary, where 0.1 + 0.1 + 0.1 is 0.30000000000000004."""
+    if isinstance(values.range(), range):
+        return list(texts)
+    start, stop, step = (Decimal(str(number)) for number in (values.start, values.stop, values.step))
+    numbers = [start + step * round((Decimal(text) - start) / step) for text in texts]
+    within = [number for number in numbers if (stop - number) * step > 0]  # in binary one may fall short of the end
+    return [str(float(number)) for number in within]
 
 
 def _processes(launcher: DictConfig) -> tuple[int | None, bool]:
