@@ -357,10 +357,9 @@ def test_a_range_has_the_decimal_numbers_that_were_meant(first, count, step, dig
     """Hydra adds up in binary, which gives 0.30000000000000004, and may go one too far."""
     meant = [Decimal(first + number * step).scaleb(-digits) for number in range(count)]
     end = Decimal(first + count * step).scaleb(-digits)
-    words = ",".join(f"{number:f}" for number in (meant[0], end, Decimal(step).scaleb(-digits)))
-    word = (
-        f"optimizer.lr={'shuffle' if shuffled else ''}(range({words}))" if shuffled else f"optimizer.lr=range({words})"
-    )
+    numbers = ",".join(f"{number:f}" for number in (meant[0], end, Decimal(step).scaleb(-digits)))
+    words = f"shuffle(range({numbers}))" if shuffled else f"range({numbers})"
+    word = f"optimizer.lr={words}"
     override = OverridesParser.create().parse_override(word)
     found = _as_meant(override.value(), list(override.sweep_string_iterator()))
     assert (sorted(found, key=float) if shuffled else found) == (
