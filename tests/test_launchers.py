@@ -82,7 +82,7 @@ def test_jobs_that_do_not_hear_the_first_signals_are_waited_for_and_that_is_said
     launcher = lenet_launchers.Processes.__new__(lenet_launchers.Processes)
     launcher.stop(jobs)
     assert told == [4194400] * 40
-    (said,) = [record.getMessage() for record in caplog.records]
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "lenet.launchers"]
     assert said.startswith("waiting until processes 4194400, which still start, have ended")
 
 

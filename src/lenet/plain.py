@@ -2,6 +2,7 @@
 
 import codecs
 import sys
+from contextlib import suppress
 
 INSTEAD = {"±": "+-", "×": "x", "−": "-", "–": "-", "…": "...", "·": "-", "◂": "<", "²": "^2", "→": "->", "█": "#"}
 
@@ -21,4 +22,5 @@ def output() -> None:
     codecs.register_error("lenet.plain", _instead)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not where a notebook or a test has put something else in its place
-            stream.reconfigure(errors="lenet.plain")
+            with suppress(OSError):  # somebody has put another file beneath it; it stays as it is
+                stream.reconfigure(errors="lenet.plain")
