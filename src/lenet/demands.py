@@ -48,6 +48,8 @@ def check(config: Config) -> None:
     apple = settings.accelerator == "mps" or (settings.accelerator == "gpu" and sys.platform == "darwin")
     if apple and (key := beyond_mps(config)):
         raise BadInput(f"{key}, which Apple's graphics have not; trainer.accelerator=cpu has it")
+    if accelerator(config) != settings.accelerator:
+        log.info("%s, which Apple's graphics have not; the CPU computes it", beyond_mps(config))
     count = device_count(settings.devices)
     if settings.accelerator == "cpu" or (
         settings.accelerator == "auto" and all(why_not(name) for name in ("gpu", "mps", "tpu"))
@@ -77,10 +79,7 @@ def beyond_mps(config: Config) -> str:
 def accelerator(config: Config) -> str:
     """trainer.accelerator, where `auto` on a Mac is the CPU for what its graphics cannot do."""
     chosen = config.trainer.accelerator
-    if chosen == "auto" and sys.platform == "darwin" and (key := beyond_mps(config)):
-        log.info("%s, which Apple's graphics have not; the CPU computes it", key)
-        return "cpu"
-    return chosen
+    return "cpu" if chosen == "auto" and sys.platform == "darwin" and beyond_mps(config) else chosen
 
 
 def check_cpu(config: Config) -> None:
