@@ -22,6 +22,7 @@ from lenet.runs import RunDirectory
 from lenet.sweep import Sweep, label, recipe, shortened
 from lenet.untrusted import YAML_LOADER, fits, read_yaml
 from lenet.validation import EVALUATION_BATCH, TEST_IMAGES, batches, images_seen, training_size, validation_size
+from lenet.waiting import counted
 
 JUDGED_BY = (
     "data.name",
@@ -139,7 +140,7 @@ def described(group: Group, sweep: Sweep, directory: Path) -> list[str]:
     lines = [
         f"data: {_each(config.data.name for config in configs)}; {_each(map(_training, configs))}; "
         f"{_each(map(_validation, configs))}; {_each(map(_test, configs))}",
-        f"{_each(_counted(1 if one.trainer.fast_dev_run else one.trainer.max_epochs, 'epoch') for one in configs)}; "
+        f"{_each(counted(1 if one.trainer.fast_dev_run else one.trainer.max_epochs, 'epoch') for one in configs)}; "
         f"seeds {_numbers(jobs.seed)}",
         f"all share: {_shared(configs)}",
     ]
@@ -193,12 +194,8 @@ def _images(config: Config, part: str) -> str:
         of = validation_size(config.data) if part == "val" else TEST_IMAGES
         images = min(used * EVALUATION_BATCH, of)
     if used < there:
-        return f"{_counted(images, 'image')} (only {used:,} of {_counted(there, 'batch')})"
-    return _counted(images, "image")
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("" if number == 1 else "es" if thing == "batch" else "s")
+        return f"{counted(images, 'image')} (only {used:,} of {counted(there, 'batch')})"
+    return counted(images, "image")
 
 
 def _each(texts: Iterable[str]) -> str:
@@ -219,7 +216,7 @@ def _numbers(seeds: pd.Series) -> str:
 def _machine(results: Sequence[Mapping[str, Any]]) -> str:
     """Where it was computed, as far as the results say."""
     devices = [str(result["device"]) for result in results if result.get("device")]
-    threads = [_counted(result["threads"], "thread") for result in results if result.get("threads")]
+    threads = [counted(result["threads"], "thread") for result in results if result.get("threads")]
     versions = [", ".join(f"{name} {text}" for name, text in found.items() if name in SAID)
                 for result in results if isinstance(found := result.get("versions"), dict)]  # fmt: skip
     words = [_each(texts) for texts in (devices, threads, versions) if texts]

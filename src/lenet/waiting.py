@@ -58,4 +58,4 @@ def _uv() -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("s" if number != 1 else "")
+    return f"{number:,} {thing}" + ("" if number == 1 else "es" if thing.endswith("tch") else "s")
