@@ -3,12 +3,13 @@
 import sys
 from pathlib import Path
 
-from lenet import cli, first_look
-from lenet.drawings import drawing
+from lenet import cli
+from lenet.cli.waiting import loading
 from lenet.errors import BadInput
-from lenet.runs import write_atomically
-from lenet.validation import TEST_IMAGES
-from lenet.waiting import loading
+from lenet.evaluation import first_look
+from lenet.evaluation.drawings import drawing
+from lenet.rules import TEST_IMAGES
+from lenet.runs.directory import write_atomically
 
 
 def main() -> None:
@@ -52,9 +53,9 @@ def main() -> None:
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    from lenet.evaluate import load_trained
-    from lenet.inputs import chosen
-    from lenet.pictures import activations, as_file, in_words, look
+    from lenet.evaluation.evaluate import load_trained
+    from lenet.evaluation.examples import chosen
+    from lenet.evaluation.pictures import activations, as_file, in_words, look
 
     trained = load_trained(arguments.run, arguments.weights)
     pixels, titles, answers = chosen(

@@ -17,13 +17,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lenet import cli, fetch
-from lenet.benchmark.parts import ALL_IMAGES, PARTS, QUICK_IMAGES, Settings
-from lenet.benchmark.tables import compiling, figures, machine, markdown, together
-from lenet.benchmark.turns import measure
+from benchmarks.speed.parts import ALL_IMAGES, PARTS, QUICK_IMAGES, Settings
+from benchmarks.speed.tables import compiling, figures, machine, markdown, together
+from benchmarks.speed.turns import measure
+from lenet import cli
 from lenet.config import Data
+from lenet.data import download
 from lenet.errors import BadInput
-from lenet.runs import write_atomically
+from lenet.runs.directory import write_atomically
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def main() -> None:
     described = machine(arguments.threads, arguments.device)
     os.environ["LENET_DATA"] = root
     for data in ("fashion_mnist", "mnist"):
-        fetch.fetch(data, Path(root))
+        download.fetch(data, Path(root))
 
     found: dict[str, Any] = {
         "date": str(date.today()),

@@ -6,9 +6,9 @@ import webbrowser
 from pathlib import Path
 
 from lenet import cli
+from lenet.cli.waiting import loading
 from lenet.errors import BadInput
-from lenet.runs import EVENT_FILES
-from lenet.waiting import loading
+from lenet.runs.directory import EVENT_FILES
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
             raise BadInput(f"{file}: no regular file, for which TensorBoard would wait; remove it")
 
     loading(f"{directory}", "TensorBoard")
-    from lenet.board import serve  # which takes a while to import
+    from lenet.dashboard.server import serve  # which takes a while to import
 
     address = serve(directory, arguments.port)
     print(f"{address}\nIt opens at CUSTOM SCALARS. Ctrl-C ends it.", flush=True)

@@ -4,11 +4,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from lenet import cli, first_look
+from lenet import cli
+from lenet.cli.waiting import loading
 from lenet.errors import BadInput
-from lenet.runs import write_atomically
-from lenet.validation import CHOICES
-from lenet.waiting import loading
+from lenet.evaluation import first_look
+from lenet.rules import CHOICES
+from lenet.runs.directory import write_atomically
 
 
 def main() -> None:
@@ -36,8 +37,8 @@ def main() -> None:
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    from lenet.evaluate import as_text, evaluate, load_trained
-    from lenet.pictures import as_png, confusion
+    from lenet.evaluation.evaluate import as_text, evaluate, load_trained
+    from lenet.evaluation.pictures import as_png, confusion
 
     trained = load_trained(arguments.run, arguments.weights)
     evaluation = evaluate(trained, arguments.part, arguments.data, arguments.data_root, arguments.flip)

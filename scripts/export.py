@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from lenet import cli, first_look
-from lenet.validation import CHOICES
-from lenet.waiting import loading
+from lenet import cli
+from lenet.cli.waiting import loading
+from lenet.evaluation import first_look
+from lenet.rules import CHOICES
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def main() -> None:
     loading(f"{arguments.run_dir}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    from lenet.evaluate import export, load_trained
+    from lenet.evaluation.evaluate import export, load_trained
 
     export(load_trained(arguments.run_dir, arguments.weights), arguments.file)
     print(f"{arguments.file}  {arguments.file.stat().st_size:,} bytes")

@@ -8,8 +8,9 @@ from itertools import pairwise
 import hydra
 from omegaconf import DictConfig
 
-from lenet import cli, fetch
-from lenet.waiting import about, loading
+from lenet import cli
+from lenet.cli.waiting import about, loading
+from lenet.data import download
 
 EXAMPLES = (
     "scripts/initial.py experiment=lenet5_1998",
@@ -21,15 +22,15 @@ EXAMPLES = (
 def main(composed: DictConfig) -> None:
     with cli.job():
         config = cli.config_from(composed)
-        fetch.look(config.data.name, config.data.root)
+        download.look(config.data.name, config.data.root)
         loading(about(config))
 
         import torch
 
-        from lenet.callbacks import curvature_images
-        from lenet.classifier import Classifier, build_optimizer
-        from lenet.data import ImageData
-        from lenet.sdlm import SDLM, diagonal_hessian
+        from lenet.data.module import ImageData
+        from lenet.training.callbacks import curvature_images
+        from lenet.training.module import Classifier, build_optimizer
+        from lenet.training.sdlm import SDLM, diagonal_hessian
 
         torch.manual_seed(config.seed)
         model, data = Classifier(config).eval(), ImageData(config.data, config.seed)

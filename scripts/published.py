@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from lenet import cli
-from lenet.first_look import check_folder
-from lenet.sweep import Sweep
-from lenet.waiting import loading
+from lenet.cli.waiting import loading
+from lenet.evaluation.first_look import check_folder
+from lenet.sweeps.design import Sweep
 
 
 def main() -> None:
@@ -18,8 +18,8 @@ def main() -> None:
     out = arguments.out or arguments.directory
     check_folder(out)
     loading(f"{arguments.directory}", "pandas and matplotlib")
-    from lenet import published
-    from lenet.plots import save
+    from benchmarks import published
+    from lenet.sweeps.plots import save
 
     found = published.curves(arguments.directory)
     out.mkdir(parents=True, exist_ok=True)

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from lenet import cli
+from lenet.cli.waiting import loading
 from lenet.errors import BadInput
-from lenet.first_look import why_not_written
-from lenet.sweep import Sweep
-from lenet.waiting import loading
+from lenet.evaluation.first_look import why_not_written
+from lenet.sweeps.design import Sweep
 
 
 def main() -> None:
@@ -31,8 +31,8 @@ def main() -> None:
     loading(f"{arguments.out}", "pandas and matplotlib")
 
     # Only now: what is wrong with the arguments is answered before what takes a while to import.
-    from lenet import records
-    from lenet.plots import save
+    from benchmarks import records
+    from lenet.sweeps.plots import save
 
     runs = records.read(arguments.directories)
     if arguments.kept:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lenet import cli
-from lenet.sweep import Sweep, is_at_work
-from lenet.waiting import loading
+from lenet.cli.waiting import loading
+from lenet.sweeps.design import Sweep, is_at_work
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
 
     Sweep.read(directory)  # a wrong folder is answered before what follows, which takes a while to import
     loading(f"{directory}", "pandas and matplotlib")
-    from lenet.report import report
+    from lenet.sweeps.report import report
 
     print(report(directory, is_at_work(directory)))
 

@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from lenet import cli
-from lenet.geometry import IMAGE_SIDE, Layer, layers
+from lenet.models.layers import IMAGE_SIDE, Layer, layers
 
 EXAMPLES = (
     "scripts/summary.py model=modern",

@@ -5,8 +5,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lenet import cli, demands, waiting
-from lenet.ranks import is_first
+from lenet import cli
+from lenet.cli import waiting
+from lenet.system.ranks import is_first
+from lenet.training import demands
 
 EXAMPLES = (
     "scripts/train.py model.activation=relu model.pool=max optimizer.lr=0.1",

@@ -24,10 +24,11 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
-from lenet import data, fetch, validation
+from lenet import rules
 from lenet.config import Config, Data, Model, Optimizer, Trainer
+from lenet.data import download, module
 from lenet.errors import BadInput
-from lenet.runs import RunDirectory
+from lenet.runs.directory import RunDirectory
 
 PROJECT = Path(__file__).parents[1]
 TINY_TRAIN, TINY_TEST = 200, 50
@@ -58,7 +59,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data root whose data sets have 200 training and 50 test images; their files are the known ones now."""
     root = tmp_path / "data"
     files = tiny_files()
-    for data_set in fetch.FOLDER.values():
+    for data_set in download.FOLDER.values():
         (root / data_set).mkdir(parents=True)
         for name, content in files.items():
             (root / data_set / name).write_bytes(content)
@@ -69,11 +70,11 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def know(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> None:
     """Let `files` be the true files of both data sets."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    for data_set in fetch.FOLDER:
-        monkeypatch.setitem(fetch.SHA256, data_set, sums)
-    monkeypatch.setattr(validation, "TRAINING_IMAGES", TINY_TRAIN)
-    monkeypatch.setattr(validation, "TEST_IMAGES", TINY_TEST)
-    for cached in (data.load, data.fetched, data.parts):
+    for data_set in download.FOLDER:
+        monkeypatch.setitem(download.SHA256, data_set, sums)
+    monkeypatch.setattr(rules, "TRAINING_IMAGES", TINY_TRAIN)
+    monkeypatch.setattr(rules, "TEST_IMAGES", TINY_TEST)
+    for cached in (module.load, module.fetched, module.parts):
         cached.cache_clear()
 
 
@@ -94,7 +95,7 @@ def real_root() -> str:
     """A data root with the real Fashion-MNIST, fetched if it is not there; skips where it is not to be had."""
     root = os.environ.get("LENET_DATA", str(PROJECT / "data"))
     try:
-        fetch.fetch("fashion_mnist", root)
+        download.fetch("fashion_mnist", root)
     except BadInput as error:
         if "CI" in os.environ:
             raise
@@ -127,8 +128,10 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 HANG = 1800  # seconds; nothing here takes a tenth of it on the busiest machine, so what does will never end
 
 # What takes long to import, and some script or other needs. torch imports its compiler at the first update.
-HEAVY = ("lenet.cli", "lenet.train", "lenet.dashboard", "lenet.evaluate", "lenet.pictures", "lenet.report",
-         "lenet.published", "lenet.callbacks", "torch._dynamo")  # fmt: skip
+HEAVY = (
+    "lenet.cli", "lenet.train", "lenet.dashboard.callback", "lenet.evaluation.evaluate", "lenet.evaluation.pictures",
+    "lenet.sweeps.report", "benchmarks.published", "lenet.training.callbacks", "torch._dynamo",
+)  # fmt: skip
 
 # Imports modules once, and runs a script in a fork of itself for each line of standard input. The fork of a fork, so
 # that one process waits for each script, and many can run at once.
@@ -143,7 +146,7 @@ def become(job, told):
     os.chdir(job["cwd"])
     os.environ.clear()
     os.environ.update(job["env"])
-    if cli := sys.modules.get("lenet.cli"):  # whose default of data.root is what LENET_DATA was when it was imported
+    if cli := sys.modules.get("lenet.cli"):  # whose default of module.root is what LENET_DATA was when it was imported
         cli.ConfigStore.instance().store("schema", cli.Config)
     streams = [os.open(os.devnull, os.O_RDONLY)]
     streams += [os.open(job[name], os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOCTTY) for name in ("out", "err")]

@@ -10,7 +10,7 @@ import pytest
 BATCHES = """
 import resource
 import torch
-from lenet.allocator import keep_freed_memory
+from lenet.system.allocator import keep_freed_memory
 
 {call}
 def batch():

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lenet.benchmark import finished
-from lenet.benchmark.commands import run_in
-from lenet.benchmark.parts import PARTS, Settings
-from lenet.benchmark.tables import compiling, figures, together
-from lenet.benchmark.turns import Row, Times, measure
+from benchmarks.speed import finished
+from benchmarks.speed.commands import run_in
+from benchmarks.speed.parts import PARTS, Settings
+from benchmarks.speed.tables import compiling, figures, together
+from benchmarks.speed.turns import Row, Times, measure
 
 
 def command(code: str, **settings: object) -> Row:
@@ -61,7 +61,7 @@ def test_every_row_of_every_part_is_told_what_its_function_asks_for(part: str, d
     for table in PARTS[part](Settings("data", 2, device, rounds=5, images=60_000)):
         for row in table.rows.values():
             module, _, function = row.function.partition(".")
-            signature(getattr(import_module(f"lenet.benchmark.{module}"), function)).bind(None, **row.settings)
+            signature(getattr(import_module(f"benchmarks.speed.{module}"), function)).bind(None, **row.settings)
 
 
 @pytest.mark.real_data

@@ -20,7 +20,7 @@ from playwright.sync_api import Locator, Page, sync_playwright
 import conftest
 from conftest import HANG, HEAVY, PROJECT, script, zygote
 from lenet.config import Config
-from lenet.runs import RunDirectory
+from lenet.runs.directory import RunDirectory
 from lenet.train import train
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -26,9 +26,9 @@ from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from lenet.columns import Columns
 from lenet.config import Config
-from lenet.hparams import HYPERPARAMETERS, LABELS, PRINCIPAL, beginning, hyperparameters
+from lenet.dashboard.columns import Columns
+from lenet.dashboard.hparams import HYPERPARAMETERS, LABELS, PRINCIPAL, beginning, hyperparameters
 
 SHOWN = 5  # columns that the tab ticks by itself
 METRICS = ["whole_run/val_acc", "whole_run/test_acc", "whole_run/parameters", "whole_run/seconds"]

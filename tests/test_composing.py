@@ -11,7 +11,7 @@ from hydra._internal.utils import create_automatic_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 
 from conftest import PROJECT, Answer, ask
-from lenet import composing, usage
+from lenet.cli import composing, usage
 from lenet.errors import BadInput
 
 TOUCH = "pathlib.Path.touch"

@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 
 from lenet.config import Config
 from lenet.errors import BadInput
-from lenet.geometry import layers, parameters_and_macs
-from lenet.validation import validate
+from lenet.models.layers import layers, parameters_and_macs
+from lenet.rules import validate
 
 
 def test_the_defaults_are_the_books_recipe_with_a_validation_split() -> None:
@@ -101,11 +101,11 @@ def test_train_checks_a_config_whoever_made_it(tiny_config, tmp_path, key, value
 def test_no_name_that_there_is_not_falls_through_to_a_default(tmp_path) -> None:
     from torch import nn
 
-    from lenet.classifier import Classifier, build_optimizer
     from lenet.config import Loss, Model, Optimizer, Schedule
-    from lenet.fetch import fetch, look
-    from lenet.losses import Loss as Losses
+    from lenet.data.download import fetch, look
     from lenet.models.lenet import LeNet
+    from lenet.training.losses import Loss as Losses
+    from lenet.training.module import Classifier, build_optimizer
 
     wrong = (KeyError, ValueError, BadInput)
     with pytest.raises(wrong, match="rmsprop"):

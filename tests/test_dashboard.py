@@ -20,18 +20,18 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from conftest import PROJECT, script, until
-from lenet import pictures
-from lenet.checkpoints import load_checkpoint
-from lenet.classifier import build_net
 from lenet.config import Config, Data, Loss, Model, Optimizer, Trainer
-from lenet.dashboard import TAGS, Dashboard, graph
+from lenet.dashboard.callback import TAGS, Dashboard, graph
+from lenet.dashboard.hparams import HYPERPARAMETERS, hyperparameters
 from lenet.errors import Diverged
-from lenet.evaluate import evaluate, load_trained
-from lenet.hparams import HYPERPARAMETERS, hyperparameters
-from lenet.inputs import chosen
-from lenet.runs import RunDirectory
+from lenet.evaluation import pictures
+from lenet.evaluation.evaluate import evaluate, load_trained
+from lenet.evaluation.examples import chosen
+from lenet.rules import validate
+from lenet.runs.directory import RunDirectory
 from lenet.train import train
-from lenet.validation import validate
+from lenet.training.checkpoints import load_checkpoint
+from lenet.training.module import build_net
 
 CURVES = ["train/loss", "train/acc", "val/loss", "val/acc", "train/lr", "train/grad_norm", "train/examples_per_sec"]
 PICTURES = [

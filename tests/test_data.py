@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conftest import idx
 from lenet.config import Augment, Data
-from lenet.data import (
+from lenet.data.module import (
     EpochOrder,
     ImageData,
     Images,

@@ -18,13 +18,16 @@ from omegaconf import OmegaConf
 
 from conftest import Answer, ask, zygote
 from hydra_plugins.lenet_sweeper.lenet_sweeper import LenetSweeper
-from lenet import demands, fetch, machine, train
+from lenet import train
 from lenet.cli import resumed_config
 from lenet.config import Config, Data, Model, Optimizer, Trainer
+from lenet.data import download
 from lenet.errors import BadInput
-from lenet.runs import RunDirectory
-from lenet.sweep import Job, Sweep
-from lenet.validation import validate
+from lenet.rules import validate
+from lenet.runs.directory import RunDirectory
+from lenet.sweeps.design import Job, Sweep
+from lenet.system import machine
+from lenet.training import demands
 
 GB = 10**9
 
@@ -128,9 +131,9 @@ def test_where_paths_are_short_a_long_one_is_refused_before_anything_is_made(mon
 def test_a_path_of_windows_makes_no_folder_elsewhere(in_empty_folder) -> None:
     for root in (r"C:\data", "D:/data", r"\\server\share\data"):
         with pytest.raises(BadInput, match="is a path on Windows"):
-            fetch.look("mnist", root)
+            download.look("mnist", root)
         with pytest.raises(BadInput, match="is a path on Windows"):
-            fetch.fetch("mnist", root)
+            download.fetch("mnist", root)
     assert not list(in_empty_folder.iterdir())
 
 
@@ -320,7 +323,7 @@ def test_what_cannot_be_gone_on_with_is_known_without_torch(in_empty_folder) -> 
 
 
 def test_a_disk_without_room_for_a_checkpoint_is_found_before_anything_is_written(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(fetch, "look", lambda *_: None)
+    monkeypatch.setattr(download, "look", lambda *_: None)
     large = Config(model=Model(fc_sizes=[60_000, 100]))
     for config, free, size in ((large, 10**8, "120 MB, and 100 MB"), (Config(), 0, "0.2 MB, and 0.0 MB")):
         monkeypatch.setattr(demands, "free_disk", lambda _, free=free: free)
@@ -346,7 +349,7 @@ def test_a_sweep_that_is_only_planned_or_goes_to_slurm_asks_nothing_of_this_mach
 
 
 def test_what_a_machine_has_not_does_not_matter_for_jobs_that_are_done(small, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(fetch, "look", lambda *_: None)
+    monkeypatch.setattr(download, "look", lambda *_: None)
     jobs = [Job(f"threads={n}", f"threads={n}", {}, 0, [], 1, 1, 1) for n in (1, 64)]
     configs = {job.name: Config(threads=n) for job, n in zip(jobs, (1, 64), strict=True)}
     # Not a whole one, which cannot be made once Hydra has looked for plugins in this process, and so read it again.

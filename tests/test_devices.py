@@ -16,11 +16,11 @@ from lightning.fabric.utilities.device_parser import _normalize_parse_gpu_string
 from torch import Tensor, nn
 
 from conftest import HEAVY, script, until, zygote
-from lenet.classifier import Classifier
 from lenet.config import Config, Data, Model, Trainer
 from lenet.errors import BadInput
-from lenet.runs import RunDirectory
-from lenet.validation import check_shares, device_count, validate
+from lenet.rules import check_shares, device_count, validate
+from lenet.runs.directory import RunDirectory
+from lenet.training.module import Classifier
 
 TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
 # An epoch ends with a batch of a single image, of which the second process has none.
@@ -136,7 +136,7 @@ def test_two_processes_find_what_one_finds(in_empty_folder, real_root) -> None:
 COUNTING = """
 import json, os, sys
 from pathlib import Path
-from lenet.classifier import Classifier
+from lenet.training.module import Classifier
 from lenet.config import Config, Data, Model, Trainer
 from lenet.train import train
 
@@ -165,7 +165,7 @@ train(config, Path(folder) / "run")
 @pytest.mark.real_data
 def test_every_image_is_counted_exactly_once(tmp_path, real_root) -> None:
     from lenet.config import Data
-    from lenet.data import ImageData
+    from lenet.data.module import ImageData
 
     (tmp_path / "count.py").write_text(COUNTING)
     code, said = zygote(*HEAVY).start(tmp_path / "count.py", [real_root, str(tmp_path)], tmp_path).wait()

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from conftest import HEAVY, PROJECT, until, zygote
-from lenet.runs import RunDirectory
+from lenet.runs.directory import RunDirectory
 
 pytestmark = [
     pytest.mark.xdist_group("disk"),

@@ -9,13 +9,13 @@ import torch
 
 from conftest import script
 from lenet.config import Config, Model, Optimizer
-from lenet.data import load
+from lenet.data.download import CLASS_NAMES
+from lenet.data.module import load
 from lenet.errors import BadInput
-from lenet.evaluate import Evaluation, as_text, evaluate, load_trained
-from lenet.fetch import CLASS_NAMES
-from lenet.inputs import chosen
-from lenet.pictures import look
-from lenet.runs import RunDirectory
+from lenet.evaluation.evaluate import Evaluation, as_text, evaluate, load_trained
+from lenet.evaluation.examples import chosen
+from lenet.evaluation.pictures import look
+from lenet.runs.directory import RunDirectory
 from lenet.train import train
 
 

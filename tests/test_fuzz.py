@@ -23,15 +23,16 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from conftest import PROJECT, idx, tiny_files
-from lenet import cli, fetch
+from lenet import cli
 from lenet.config import Augment, Config, Dashboard, Data, Loss, Model, Optimizer, Schedule, Trainer, schema
-from lenet.data import parse_idx
+from lenet.data import download
+from lenet.data.module import parse_idx
 from lenet.errors import BadInput, Diverged
-from lenet.evaluate import evaluate, load_trained
-from lenet.geometry import ACTIVATIONS, POOLS
-from lenet.runs import RunDirectory
+from lenet.evaluation.evaluate import evaluate, load_trained
+from lenet.models.layers import ACTIVATIONS, POOLS
+from lenet.rules import CHOICES, INITS, validate
+from lenet.runs.directory import RunDirectory
 from lenet.train import train
-from lenet.validation import CHOICES, INITS, validate
 
 
 def examples(share: float) -> settings:
@@ -90,14 +91,14 @@ NAME = "t10k-labels-idx1-ubyte"
 @examples(0.5)
 @given(content=mutated(gzip.compress(tiny_files()[NAME])))
 def test_a_compressed_file_is_the_right_one_or_refused(tiny: Path, content: bytes) -> None:
-    folder = tiny / fetch.FOLDER["mnist"]
+    folder = tiny / download.FOLDER["mnist"]
     (folder / NAME).unlink(missing_ok=True)
     (folder / f"{NAME}.gz").write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("torchvision.datasets.MNIST.mirrors", [])
         patch.setenv("PATH", "")
         try:
-            fetch.fetch("mnist", tiny)
+            download.fetch("mnist", tiny)
         except BadInput:
             assert not (folder / NAME).exists()
             return

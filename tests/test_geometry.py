@@ -9,10 +9,10 @@ from torch import nn
 
 from lenet.config import Config, Model
 from lenet.errors import BadInput
-from lenet.geometry import ACTIVATIONS, POOLS, layers, parameters_and_macs
+from lenet.models.layers import ACTIVATIONS, POOLS, layers, parameters_and_macs
 from lenet.models.lenet import LeNet
 from lenet.models.lenet5 import Subsampling
-from lenet.validation import INITS, validate
+from lenet.rules import INITS, validate
 
 sizes = st.integers(1, 7)
 

@@ -12,8 +12,8 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from conftest import PROJECT, same_run
-from lenet.events import read_events
-from lenet.runs import RunDirectory
+from lenet.dashboard.events import read_events
+from lenet.runs.directory import RunDirectory
 
 pytestmark = pytest.mark.real_data
 

@@ -11,7 +11,7 @@ import pytest
 
 from conftest import HANG, PROJECT, frozen_when, script, until, who_writes_in
 from lenet.errors import BadInput
-from lenet.runs import RunDirectory
+from lenet.runs.directory import RunDirectory
 
 SWEEP = ["-m", "seed=0,1,2", "model.conv_channels=[2,3]", "model.fc_sizes=[12]", "trainer.max_epochs=40",
          "trainer.limit_train_batches=12", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",

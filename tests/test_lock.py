@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from conftest import HANG
-from lenet import lock, sweeping
 from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed
-from lenet.lock import LOCK, FolderLock
-from lenet.runs import RunDirectory
-from lenet.sweep import Job, Sweep, is_at_work
+from lenet.runs.directory import RunDirectory
+from lenet.sweeps import runner
+from lenet.sweeps.design import Job, Sweep, is_at_work
+from lenet.system import lock
+from lenet.system.lock import LOCK, FolderLock
 
 
 @pytest.mark.parametrize("gone", ["train.log", LOCK, f"{LOCK} and train.log"])
@@ -42,11 +43,11 @@ def test_a_sweep_keeps_its_directory_likewise(tmp_path: Path) -> None:
         (tmp_path / LOCK).unlink()
         assert is_at_work(tmp_path)
         with pytest.raises(BadInput, match="another sweep is at work"):
-            sweeping.run(sweep, tmp_path, {"seed=0": Config()}, lambda jobs: {})
+            runner.run(sweep, tmp_path, {"seed=0": Config()}, lambda jobs: {})
         return {"seed=0": BadInput("train.log: a link")}
 
     with pytest.raises(JobsFailed):
-        sweeping.run(sweep, tmp_path, {"seed=0": Config()}, launch)
+        runner.run(sweep, tmp_path, {"seed=0": Config()}, launch)
     assert not is_at_work(tmp_path)
 
 
@@ -55,7 +56,7 @@ def test_what_a_job_was_refused_for_is_said_and_not_how_it_failed_before(tmp_pat
     (tmp_path / "seed=0").mkdir()
     RunDirectory(tmp_path / "seed=0").write_result({"status": "failed", "error": {"message": "long ago"}})
     with pytest.raises(JobsFailed):
-        sweeping.run(sweep, tmp_path, {"seed=0": Config()}, lambda jobs: {"seed=0": BadInput("train.log: a link")})
+        runner.run(sweep, tmp_path, {"seed=0": Config()}, lambda jobs: {"seed=0": BadInput("train.log: a link")})
     assert f"{tmp_path}/seed=0: train.log: a link\n" in capsys.readouterr().out
 
 
@@ -195,5 +196,5 @@ def test_where_nothing_can_be_locked_a_line_says_so_and_nothing_is_left(tmp_path
     assert list(tmp_path.iterdir()) == []
     sweep = Sweep("grid", {}, {}, [Job("seed=0", "baseline", {}, 0, ["seed=0"], 10, 1, 1)])
     with pytest.raises(BadInput, match=r"cannot be locked .*hydra.sweep.dir"):
-        sweeping.run(sweep, tmp_path, {"seed=0": Config()}, lambda jobs: {})
+        runner.run(sweep, tmp_path, {"seed=0": Config()}, lambda jobs: {})
     assert list(tmp_path.iterdir()) == []

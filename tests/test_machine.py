@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lenet import machine
+from lenet.system import machine
 
 GB = 2**30
 

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from conftest import script
-from lenet import report as reports
-from lenet import sweep as sweeps
 from lenet.config import Config, Data, Optimizer, Trainer
 from lenet.errors import BadInput
-from lenet.report import plain, report
-from lenet.runs import RunDirectory
-from lenet.sweep import LONGEST_LABEL, Job, Level, Parameter, Sweep, check_labels
-from lenet.sweep import settings as settings_of
-from lenet.sweeping import run
+from lenet.runs.directory import RunDirectory
+from lenet.sweeps import design as sweeps
+from lenet.sweeps import report as reports
+from lenet.sweeps.design import LONGEST_LABEL, Job, Level, Parameter, Sweep, check_labels
+from lenet.sweeps.design import settings as settings_of
+from lenet.sweeps.report import plain, report
+from lenet.sweeps.runner import run
 
 Change = Callable[[dict[str, Any]], object]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet.names import LONGEST, made_safe, seen_as, trouble
+from lenet.runs.names import LONGEST, made_safe, seen_as, trouble
 
 
 @pytest.mark.parametrize("name", ["lenet", "größe", "pool=max,seed=3", "a.b", ".hidden", "console", "com10", "x.con"])

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 import pytest
 
 from conftest import HANG, until
-from lenet import nodes, waiting
+from lenet.cli import waiting
 from lenet.errors import BadInput
-from lenet.runs import RunDirectory
+from lenet.runs.directory import RunDirectory
+from lenet.training import nodes
 
 
 @pytest.fixture

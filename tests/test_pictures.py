@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from conftest import script
-from lenet import pictures
-from lenet.classifier import Classifier
 from lenet.config import Config, Data, Loss, Model, Optimizer
-from lenet.data import load
+from lenet.data.module import load
 from lenet.errors import BadInput
-from lenet.inputs import chosen, picture
-from lenet.pictures import look, mosaic
-from lenet.predictions import Predictions
+from lenet.evaluation import pictures
+from lenet.evaluation.examples import chosen, picture
+from lenet.evaluation.pictures import look, mosaic
+from lenet.evaluation.predictions import Predictions
 from lenet.train import train
+from lenet.training.module import Classifier
 
 
 @given(n=st.integers(1, 20), height=st.integers(1, 12), width=st.integers(1, 12))

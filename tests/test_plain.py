@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import PROJECT, script
-from lenet import plain
+from lenet.system import plain
 
 SHORT = ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
          "trainer.max_epochs=1")  # fmt: skip

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet.predictions import Predictions
+from lenet.evaluation.predictions import Predictions
 
 
 @st.composite

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import published
 from conftest import script
-from lenet import published
 from lenet.errors import BadInput
-from lenet.runs import RunDirectory
-from lenet.sweep import Job, Sweep
+from lenet.runs.directory import RunDirectory
+from lenet.sweeps.design import Job, Sweep
 
 LEVELS = ["60000", "15000", "distorted"]
 
@@ -97,5 +97,5 @@ def test_a_sweep_without_such_curves_is_refused_in_one_line(tmp_path: Path, swee
 
 
 def test_nothing_of_it_imports_torch() -> None:
-    check = "import sys, lenet.published; sys.exit('torch' in sys.modules)"
+    check = "import sys, benchmarks.published; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import records
 from conftest import PROJECT, script
-from lenet import records
 from lenet.config import Config
 from lenet.errors import BadInput
-from lenet.runs import RunDirectory
-from lenet.sweep import Job, Sweep
+from lenet.runs.directory import RunDirectory
+from lenet.sweeps.design import Job, Sweep
 
 
 def make(directory: Path, data: str, found: dict[str, list[float | None]]) -> Path:

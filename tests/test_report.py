@@ -12,10 +12,10 @@ from PIL import Image
 from scipy import stats
 
 from conftest import script
-from lenet.report import report
-from lenet.results import effects, interval, ranking, read_jobs, verdict
-from lenet.runs import RunDirectory
-from lenet.sweep import Job, Level, Parameter, Sweep, job_names, settings
+from lenet.runs.directory import RunDirectory
+from lenet.sweeps.design import Job, Level, Parameter, Sweep, job_names, settings
+from lenet.sweeps.report import report
+from lenet.sweeps.results import effects, interval, ranking, read_jobs, verdict
 
 
 def make(directory: Path, design: str, accuracy, seeds=range(3), metric="val/acc", **parameters: list[str]) -> Sweep:

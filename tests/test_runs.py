@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from lenet.config import Config, Model
 from lenet.errors import BadInput
-from lenet.lock import LOCK
-from lenet.runs import RunDirectory, host, remove_leftovers, write_atomically
+from lenet.runs.directory import RunDirectory, host, remove_leftovers, write_atomically
+from lenet.system.lock import LOCK
 
 
 def test_runs_that_start_in_the_same_second_get_directories_of_their_own(tmp_path: Path) -> None:

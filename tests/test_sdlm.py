@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from lenet import config
 from lenet.config import Model
 from lenet.errors import BadInput
-from lenet.losses import Loss
 from lenet.models.lenet5 import RBF, LeNet5, PartialConv2d, ScaledTanh, Subsampling
-from lenet.sdlm import SDLM, diagonal_hessian
+from lenet.training.losses import Loss
+from lenet.training.sdlm import SDLM, diagonal_hessian
 
 ACTIVATIONS = [ScaledTanh, nn.Sigmoid, nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU]
 LOSSES = ["cross_entropy", "mse", "map"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from conftest import HEAVY, PROJECT, Started, frozen_when, members, same_run, script, until, who_writes_in, zygote
-from lenet.runs import RunDirectory
+from lenet.runs.directory import RunDirectory
 
 # One Slurm, in one of pytest-xdist's workers.
 pytestmark = [pytest.mark.slurm, pytest.mark.real_data, pytest.mark.xdist_group("slurm")]

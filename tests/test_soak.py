@@ -18,9 +18,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import same_run
-from lenet.checkpoints import load_checkpoint
 from lenet.errors import BadInput
-from lenet.runs import RunDirectory
+from lenet.runs.directory import RunDirectory
+from lenet.training.checkpoints import load_checkpoint
 
 EPOCHS = 5
 SWEEP = ["-m", "seed=0,1,2,3", "model.conv_channels=[2,3]", "model.fc_sizes=[12]", "model.dropout=0.2",

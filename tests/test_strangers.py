@@ -15,17 +15,17 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from conftest import PROJECT
 from lenet import cli
-from lenet.classifier import build_net
 from lenet.config import Config, Model
+from lenet.dashboard.events import read_events
+from lenet.data.download import FOLDER
 from lenet.errors import BadInput
-from lenet.evaluate import evaluate, export, load_trained
-from lenet.events import read_events
-from lenet.fetch import FOLDER
-from lenet.inputs import chosen, picture
-from lenet.runs import RunDirectory, host, remove_leftovers, write_atomically
-from lenet.sweep import Sweep, check_directory
+from lenet.evaluation.evaluate import evaluate, export, load_trained
+from lenet.evaluation.examples import chosen, picture
+from lenet.evaluation.weights import Weights, read, write
+from lenet.runs.directory import RunDirectory, host, remove_leftovers, write_atomically
+from lenet.sweeps.design import Sweep, check_directory
 from lenet.train import train, train_job
-from lenet.weights import Weights, read, write
+from lenet.training.module import build_net
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -248,7 +248,7 @@ def test_a_picture_takes_the_place_of_a_link_and_leaves_its_target(run, tmp_path
 def test_a_folder_of_ones_own_is_filled(run, tmp_path, monkeypatch, given) -> None:
     root, asked = tmp_path / "own", list[str]()
     monkeypatch.setenv("LENET_DATA", str(root if given == "default" else tmp_path / "another"))
-    monkeypatch.setattr("lenet.fetch._fetch_into", lambda folder, *_: asked.append(str(folder)))
+    monkeypatch.setattr("lenet.data.download._fetch_into", lambda folder, *_: asked.append(str(folder)))
     trained = load_trained(elsewhere(run, root if given == "default" else tmp_path / "theirs").path)
     with pytest.raises(BadInput, match="cannot be read"):  # as nothing has been fetched after all
         evaluate(trained, root=None if given == "default" else str(root))
@@ -271,7 +271,7 @@ def test_weights_of_another_net_are_found_before_the_net_is_built(tiny_config, r
     def build(*_: object) -> None:
         raise AssertionError("it was built")
 
-    monkeypatch.setattr("lenet.evaluate.Classifier", build)
+    monkeypatch.setattr("lenet.evaluation.evaluate.Classifier", build)
     for path, words in ((tmp_path / "net.safetensors", "not a file of weights of ours"), (run.path, "another net")):
         with pytest.raises(BadInput, match=rf"{words} .*another net.c3.weight"):
             load_trained(path)
@@ -284,7 +284,7 @@ def test_a_small_net_whose_maps_fill_the_memory_is_refused_where_it_is_not_there
     content = Weights(replace(tiny_config, model=model), run.read_result(), "best", build_net(model).state_dict())
     write(content, tmp_path / "net.safetensors")
     assert (tmp_path / "net.safetensors").stat().st_size < 10_000
-    monkeypatch.setattr("lenet.evaluate.free_memory", lambda: 2_000_000_000)
+    monkeypatch.setattr("lenet.evaluation.evaluate.free_memory", lambda: 2_000_000_000)
     with pytest.raises(
         BadInput, match=r"model.padding=\[300, .* 1,000 images in this net take 3.1 GB, and 2.0 GB are free"
     ):

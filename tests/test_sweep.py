@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 
 from conftest import HANG, PROJECT
 from hydra_plugins.lenet_sweeper.lenet_sweeper import SmallReturns, _as_meant
-from lenet import cli, sweeping  # noqa: F401  (cli registers the schema)
 from lenet.config import Config, Model
 from lenet.errors import BadInput, Stopped
-from lenet.runs import RunDirectory
-from lenet.sweep import (
+from lenet.runs.directory import RunDirectory
+from lenet.sweeps import runner
+from lenet.sweeps.design import (
     Job,
     Level,
     Parameter,
@@ -37,7 +37,7 @@ from lenet.sweep import (
     short,
     state,
 )
-from lenet.sweeping import _launch_all
+from lenet.sweeps.runner import _launch_all
 
 labels = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40)
 
@@ -331,7 +331,7 @@ def test_where_the_launcher_refuses_jobs_after_others_it_is_said_what_became_of_
         raise BadInput("sbatch refuses the jobs")
 
     with pytest.raises(BadInput, match="sbatch refuses the jobs"):
-        sweeping.run(sweep, tmp_path, {"a": Config(), "b": Config()}, launch)
+        runner.run(sweep, tmp_path, {"a": Config(), "b": Config()}, launch)
     said = capsys.readouterr().out
     assert ("2 jobs: 1 completed, 1 not started" in said) == bool(batches), said
     assert (tmp_path / "report.md").exists() == bool(batches)

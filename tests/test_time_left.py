@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet import sweeping
 from lenet.config import Config, Data, Model, Optimizer, Trainer
-from lenet.runs import RunDirectory
-from lenet.sweep import Job, Sweep
-from lenet.time_left import Timed, time_left, work
+from lenet.runs.directory import RunDirectory
+from lenet.sweeps import runner
+from lenet.sweeps.design import Job, Sweep
+from lenet.sweeps.time_left import Timed, time_left, work
 
 configs = st.builds(
     lambda channels, batch_size, train_size, epochs: Config(
@@ -123,9 +123,9 @@ def test_a_sweep_reads_its_times_from_the_run_directories(tmp_path: Path, monkey
         os.utime(run.path / "result.json", (written, written))
 
     clock = SimpleNamespace(time=lambda: 1000.0, monotonic=lambda: 0.0)
-    monkeypatch.setattr(sweeping, "time", clock)
+    monkeypatch.setattr(runner, "time", clock)
     write("c", "interrupted", 5, 500.0, 600.0)
-    progress = sweeping.Progress(Sweep("grid", {}, {}, jobs), tmp_path, configs)
+    progress = runner.Progress(Sweep("grid", {}, {}, jobs), tmp_path, configs)
     monkeypatch.setattr(progress, "_watch", lambda: None)
     monkeypatch.setattr(progress, "_thread", SimpleNamespace(start=lambda: None, join=lambda: None))
     with progress:

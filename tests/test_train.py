@@ -21,15 +21,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from conftest import PROJECT, Terminal, fresh, script, until
-from lenet.classifier import build_net, build_optimizer
 from lenet.cli import resumed_config
+from lenet.cli.waiting import how_to_go_on
 from lenet.config import Augment, Config, Data, Model, Optimizer, Schedule
-from lenet.data import EpochOrder, load, split
+from lenet.data.module import EpochOrder, load, split
 from lenet.errors import BadInput, Diverged, Stopped, starting_deaf, stop_on_signals
-from lenet.evaluate import evaluate, load_trained
-from lenet.runs import RunDirectory, host
+from lenet.evaluation.evaluate import evaluate, load_trained
+from lenet.runs.directory import RunDirectory, host
 from lenet.train import report, train, train_job
-from lenet.waiting import how_to_go_on
+from lenet.training.module import build_net, build_optimizer
 
 
 def metrics_csv(run: RunDirectory) -> bytes:

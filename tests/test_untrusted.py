@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lenet import untrusted
-from lenet.untrusted import TOO_DEEP, check_yaml, open_file, parse_json, read_bytes
+from lenet.runs import safe_io
+from lenet.runs.safe_io import TOO_DEEP, check_yaml, open_file, parse_json, read_bytes
 
 DEEP = {
     "lists": "tags: " + "[" * 30_000 + "]" * 30_000,
@@ -24,7 +24,7 @@ DEEP = {
 def test_what_is_too_deep_is_refused_in_our_words(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=TOO_DEEP):
         check_yaml(text)
-    monkeypatch.setattr(untrusted, "YAML_LOADER", yaml.SafeLoader)  # where the one written in C is not there
+    monkeypatch.setattr(safe_io, "YAML_LOADER", yaml.SafeLoader)  # where the one written in C is not there
     with pytest.raises(ValueError, match=TOO_DEEP):
         check_yaml(text)
 

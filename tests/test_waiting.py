@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ask
-from lenet import cli, waiting
+from lenet import cli
+from lenet.cli import waiting
 from lenet.config import Config, Trainer
 
 LIBRARIES = ("torch", "pandas", "matplotlib", "tensorboard")

@@ -11,10 +11,10 @@ import torch
 
 from conftest import PROJECT, script
 from lenet.config import Config, Data, Optimizer, Trainer
+from lenet.data.download import fetch
 from lenet.errors import BadInput
-from lenet.evaluate import evaluate, export, load_trained
-from lenet.fetch import fetch
-from lenet.runs import RunDirectory
+from lenet.evaluation.evaluate import evaluate, export, load_trained
+from lenet.runs.directory import RunDirectory
 from lenet.train import train
 
 

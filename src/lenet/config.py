@@ -1,7 +1,7 @@
 """The whole run as data: every key with its type, its default, its unit and a line of meaning.
 
 Hydra composes `conf/` over this schema, so the YAML files hold only what differs. The defaults are the recipe of the
-LeNet chapter of d2l, with 20 % of the training images held out for validation. `lenet.validation` says which values
+LeNet chapter of d2l, with 20 % of the training images held out for validation. `lenet.rules` says which values
 are legal. Nothing here imports torch, and nothing names code: a config from a stranger cannot run anything.
 """
 
@@ -53,7 +53,7 @@ class Model:
 
     kind: str = "lenet"  # lenet | lenet5
     conv_channels: list[int] = field(default_factory=lambda: [6, 16])  # output maps of each block's convolutions
-    # Any, since OmegaConf knows no union of an integer and a list; lenet.validation looks closer.
+    # Any, since OmegaConf knows no union of an integer and a list; lenet.rules looks closer.
     convs_per_block: Any = 1  # convolutions before each pooling; one integer for all blocks, or one for each in a list
     kernel_size: Any = 5  # pixels; likewise, of all convolutions of a block
     padding: Any = field(default_factory=lambda: [2, 0])  # pixels; likewise

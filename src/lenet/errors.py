@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from lenet.ranks import is_first
+from lenet.system.ranks import is_first
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 

@@ -23,9 +23,17 @@ from lightning.pytorch.callbacks import LambdaCallback, TQDMProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as SubprocessLauncher
 
-from lenet import demands, nodes
-from lenet.allocator import keep_freed_memory
-from lenet.callbacks import (
+from lenet.config import Config, Trainer
+from lenet.data.module import ImageData
+from lenet.errors import BadInput, Deserted, Signals, Stopped, starting_deaf, stop_on_signals
+from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
+from lenet.rules import batches, check_shares, updates_per_step, validate
+from lenet.runs.directory import Row, RunDirectory, write_atomically
+from lenet.sweeps.design import check_job, swept
+from lenet.system.allocator import keep_freed_memory
+from lenet.system.ranks import is_first
+from lenet.training import demands, nodes
+from lenet.training.callbacks import (
     AverageWeights,
     Bar,
     EpochLog,
@@ -35,7 +43,7 @@ from lenet.callbacks import (
     TestEachEpoch,
     Throughput,
 )
-from lenet.checkpoints import (
+from lenet.training.checkpoints import (
     AtomicCheckpointIO,
     NoCheckpoint,
     checkpoint_callbacks,
@@ -43,18 +51,10 @@ from lenet.checkpoints import (
     load_checkpoint,
     newest_checkpoint,
 )
-from lenet.classifier import Classifier, set_arithmetic
-from lenet.config import Config, Trainer
-from lenet.data import ImageData
-from lenet.errors import BadInput, Deserted, Signals, Stopped, starting_deaf, stop_on_signals
-from lenet.geometry import IMAGE_SIDE, parameters_and_macs
-from lenet.ranks import is_first
-from lenet.runs import Row, RunDirectory, write_atomically
-from lenet.sweep import check_job, swept
-from lenet.validation import batches, check_shares, updates_per_step, validate
+from lenet.training.module import Classifier, set_arithmetic
 
 if TYPE_CHECKING:
-    from lenet.dashboard import Dashboard
+    from lenet.dashboard.callback import Dashboard
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ def _recorded(
     result = _started(config, run, rows, before, overrides)
     dashboard = None
     if config.dashboard.enabled and is_first():
-        from lenet.dashboard import Dashboard  # a run without one need not wait for what it imports
+        from lenet.dashboard.callback import Dashboard  # a run without one need not wait for what it imports
 
         dashboard = Dashboard(config, run, data, swept(run.path.parent) or result["overrides"])
     started = time.perf_counter()
@@ -366,7 +366,7 @@ def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
         devices=settings.devices,
         num_nodes=settings.num_nodes,
         strategy=settings.strategy,
-        precision=settings.precision,  # type: ignore[arg-type]  # checked by lenet.validation
+        precision=settings.precision,  # type: ignore[arg-type]  # checked by lenet.rules
         deterministic=settings.deterministic,
         gradient_clip_val=settings.gradient_clip_val,
         accumulate_grad_batches=settings.accumulate_grad_batches,

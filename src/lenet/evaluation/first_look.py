@@ -1,0 +1,243 @@
+"""What a script is given, looked at before torch is imported: runs, files of weights, pictures, places to write to.
+
+A wrong name is answered at once. Whoever then loads what was found looks at its content as well. Nothing here imports
+torch.
+"""
+
+import os
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from PIL import Image, UnidentifiedImageError
+
+from lenet.config import Config, Data
+from lenet.data import download
+from lenet.data.download import CLASS_NAMES
+from lenet.errors import BadInput
+from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
+from lenet.rules import validate
+from lenet.runs.directory import RESULT, WEIGHTS, RunDirectory, parse_config
+from lenet.runs.safe_io import fits, open_file, parse_json
+from lenet.system.machine import unwritable
+
+LARGEST_HEADER = 100_000  # characters of the config in it, and of the result
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A trained net as its files describe it."""
+
+    config: Config
+    result: dict[str, Any]
+    weights: str  # best | last
+    file: Path  # that has them: a checkpoint, or a file of weights
+
+
+def saved(path: str | Path, weights: str | None = None) -> Saved:
+    """The net of a finished run.
+
+    Args:
+        path: the run directory, or a file that scripts/export.py has made of it.
+        weights: best or last; without it, those that the run itself tested.
+
+    Raises:
+        BadInput: `path` is no run directory or of an unfinished run, the checkpoint is missing, or it is no file of
+            weights.
+    """
+    if Path(path).suffix == WEIGHTS and not Path(path).is_dir():
+        found = header(Path(path))
+        if weights not in (None, found.weights):
+            raise BadInput(f"--weights {weights}: {path} holds the {found.weights} weights alone; leave it out")
+        return found
+    run = RunDirectory(path)
+    config = run.read_config()
+    result = run.read_result()
+    if result is None or result.get("status") != "completed":
+        status = "without a result" if result is None else result.get("status")
+        raise BadInput(f"{path}: this run is {status}, not completed; finish it with scripts/train.py resume={path}")
+    try:
+        validate(config)
+    except BadInput as error:
+        raise BadInput(f"{run.path}/config.yaml: {error}") from error
+    if weights == "best" and config.data.val_fraction == 0:
+        raise BadInput(f"--weights best: {path} had no validation images to find them by; take --weights last")
+    weights = weights or config.test_on
+    checkpoint = {"best": run.best_checkpoint, "last": run.last_checkpoint}[weights]
+    if not checkpoint.exists():
+        raise BadInput(f"{checkpoint}: no such checkpoint; start the run again from the beginning")
+    return Saved(config, result, weights, checkpoint)
+
+
+def header(path: Path) -> Saved:
+    """What a file of weights says of its net. The data are looked for where this computer has them.
+
+    Raises:
+        BadInput: it is not to be read, or not one of ours.
+    """
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file of weights; name one that scripts/export.py has written")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            text = file.metadata() or {}
+        if any(len(text[key]) > LARGEST_HEADER for key in ("config", "result")):
+            raise ValueError(f"more than {LARGEST_HEADER:,} characters in its header")
+        config, result = parse_config(text["config"]), parse_json(text["result"])
+        _check_size(config, path)
+        ours = isinstance(result, dict) and all(fits(result[key], RESULT[key]) for key in RESULT.keys() & result)
+        if not ours or text["weights"] not in ("best", "last"):
+            raise ValueError("its result is not one of ours")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror or error}); name a file that can") from error
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        words = f"no {error} in its header" if isinstance(error, KeyError) else str(error)
+        raise BadInput(
+            f"{path}: not a file of weights of ours ({words}); name one that scripts/export.py has written"
+        ) from error
+    return Saved(replace(config, data=replace(config.data, root=Data().root)), result, text["weights"], path)
+
+
+def _check_size(config: Config, path: Path) -> None:
+    """Before the tensors come into memory: whether the config is legal, and the file no larger than its net.
+
+    Raises:
+        BadInput: the config is not.
+        ValueError: the file is larger.
+    """
+    try:
+        validate(config)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    parameters, _ = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+    most = 3 * 8 * parameters + 2**20  # in 64 bits; batch normalisation counts two numbers for each two parameters
+    if path.stat().st_size > most:
+        raise ValueError(f"more than {most:,} bytes")
+
+
+def check_evaluation(config: Config, part: str, flip: bool) -> None:
+    """Whether a net can be evaluated so.
+
+    Raises:
+        BadInput: it has no validation images, or no probabilities to take the mean of.
+    """
+    if flip and config.loss.name != "cross_entropy":
+        raise BadInput(f"--flip: a net with loss.name={config.loss.name} has no probabilities; leave it out")
+    if part == "validation" and config.data.val_fraction == 0:
+        raise BadInput("--part validation: this run was trained with data.val_fraction=0; take --part test")
+
+
+def is_own_root(root: str) -> bool:
+    """Whether a config's data.root is the one of this computer, and not one that a stranger's config brings along."""
+    try:
+        return os.path.realpath(root) == os.path.realpath(Data().root)
+    except ValueError:  # a null byte
+        return False
+
+
+def check_data(data: Data, is_own: bool) -> None:
+    """Whether the files of a data set are there or, in a place of one's own, can be put there.
+
+    Raises:
+        BadInput: they are not, or are other ones.
+    """
+    (download.look if is_own else download.find)(data.name, data.root)
+
+
+def class_names(data: str, classes: Sequence[str]) -> list[str]:
+    """Classes of a data set, as it writes them.
+
+    Raises:
+        BadInput: it does not have one of them.
+    """
+    known = CLASS_NAMES[data]
+    names = [name.lower() for name in classes]
+    for name in names:
+        if name not in known:
+            raise BadInput(f"--classes {name}: no class of {data}; choose {', '.join(map(repr, known))}")
+    return names
+
+
+def check_numbers(numbers: Sequence[int], count: int) -> None:
+    """Whether there are test images of these numbers.
+
+    Raises:
+        BadInput: there are not so many.
+    """
+    for number in numbers:
+        if not 0 <= number < count:
+            raise BadInput(f"--images {number}: there are test images from 0 to {count - 1}")
+
+
+# What people have pictures in. Pillow knows some forty more, of which one starts another program.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
+
+
+@contextmanager
+def picture(file: Path) -> Iterator[Image.Image]:
+    """A picture, to be looked at within.
+
+    Raises:
+        BadInput: the file is no picture, or one too large to be opened safely.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Pillow skips because it is damaged
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # where it begins to be large
+            with open_file(file, largest=None) as content, Image.open(content, formats=FORMATS) as opened:
+                yield opened
+    except UnidentifiedImageError as error:
+        raise BadInput(f"--image {file}: not a picture that can be read here; give a PNG or JPEG file") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        words = str(error).split(",")[0]
+        raise BadInput(f"--image {file}: {words}; give a smaller picture") from error
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise BadInput(f"--image {file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+
+
+def picture_format(suffix: str) -> str:
+    """The format of a picture whose name ends so.
+
+    Raises:
+        ValueError: Pillow writes no such file.
+    """
+    kind = Image.registered_extensions().get(suffix.lower())
+    if kind is None or kind not in Image.SAVE:
+        raise ValueError(f"unknown file extension: {suffix}")
+    return kind
+
+
+def why_not_written(file: Path) -> str | None:
+    """Why a file cannot be written, whose folder has to be there; None where nothing is known against it."""
+    if file.is_dir():
+        return "it is a folder"
+    if not file.parent.is_dir():
+        return f"there is no folder {file.parent}"
+    return unwritable(file.parent)
+
+
+def check_export(file: Path) -> None:
+    """Whether a file of weights can be written, whose folder may have to be made.
+
+    Raises:
+        BadInput: it cannot, or its name is that of another kind of file.
+    """
+    if file.suffix != WEIGHTS:
+        raise BadInput(f"{file}: the format is safetensors; let the name end in {WEIGHTS}")
+    if reason := ("it is a folder" if file.is_dir() else unwritable(file.parent)):
+        raise BadInput(f"{file}: {reason}; name a file that can be written")
+
+
+def check_folder(folder: Path, given: bool = True) -> None:
+    """Whether a folder, which `--out` gives or not, can be made or written to.
+
+    Raises:
+        BadInput: it cannot.
+    """
+    if reason := unwritable(folder):
+        named = f"--out {folder}: " if given else ""
+        raise BadInput(f"{named}{reason}; name a folder that can be written with --out")

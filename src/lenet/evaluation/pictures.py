@@ -1,0 +1,293 @@
+"""Pictures to look at: what the layers see, and what is taken for what.
+
+Drawn with Pillow, pixel by pixel: six of them take a tenth of a second, where matplotlib needs more than one, and every
+run of a sweep ends with them. They are just as wide as TensorBoard shows them, which shrinks wider ones by leaving out
+pixels, letters and all; `scale` makes larger ones for files.
+"""
+
+import functools
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from lenet.errors import one_line
+from lenet.evaluation.first_look import picture_format
+from lenet.evaluation.predictions import Predictions
+from lenet.training.module import Classifier
+
+WIDTH = 350  # pixels, at scale 1, as all lengths here
+LETTERS = 11
+LINE = 14  # from one line of text to the next
+GAP = 5
+MOST_MAPS = 16  # of a layer in a row for each class
+LIKELIEST = 3  # classes that are named
+
+Colours = tuple[tuple[int, int, int], ...]
+GREY: Colours = ((0, 0, 0), (255, 255, 255))
+HEAT: Colours = ((20, 20, 70), (30, 120, 140), (250, 230, 90))
+DIVERGING: Colours = ((40, 80, 190), (255, 255, 255), (200, 40, 40))
+BLUES: Colours = ((255, 255, 255), (30, 90, 170))
+BLACK, DARK_RED, FRAME, WHITE = (0, 0, 0), (170, 20, 20), (190, 190, 190), (255, 255, 255)
+
+Pixels = npt.NDArray[np.uint8]  # (height, width, 3)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One image, what it is, what the net takes it for, and every map of its first convolution layers."""
+
+    image: Tensor  # (h, w), as the net gets it
+    title: str
+    answer: str
+    is_wrong: bool  # it is of a class of the data set, and the answer is another
+    maps: dict[str, Tensor]  # layer -> (maps, h, w)
+    likeliest: list[tuple[str, float]]  # the classes that come first, with the softmax of the outputs
+
+
+def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequence[str], pooled: bool) -> list[Sight]:
+    """Run normalised images (n, 1, h, w) through the net and keep what its first two convolution layers give.
+
+    Args:
+        model: in evaluation mode.
+        titles: what each image is.
+        answers: the names of the classes that the net can name.
+        pooled: the maps behind the pooling layers instead of those before.
+    """
+    names = [name for name, _ in model.net.named_children()]
+    if pooled:
+        wanted = {name: name.upper() for name in names if name.startswith("s")}
+    else:
+        wanted = {f"act{name[1:]}": name.upper() for name in names if name.startswith("c")}
+    maps: dict[str, Tensor] = {}
+    with torch.inference_mode():
+        x = images.to(model.device).to(model.dtype)
+        logits = model(x).cpu()  # LeNet-5 is more than its layers: it turns penalties into logits
+        first = logits.argsort(dim=1, descending=True, stable=True)[:, :LIKELIEST]
+        shares = logits.double().softmax(1).gather(1, first)
+        for name, layer in model.net.named_children():
+            x = layer(x)
+            if name in wanted and x.dim() == 4 and len(maps) < 2:  # C layers may be fully connected ones
+                maps[wanted[name]] = x.float().cpu()
+    sights = []
+    for i, title in enumerate(titles):
+        image = images[i, 0].float().cpu()
+        likeliest = [(answers[c], share) for c, share in zip(first[i].tolist(), shares[i].tolist(), strict=True)]
+        answer = likeliest[0][0]
+        is_wrong = _name(title) in answers and _name(title) != answer
+        seen = {name: values[i] for name, values in maps.items()}
+        sights.append(Sight(image, title, answer, is_wrong, seen, likeliest))
+    return sights
+
+
+def in_words(sight: Sight) -> str:
+    """A line for the terminal."""
+    return one_line(f"{sight.title}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in sight.likeliest))
+
+
+def _name(title: str) -> str:
+    return title.split(" (")[0]
+
+
+def as_png(picture: Image.Image) -> bytes:
+    return as_file(picture, ".png")
+
+
+def as_file(picture: Image.Image, suffix: str) -> bytes:
+    """The bytes of a file whose name ends so.
+
+    Raises:
+        ValueError: Pillow writes no such file.
+    """
+    content = io.BytesIO()
+    picture.save(content, format=picture_format(suffix))
+    return content.getvalue()
+
+
+class Canvas:
+    """A white picture, and where to put things: x to the right and y down, in pixels at scale 1."""
+
+    def __init__(self, width: int, height: int, scale: int = 1) -> None:
+        self.scale = scale
+        self.image = Image.new("RGB", (width * scale, height * scale), WHITE)
+        self._draw = ImageDraw.Draw(self.image)
+
+    def put(self, pixels: Pixels, x: int, y: int, width: int, height: int) -> None:
+        """Pixels, enlarged or shrunk to a size without being blurred."""
+        height, width = height * self.scale, width * self.scale
+        rows = np.arange(height) * len(pixels) // height
+        columns = np.arange(width) * pixels.shape[1] // width
+        self.image.paste(Image.fromarray(pixels[rows[:, None], columns]), (x * self.scale, y * self.scale))
+
+    def frame(self, x: int, y: int, width: int, height: int) -> None:
+        corners = [x * self.scale, y * self.scale, (x + width) * self.scale - 1, (y + height) * self.scale - 1]
+        self._draw.rectangle(corners, outline=FRAME)
+
+    def write(
+        self, text: str, x: int, y: int, room: int = WIDTH, anchor: str = "la", colour: tuple[int, int, int] = BLACK
+    ) -> None:
+        """A line of text, in smaller letters where it would take more than `room` pixels.
+
+        Args:
+            anchor: what of the text x and y are; Pillow's: la is left and top, mm the middle, rm right and middle.
+        """
+        size = LETTERS * self.scale
+        while size > 7 and self._draw.textlength(text, _font(size)) > room * self.scale:
+            size -= 1
+        self._draw.text((x * self.scale, y * self.scale), text, fill=colour, font=_font(size), anchor=anchor)
+
+    def write_upwards(self, text: str, x: int, y: int, room: int) -> None:
+        """A line of text from (x, y), the middle of its first letter, to the top."""
+        lying = Canvas(room, LINE, self.scale)
+        lying.write(text, 0, LINE // 2, room, "lm")
+        self.image.paste(lying.image.rotate(90, expand=True), ((x - LINE // 2) * self.scale, (y - room) * self.scale))
+
+
+@functools.cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow's wheels have FreeType
+    return font
+
+
+def paint(values: Tensor, low: float, high: float, colours: Colours) -> Pixels:
+    """Values (h, w) from `low` to `high` as colours, with those between mixed; NaN is white."""
+    shares = (values.double().numpy() - low) / ((high - low) or 1) * (len(colours) - 1)
+    stops = np.arange(len(colours))
+    channels = [np.interp(shares, stops, [colour[i] for colour in colours]) for i in range(3)]
+    return np.nan_to_num(np.stack(channels, axis=-1), nan=255).round().astype(np.uint8)
+
+
+def mosaic(maps: Tensor) -> Tensor:
+    """Maps (n, h, w) side by side in rows and columns, with gaps of NaN, which is not drawn, between them."""
+    n, height, width = maps.shape
+    columns = math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    gap = max(1, height // 10)
+    picture = torch.full((rows * (height + gap) - gap, columns * (width + gap) - gap), math.nan)
+    for i, values in enumerate(maps):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        picture[top : top + height, left : left + width] = values
+    return picture
+
+
+def _range(sights: Sequence[Sight], layer: str) -> tuple[float, float]:
+    """One scale for all images, so that they can be compared."""
+    return (
+        min(sight.maps[layer].min().item() for sight in sights),
+        max(sight.maps[layer].max().item() for sight in sights),
+    )
+
+
+def activations(sights: Sequence[Sight], scale: int = 1) -> Image.Image:
+    """A column for each image: the image, then all maps of each layer, with one scale per layer."""
+    mosaics = {layer: [mosaic(sight.maps[layer]) for sight in sights] for layer in sights[0].maps}
+    column = (max(WIDTH, 150 * len(sights)) - GAP * (len(sights) + 1)) // max(2, len(sights))  # one has half the width
+    side = min(column, 140)  # of the image
+    heights = {layer: column * shown[0].shape[0] // shown[0].shape[1] for layer, shown in mosaics.items()}
+    height = 2 * LINE + side + sum(LINE + GAP + tall for tall in heights.values()) + 3 * GAP
+    canvas = Canvas(max(WIDTH, GAP + (column + GAP) * len(sights)), height, scale)
+    for number, sight in enumerate(sights):
+        x, y = GAP + number * (column + GAP), GAP
+        canvas.write(sight.title, x, y, column)
+        canvas.write(f"taken for: {sight.answer}", x, y + LINE, column, colour=DARK_RED if sight.is_wrong else BLACK)
+        y += 2 * LINE
+        grey = (sight.image.min().item(), sight.image.max().item())
+        canvas.put(paint(sight.image, *grey, GREY), x, y, side, side)
+        canvas.frame(x, y, side, side)  # where it is bright at its edge, so is the page
+        y += side + GAP
+        for layer, shown in mosaics.items():
+            low, high = _range(sights, layer)
+            maps = sight.maps[layer]
+            size = "x".join(str(side) for side in maps.shape[1:])
+            canvas.write(f"{layer}: {len(maps)} maps of {size}, {low:.2f} to {high:.2f}", x, y, column)
+            canvas.put(paint(shown[number], low, high, HEAT), x, y + LINE, column, heights[layer])
+            y += LINE + heights[layer] + GAP
+    return canvas.image
+
+
+def classes(sights: Sequence[Sight], layer: str) -> Image.Image:
+    """A row for each image: what it is and what it is taken for, the image, and the maps of one layer."""
+    low, high = _range(sights, layer)
+    maps = len(sights[0].maps[layer])
+    shown = min(maps, MOST_MAPS)
+    names, side, gap, in_a_line = 72, 28, 2, 8
+    tall = (side + gap) * math.ceil(shown / in_a_line)
+    canvas = Canvas(WIDTH, LINE + 2 * GAP + (tall + GAP) * len(sights))
+    which = f"{shown} of {maps} maps" if shown < maps else f"{maps} maps"
+    canvas.write(f"{layer}: {which}, {low:.2f} to {high:.2f}; red: taken for another class", GAP, GAP, WIDTH - 2 * GAP)
+    for row, sight in enumerate(sights):
+        y = LINE + 2 * GAP + row * (tall + GAP)
+        canvas.write(_name(sight.title), GAP, y + tall // 2 - sight.is_wrong * LINE // 2, names - GAP, "lm")
+        if sight.is_wrong:
+            canvas.write(f"-> {sight.answer}", GAP, y + tall // 2 + LINE // 2, names - GAP, "lm", DARK_RED)
+        grey = (sight.image.min().item(), sight.image.max().item())
+        canvas.put(paint(sight.image, *grey, GREY), names, y + (tall - side) // 2 - 1, side, side)
+        for number in range(shown):
+            x = names + side + GAP + number % in_a_line * (side + gap)
+            top = y + number // in_a_line * (side + gap)
+            canvas.put(paint(sight.maps[layer][number], low, high, HEAT), x, top, side, side)
+    return canvas.image
+
+
+def filters(weight: Tensor) -> Image.Image:
+    """The kernels (n, 1, h, w) of the first layer."""
+    kernels = weight.detach().float().cpu()[:, 0]
+    most = kernels.abs().max().item()
+    picture = mosaic(kernels)
+    width = WIDTH - 2 * GAP
+    height = width * picture.shape[0] // picture.shape[1]
+    canvas = Canvas(WIDTH, height + LINE + 3 * GAP)
+    size = "x".join(str(side) for side in kernels.shape[1:])
+    text = f"{len(kernels)} filters of {size}; blue: {-most:.2f}, white: 0, red: {most:.2f}"
+    canvas.write(text, GAP, GAP, WIDTH - 2 * GAP)
+    canvas.put(paint(picture, -most, most, DIVERGING), GAP, LINE + 2 * GAP, width, height)
+    return canvas.image
+
+
+def confusion(
+    counts: Sequence[Sequence[int]], is_: Sequence[str], taken_for: Sequence[str], title: str, scale: int = 1
+) -> Image.Image:
+    """The confusion matrix [true][predicted] with names; colours show shares of a row, numbers count images."""
+    names, cell = 66, 28
+    top = LINE * 2 + 2 * GAP + names
+    canvas = Canvas(WIDTH, top + cell * len(is_) + GAP, scale)
+    canvas.write(title, GAP, GAP, WIDTH - 2 * GAP)
+    canvas.write("row: what it is; column: what it is taken for", GAP, GAP + LINE, WIDTH - 2 * GAP)
+    shares = torch.tensor([[count / max(1, sum(row)) for count in row] for row in counts])
+    canvas.put(paint(shares, 0, 1, BLUES), names, top, cell * len(taken_for), cell * len(is_))
+    for j, name in enumerate(taken_for):
+        canvas.write_upwards(name, names + j * cell + cell // 2, top - GAP // 2, names)
+    for i, name in enumerate(is_):
+        y = top + i * cell + cell // 2
+        canvas.write(name, names - GAP // 2, y, names - GAP // 2, "rm")
+        for j, count in enumerate(counts[i]):
+            if count:
+                colour = WHITE if shares[i, j] > 0.5 else BLACK
+                canvas.write(str(count), names + j * cell + cell // 2, y, cell - 2, "mm", colour)
+    return canvas.image
+
+
+def surest_mistakes(predictions: Predictions, images: Tensor, names: Sequence[str], title: str) -> Image.Image:
+    """The mistakes that the net was most confident of, with what each image (n, 1, h, w) is and is taken for."""
+    mistakes = predictions.surest_mistakes(12)
+    columns, side = 4, 62
+    column = WIDTH // columns
+    rows = max(1, math.ceil(len(mistakes) / columns))
+    canvas = Canvas(WIDTH, LINE + 2 * GAP + rows * (side + 2 * LINE + 2 * GAP))
+    canvas.write(title, GAP, GAP, WIDTH - 2 * GAP)
+    for number, mistake in enumerate(mistakes):
+        x = number % columns * column + GAP
+        y = LINE + 2 * GAP + number // columns * (side + 2 * LINE + 2 * GAP)
+        image = images[mistake.index, 0].float().cpu()
+        canvas.put(paint(image, 0, image.max().item(), GREY), x, y, side, side)
+        canvas.write(f"is: {names[mistake.true]}", x, y + side + 2, column - GAP)
+        taken = f"{names[mistake.taken_for]} {100 * mistake.probability:.0f} %"
+        canvas.write(taken, x, y + side + 2 + LINE, column - GAP, colour=DARK_RED)
+    return canvas.image

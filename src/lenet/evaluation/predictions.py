@@ -1,0 +1,48 @@
+"""What a net answered to many images, and where it was wrong."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lenet.models.layers import CLASSES
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image that was taken for another class."""
+
+    index: int  # of the image, in the order in which the net saw them
+    true: int
+    taken_for: int
+    probability: float  # that the net gave to its answer
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits (n, classes) and labels (n,), on the CPU, in the order in which the images were seen."""
+
+    logits: Tensor
+    labels: Tensor
+
+    @property
+    def probabilities(self) -> Tensor:
+        """The softmax of the logits, (n, classes)."""
+        return self.logits.double().softmax(1)
+
+    @property
+    def accuracy(self) -> float:
+        return (self.logits.argmax(1) == self.labels).float().mean().item()
+
+    def confusion(self) -> list[list[int]]:
+        """How many images of each class were taken for each: [true][predicted]."""
+        pairs = self.labels * CLASSES + self.logits.argmax(1)
+        counts: list[list[int]] = torch.bincount(pairs, minlength=CLASSES**2).view(CLASSES, CLASSES).tolist()
+        return counts
+
+    def surest_mistakes(self, count: int) -> list[Mistake]:
+        """At most `count` images that were taken for another class, those with the most confident answers first."""
+        probability, taken_for = self.probabilities.max(1)
+        wrong = (taken_for != self.labels).nonzero().squeeze(1)
+        surest = wrong[probability[wrong].argsort(descending=True, stable=True)][:count]
+        return [Mistake(i, int(self.labels[i]), int(taken_for[i]), float(probability[i])) for i in surest.tolist()]

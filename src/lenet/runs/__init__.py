@@ -1,0 +1,1 @@
+"""A run directory: what is in it, and how it is read and written."""

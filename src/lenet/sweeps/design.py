@@ -1,0 +1,373 @@
+"""A sweep as data: its parameters, the jobs that a design makes of them, and what is on disk of each.
+
+`sweep.json` in the directory of a sweep lists the jobs, so that a report knows what is missing; each job is a run
+directory beside it. Nothing here imports torch or Hydra.
+"""
+
+import itertools
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from lenet.config import Config, schema
+from lenet.errors import BadInput, one_line
+from lenet.runs.directory import INCIDENTAL, RunDirectory, write_atomically
+from lenet.runs.names import made_safe, seen_as
+from lenet.runs.safe_io import YAML_LOADER, fits, read_json, read_yaml
+from lenet.system.lock import FolderLock
+
+DESIGNS = ("grid", "one_at_a_time", "paired")
+
+FAILED = ".failed"  # is in the directory of a sweep once a job has failed since it was started
+
+LONGEST_SWEEP_NAME = 60  # characters of a name that is made of what is varied
+
+LONGEST_NAME = 100  # characters of a job's directory: Windows takes 259 for a whole path
+LONGEST_LABEL = 500  # characters of a parameter's name or of a value; they stand in tables and pictures
+MOST_JOBS = 100_000
+
+
+@dataclass(frozen=True)
+class Level:
+    """One value of a parameter: what it is called, and the overrides that set it."""
+
+    label: str
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Something that a sweep varies: a key of the config, or several together under a name."""
+
+    name: str
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep."""
+
+    name: str  # of its directory: what it varies, and its seed
+    setting: str  # the same without the seed
+    levels: dict[str, str]  # the label of every parameter of the sweep, varied by this job or not
+    seed: int
+    overrides: list[str]  # beside those that all jobs share
+    epochs: int
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All jobs in the order in which they run."""
+
+    design: str
+    parameters: dict[str, list[str]]  # the labels of each parameter, in the order given
+    baseline: dict[str, str]  # the label of each parameter that the others are held against
+    jobs: list[Job] = field(default_factory=list)
+    alone: bool = False  # its jobs have run one at a time, ever since the first, so that their seconds say something
+
+    def write(self, directory: Path) -> None:
+        write_atomically(directory / "sweep.json", (json.dumps(asdict(self), indent=1) + "\n").encode())
+
+    @classmethod
+    def read(cls, directory: Path, whole: bool = True) -> "Sweep":
+        """The sweep that was last started in `directory`.
+
+        Args:
+            whole: it is to be reported, and not only to be told from another one.
+
+        Raises:
+            BadInput: there is none, or it is not such as we write.
+        """
+        path = directory / "sweep.json"
+        try:
+            content = read_json(path)
+            sweep = cls(**content | {"jobs": [Job(**job) for job in content["jobs"]]})
+            reason = _not_ours(sweep) or (_not_whole(sweep) if whole else "")
+        except OSError as error:
+            raise BadInput(
+                f"{directory}: no sweep, sweep.json cannot be read ({error.strerror}); name the folder that holds the "
+                "jobs of one"
+            ) from error
+        except (ValueError, TypeError, KeyError) as error:
+            reason = "it is damaged" if isinstance(error, ValueError) else "it has other keys than those that we write"
+        if reason:
+            raise BadInput(
+                f"{path}: not the list of a sweep's jobs ({reason}); remove it and start the sweep again, which finds "
+                "the jobs that are done"
+            )
+        return sweep
+
+
+def _not_ours(sweep: Sweep) -> str:
+    """What is wrong with a sweep that was read; nothing if every value is of its kind and can be shown.
+
+    Every job has a directory of its own below. Names and values are a line of text each, of a length that tables and
+    pictures bear.
+    """
+    kinds: dict[type, list[tuple[str, Any]]] = {
+        of: [(key, kind) for key, kind in get_type_hints(of).items() if key != "jobs"] for of in (Sweep, Job)
+    }
+    for part in (sweep, *sweep.jobs):  # of which there may be thousands
+        for key, kind in kinds[type(part)]:
+            if not fits(vars(part)[key], kind):
+                return f"{key} is not of the kind that we write"
+    if sweep.design not in DESIGNS:
+        return f"its design is none of {', '.join(DESIGNS)}"
+    if len(sweep.jobs) > MOST_JOBS:
+        return f"it has {len(sweep.jobs):,} jobs, and a sweep has at most {MOST_JOBS:,}"
+    texts = {text for labels in sweep.parameters.values() for text in labels} | {*sweep.parameters}
+    for levels in (sweep.baseline, *(job.levels for job in sweep.jobs)):
+        texts |= {*levels, *levels.values()}
+    for text in texts | {job.setting for job in sweep.jobs}:
+        if len(text) > LONGEST_LABEL:
+            return f"a name or value in it has {len(text):,} characters, and may have {LONGEST_LABEL}"
+        if text != one_line(text):  # something that a terminal would obey
+            return "a name or value in it has characters that cannot be printed"
+    names = set()
+    for number, job in enumerate(sweep.jobs, 1):
+        if not _names_folder(job.name) or job.name in names:
+            return f"the name of job {number} is not that of a directory of its own"
+        names.add(job.name)
+    return ""
+
+
+def _names_folder(name: str) -> bool:
+    """Whether it is the name of a folder beside this one, on the system where it was made."""
+    return bool(re.fullmatch(r"[\w.+=,-]{1,255}", name) and name.strip("."))
+
+
+def _not_whole(sweep: Sweep) -> str:
+    """What in it does not go together; nothing if all jobs vary the parameters of the sweep, and there are some."""
+    legal = {name: set(labels) for name, labels in sweep.parameters.items()}
+    seen = {"its baseline": sweep.baseline}
+    for number, job in enumerate(sweep.jobs, 1):
+        if seen.setdefault(job.setting, job.levels) != job.levels:
+            return f"job {number} has other values than another one of its setting"
+        if not (0 <= job.seed < 2**32 and min(job.epochs, job.parameters, job.macs) >= 1):
+            return f"the seed, the epochs or the size of job {number} cannot be"
+    for whose, levels in seen.items():
+        if levels.keys() != legal.keys():
+            return f"{shortened(whose)} varies other parameters than the sweep"
+        for name, text in levels.items():
+            if text not in legal[name]:
+                return f"{shortened(whose)} has {shortened(f'{name}={text}')}, which is none of the sweep's values"
+    return "" if sweep.jobs else "it has no jobs"
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """For a place where there is no room for all of it."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def swept(directory: Path) -> list[str]:
+    """The overrides that tell the jobs of a directory's sweep from one another; none if it holds no sweep."""
+    try:
+        jobs = Sweep.read(directory).jobs
+    except BadInput:
+        return []
+    return list(dict.fromkeys(text for job in jobs for text in job.overrides))
+
+
+def check_labels(parameters: Sequence[Parameter]) -> None:
+    """Whether all names and values can stand in tables and pictures.
+
+    Raises:
+        BadInput: one cannot.
+    """
+    for parameter in parameters:
+        for text in (parameter.name, *(level.label for level in parameter.levels)):
+            if len(text) > LONGEST_LABEL or text != one_line(text):
+                raise BadInput(
+                    f"{shortened(text)}: a name or value of {len(text):,} characters, and it is to stand in tables; "
+                    f"give it a label of at most {LONGEST_LABEL} that can be printed"
+                )
+
+
+def settings(design: str, parameters: Sequence[Parameter]) -> Iterator[dict[str, Level]]:
+    """What each setting of a design varies, a setting being what is repeated for every seed.
+
+    grid: every combination. one_at_a_time: the baseline, which varies nothing, then every level by itself. paired: the
+    first levels of all parameters together, then the second ones, and so on.
+
+    Raises:
+        BadInput: there is no such design, a parameter has no level, or paired ones have different numbers of them.
+    """
+    if design not in DESIGNS:
+        raise BadInput(f"hydra.sweeper.design={design}: choose {', '.join(DESIGNS)}")
+    for parameter in parameters:
+        if not parameter.levels:
+            raise BadInput(f"{parameter.name}=[]: no value to sweep over; give at least one, or leave the key out")
+    names = [parameter.name for parameter in parameters]
+    counts = [len(parameter.levels) for parameter in parameters]
+    if design == "grid" and math.prod(counts) > MOST_JOBS:
+        raise BadInput(
+            f"{' x '.join(names)}: {math.prod(counts):,} settings; a sweep has at most {MOST_JOBS:,} jobs, so take "
+            "fewer values, or hydra.sweeper.design=one_at_a_time"
+        )
+    if not parameters:
+        yield {}
+    elif design == "one_at_a_time":
+        yield {}
+        for parameter in parameters:
+            for level in parameter.levels:
+                yield {parameter.name: level}
+    elif design == "paired":
+        if len(set(counts)) > 1:
+            given = ", ".join(f"{name} has {count}" for name, count in zip(names, counts, strict=True))
+            raise BadInput(f"hydra.sweeper.design=paired: {given} values; give every parameter the same number")
+        for levels in zip(*(parameter.levels for parameter in parameters), strict=True):
+            yield dict(zip(names, levels, strict=True))
+    else:
+        for levels in itertools.product(*(parameter.levels for parameter in parameters)):
+            yield dict(zip(names, levels, strict=True))
+
+
+def label(value: Any) -> str:
+    """How a value is written in a name: 6x16 for [6, 16]."""
+    if isinstance(value, list | tuple):
+        return "x".join(label(part) for part in value) or "none"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def short(key: str) -> str:
+    """The last part of a key where that says enough: pool for model.pool, but optimizer.name."""
+    last = key.rsplit(".", 1)[-1]
+    alike = [name for name, kind in schema().items() if name.rsplit(".", 1)[-1] == last and not is_dataclass(kind)]
+    return last if alike == [key] else key
+
+
+def sweep_name(parts: Sequence[str]) -> str:
+    """What a sweep is called that is not named otherwise: after what it varies, such as pool,lr."""
+    keys = [short(part.lstrip("+~")) for part in parts]
+    return made_safe(",".join(dict.fromkeys(key for key in keys if key != "seed")) or "seed", LONGEST_SWEEP_NAME)
+
+
+def job_names(jobs: Sequence[tuple[Mapping[str, Level], int | None]], varied: bool = True) -> list[str]:
+    """A directory for each job, named after what it varies and its seed: pool=max,seed=3.
+
+    A job that varies nothing is called baseline, unless nothing but the seed is `varied` in the whole sweep. A name
+    depends on its job alone, so that a sweep that grows finds its jobs again; where it cannot be kept as it is, it has
+    a digest at the end.
+
+    Raises:
+        BadInput: two jobs would have the same name.
+    """
+    names = []
+    for levels, seed in jobs:
+        parts = [f"{name}={level.label}" for name, level in levels.items()]
+        if not parts and (varied or seed is None):
+            parts = ["baseline"]
+        parts += [f"seed={seed}"] if seed is not None else []
+        full = json.dumps([[level.overrides for level in levels.values()], seed])
+        names.append(made_safe(",".join(parts), LONGEST_NAME, told_by=full))
+    (name, times), *_ = Counter(seen_as(name) for name in names).most_common(1) or [("", 0)]
+    if times > 1:
+        raise BadInput(f"{name}: {times} jobs of the sweep would have this name; give their values labels of their own")
+    return names
+
+
+def state(run: RunDirectory) -> str:
+    """What became of a run: `completed`, `failed`, `running`, `cut off` or `not started`."""
+    result = run.read_result()
+    if result is None:
+        return "cut off" if run.begun else "not started"
+    if result.get("status") in ("completed", "failed"):
+        return str(result["status"])
+    if run.is_locked:
+        return "running"
+    result = run.read_result() or {}  # it may have ended since it was read
+    return str(result["status"]) if result.get("status") in ("completed", "failed") else "cut off"
+
+
+def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep) -> None:
+    """Whether what is there already belongs to this sweep, the config of whose jobs are `configs`, by name.
+
+    Raises:
+        BadInput: it is a sweep over something else, or a run has another config; it says what, and the two ways out.
+    """
+    if (directory / "sweep.json").exists():
+        before = Sweep.read(directory, whole=False)
+        names = [(one.design if one.parameters else "", list(one.parameters)) for one in (before, sweep)]
+        if names[0] != names[1] and before.jobs:
+            old, new = (f"{', '.join(one.parameters) or 'seeds alone'} ({one.design})" for one in (before, sweep))
+            raise BadInput(
+                f"{directory}: holds a sweep over {old}, and this one is over {new}; give name=ANOTHER for a "
+                f"directory of its own, or remove {directory / 'sweep.json'} to put this one in its place"
+            )
+    for name, config in configs.items():
+        check_job(directory / name)
+        run = RunDirectory(directory / name)
+        if not (run.path / "config.yaml").exists():
+            continue
+        wanted = recipe(asdict(config))
+        with suppress(yaml.YAMLError, ValueError, OverflowError, OSError):
+            if recipe(yaml.load(read_yaml(run.path / "config.yaml"), YAML_LOADER)) == wanted:
+                continue
+        there = recipe(asdict(run.read_config()))  # slower, and knows keys that are newer than the run
+        for key, value in wanted.items():
+            if there[key] != value:
+                raise BadInput(
+                    f"{run.path}: holds a run with {key}={label(there[key])}, and this sweep has {key}={label(value)}; "
+                    f"give name=ANOTHER for a sweep of its own, or remove {run.path}"
+                )
+
+
+def check_job(path: Path) -> None:
+    """Whether a job's directory is one of the sweep's own, so that what is cleared or written there is the sweep's.
+
+    Raises:
+        BadInput: it is a link to another place.
+    """
+    if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(path.parent)):
+        raise BadInput(
+            f"{path}: a link to {path.readlink()}, which is no part of the sweep and is not to be changed by it; put a "
+            "copy in its place, or remove it"
+        )
+
+
+def recipe(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Every key of a config but those that do not make it another run."""
+    found: dict[str, Any] = {}
+    for key, value in (config if isinstance(config, dict) else {}).items():
+        if isinstance(value, dict):
+            found |= recipe(value, f"{prefix}{key}.")
+        elif prefix + str(key) not in ("name", "resume", *INCIDENTAL):
+            found[prefix + str(key)] = value
+    return found
+
+
+def is_at_work(directory: Path) -> bool:
+    """Whether a process runs the sweep in `directory`."""
+    return FolderLock(directory).is_taken
+
+
+def plan(sweep: Sweep, directory: Path) -> str:
+    """A table of the jobs: what each varies, how large its net is, and whether it is done."""
+    rows = [("", "job", "parameters", "MACs", "epochs", "")]
+    left = 0
+    for number, job in enumerate(sweep.jobs, 1):
+        is_state = state(RunDirectory(directory / job.name))
+        done = RunDirectory(directory / job.name).epochs if is_state in ("cut off", "running") else 0
+        left += job.epochs - done if is_state != "completed" else 0
+        rows.append((str(number), job.name, f"{job.parameters:,}", f"{job.macs:,}", str(job.epochs), is_state))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    lines = []
+    for row in rows:
+        cells = [text.ljust(width) if column in (1, 5) else text.rjust(width)
+                 for column, (text, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
+        lines.append("  ".join(cells).rstrip())
+    lines.append(f"{len(sweep.jobs)} jobs, {left} epochs to do, in {directory}; nothing was started")
+    return "\n".join(lines)

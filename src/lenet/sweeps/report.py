@@ -1,0 +1,250 @@
+"""The run directories of a sweep -> results.csv, report.md and plots.
+
+What is on disk counts, so it works while a sweep runs, after one was cut off, and with failed jobs, and says what is
+missing. What it reads may be a stranger's, and is shown as plain text. Nothing here imports torch.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lenet.runs.directory import write_atomically
+from lenet.sweeps.design import Sweep, shortened
+from lenet.sweeps.measured import Group, described, groups
+from lenet.sweeps.plots import draw_cost, draw_curves, draw_effects, draw_ranking, save
+from lenet.sweeps.results import NAMES, as_csv, column, effects, ranking, trained_from, verdict
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the report says of jobs that can be compared."""
+
+    group: Group
+    ranked: pd.DataFrame
+    compared: pd.DataFrame
+    plots: dict[str, str]  # the file of each
+
+
+def report(directory: Path, at_work: bool = False) -> str:
+    """Write results.csv, report.md and its plots into the directory of a sweep.
+
+    Args:
+        at_work: whether the sweep goes on (`lenet.sweeps.design.is_at_work`); said in the report, nothing else.
+
+    Returns:
+        What a person wants to see first: the best settings, and where the rest is.
+
+    Raises:
+        BadInput: there is no sweep.
+    """
+    sweep = Sweep.read(directory)
+    jobs, comparable = groups(sweep, directory)
+    write_atomically(directory / "results.csv", as_csv(jobs))
+    parts = []
+    for number, group in enumerate(comparable, 1):
+        ranked = ranking(group.done, group.metric)
+        compared = effects(sweep, group.jobs, group.metric, trained_from(ranked))
+        plots = {}
+        for name, figure in _figures(sweep, group, ranked, compared, directory).items():
+            plots[name] = f"{name}.png" if number == 1 else f"{name}_{number}.png"
+            save(figure, directory / plots[name])
+        parts.append(Part(group, ranked, compared, plots))
+    text = as_markdown(directory, sweep, jobs, parts, at_work)
+    write_atomically(directory / "report.md", text.encode())
+    damaged = [f"{directory / row['job'] / 'result.json'}: damaged: {row['error']}; {PUT_RIGHT}"
+               for _, row in jobs[jobs.state == "damaged"].head(5).iterrows()]  # fmt: skip
+    return "\n".join([*(_summary(part) for part in parts if len(part.ranked)), *damaged, str(directory / "report.md")])
+
+
+PUT_RIGHT = "remove it, and the sweep does this job again"
+
+
+def _figures(
+    sweep: Sweep, group: Group, ranked: pd.DataFrame, compared: pd.DataFrame, directory: Path
+) -> dict[str, Figure]:
+    done, metric = group.done, group.metric
+    if done.empty:
+        return {}
+    figures = {"ranking": draw_ranking(done, ranked, metric)}
+    if len(compared):
+        figures["effects"] = draw_effects(compared, 0.5 * ranked["mean"].max(), metric)
+    figures["cost"] = draw_cost(ranked, metric, sweep.alone)
+    figures["curves"] = draw_curves(sweep, done, directory, metric)
+    return figures
+
+
+def as_markdown(directory: Path, sweep: Sweep, jobs: pd.DataFrame, parts: Sequence[Part], at_work: bool) -> str:
+    """report.md."""
+    running = " (the sweep is at work)" if at_work else ""
+    lines = [f"# {plain(directory.resolve().name)}", ""]
+    lines += [f"{_counts(jobs)}{running}. Design: {sweep.design}; results.csv has a row per job.", ""]
+    if len(parts) == 1:
+        lines += [*_bullets(described(parts[0].group, sweep, directory)), ""]
+    else:
+        lines += [
+            f"Not all jobs were judged by as many images of the same data set, so there are {len(parts)} rankings. "
+            "Figures of different ones cannot be compared.",
+            "",
+        ]
+    lines += _missing(jobs)
+    for part in parts:
+        if part.group.title:
+            lines += [f"## {plain(part.group.title)}", "", *_bullets(described(part.group, sweep, directory)), ""]
+        lines += _section(sweep, part, "###" if part.group.title else "##")
+    return "\n".join(lines)
+
+
+def _section(sweep: Sweep, part: Part, level: str) -> list[str]:
+    metric_name = NAMES[part.group.metric]
+    lines = []
+    if len(part.ranked):
+        seconds = "" if sweep.alone else " Seconds say little, as jobs may have run side by side."
+        lines += [
+            f"{level} Ranking",
+            "",
+            f"By {metric_name}, mean ± standard deviation over n seeds. The test set is shown and not chosen by."
+            f"{seconds}",
+            "",
+            *_table(
+                ["setting", "n", metric_name, "test accuracy", "parameters", "MACs", "seconds"],
+                ranking_rows(part.ranked),
+            ),
+            "",
+            f"![ranking]({part.plots['ranking']})",
+            "",
+        ]
+    left_out = _left_out(sweep, part)
+    if "effects" in part.plots:
+        averaged = (
+            " For each seed it is the average over the settings of the other parameters that were run at both values."
+            if sweep.design == "grid" and len(sweep.parameters) > 1
+            else ""
+        )
+        count = len(part.compared)
+        lines += [
+            f"{level} What each change does",
+            "",
+            f"Difference of {metric_name} to the baseline ({_baseline(sweep, part)}), in percentage points, with "
+            f"Welch's 95 % confidence interval over n seeds.{averaged} An interval that has 0 in it cannot be told "
+            f"from the spread of seeds; of {count} intervals about {0.05 * count:.1f} will leave 0 out by chance alone."
+            f"{left_out}",
+            "",
+            *_table(["parameter", "value", "difference", "95 % interval", "n", ""], effect_rows(part.compared)),
+            "",
+            f"![effects]({part.plots['effects']})",
+            "",
+        ]
+    elif left_out:
+        lines += [left_out.strip(), ""]
+    if part.plots:
+        lines += [f"{level} Cost", "", f"![accuracy against cost]({part.plots['cost']})", "", f"{level} Curves", ""]
+        lines += [
+            f"{metric_name.capitalize()}, mean and standard deviation over seeds.",
+            "",
+            f"![curves]({part.plots['curves']})",
+            "",
+        ]
+    return lines
+
+
+def _baseline(sweep: Sweep, part: Part) -> str:
+    jobs = part.group.jobs
+    if sweep.design == "paired":
+        return plain(jobs.setting.iloc[0])
+    here = {key: text for key, text in sweep.baseline.items() if (jobs[column(key)] == text).any()}
+    return ", ".join(f"{plain(key)}={plain(text)}" for key, text in here.items())
+
+
+def _left_out(sweep: Sweep, part: Part) -> str:
+    """Where the values of a parameter are spread over several rankings, its effect is none that can be told."""
+    names = [name for name, labels in sweep.parameters.items() if set(labels) - set(part.group.jobs[column(name)])]
+    if not (part.group.title and names):
+        return ""
+    said = ", ".join(map(plain, names))
+    return f" What {said} changes from this ranking to another is not told, as other images judged it there."
+
+
+# What Markdown takes for more than itself; _ is spared, as names are full of it.
+MARKS = re.compile(r"([\\`*\[\]<>|!~&])")
+
+
+def plain(text: str) -> str:
+    """Text as Markdown shows it as it is: no table cell, link, picture or tag comes of it."""
+    return re.sub(r"(?i)(:)(?=//)|(?<=www)(\.)", r"\\\g<0>", MARKS.sub(r"\\\1", text))
+
+
+def _bullets(texts: Sequence[str]) -> list[str]:
+    return [f"- {plain(text)}" for text in texts]
+
+
+def _counts(jobs: pd.DataFrame) -> str:
+    counts = jobs.state.value_counts()
+    return f"{len(jobs)} jobs: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _missing(jobs: pd.DataFrame) -> list[str]:
+    lines = []
+    for _, row in jobs[jobs.state == "failed"].iterrows():
+        lines.append(f"- failed: `{row['job']}`: {plain(shortened(row['error'], 500))} (traceback in its result.json)")
+    for _, row in jobs[jobs.state == "damaged"].iterrows():
+        lines.append(f"- damaged: `{row['job']}/result.json`: {plain(row['error'])}; {PUT_RIGHT}")
+    for word in ("cut off", "running", "not started"):
+        names = [f"`{job}`" for job in jobs[jobs.state == word].job]
+        if names:
+            more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+            lines.append(f"- {word}: {', '.join(names[:20])}{more}")
+    return ["## Missing", "", *lines, ""] if lines else []
+
+
+def ranking_rows(ranked: pd.DataFrame) -> list[list[str]]:
+    return [
+        [
+            str(name),
+            str(int(row["n"])),
+            spread(row["mean"], row["sd"]),
+            spread(row["test_mean"], row["test_sd"]),
+            f"{int(row['parameters']):,}",
+            f"{int(row['macs']):,}",
+            f"{row['seconds']:.0f}",
+        ]
+        for name, row in ranked.iterrows()
+    ]
+
+
+def effect_rows(compared: pd.DataFrame) -> list[list[str]]:
+    rows = []
+    for _, row in compared.iterrows():
+        between = "" if np.isnan(row["low"]) else f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}"
+        change = "" if np.isnan(row["difference"]) else f"{100 * row['difference']:+.2f}"
+        failed = f"; {row['failed']} failed" if row["failed"] else ""
+        rows.append([row["parameter"], row["level"], change, between, str(row["n"]), verdict(row) + failed])
+    return rows
+
+
+def spread(mean: float, sd: float) -> str:
+    """0.805 ± 0.012; with one seed there is no spread."""
+    if np.isnan(mean):
+        return ""
+    return f"{mean:.4f}" if np.isnan(sd) else f"{mean:.4f} ± {sd:.4f}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    shown = [[plain(cell) for cell in row] for row in rows]
+    return [f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *shown]]
+
+
+def _summary(part: Part, most: int = 12) -> str:
+    """The best settings, as a table for a terminal."""
+    found = [[shortened(row[0], 100), *row[1:4]] for row in ranking_rows(part.ranked)]
+    rows = [["setting", "n", NAMES[part.group.metric], "test accuracy"], *found]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+             for row in rows[: most + 1]]  # fmt: skip
+    if len(rows) > most + 1:
+        lines.append(f"... and {len(rows) - most - 1} more")
+    return "\n".join([f"{part.group.title}:"] * bool(part.group.title) + lines)

@@ -1,0 +1,221 @@
+"""The jobs of a sweep as tables: what became of each, how the settings rank, what each change does.
+
+Nothing here imports torch.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+from scipy import stats
+
+from lenet.errors import first_line, one_line
+from lenet.runs.directory import RunDirectory
+from lenet.sweeps.design import Job, Sweep, state
+
+METRICS = ["train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/acc"]
+NAMES = {"val/acc": "validation accuracy", "train/acc": "training accuracy"}
+CONFIDENCE = 0.95
+LARGEST_FIGURE = 1e12  # seconds, images per second: no run has had as many
+EFFECTS = [
+    "parameter",
+    "level",
+    "mean",
+    "difference",
+    "low",
+    "high",
+    "n",
+    "n_baseline",
+    "completed",
+    "trained",
+    "failed",
+]
+RESERVED = {"job", "setting", "seed", "state", *METRICS, "epochs", "best_epoch", "parameters", "macs", "seconds",
+            "examples_per_sec", "error"}  # fmt: skip
+
+
+def read_jobs(sweep: Sweep, directory: Path) -> pd.DataFrame:
+    """A row per job, started or not: what it varies, its seed, what became of it, and its figures."""
+    rows = []
+    for job in sorted(sweep.jobs, key=_order(sweep)):
+        run = RunDirectory(directory / job.name)
+        became, result = state(run), run.read_result() or {}
+        wrong = implausible(result)
+        if wrong and became == "completed":
+            became, result = "damaged", {"error": {"message": wrong}}
+        metrics = result.get("metrics") or {}
+        error = result.get("error") or {}
+        rows.append(
+            {
+                "job": job.name,
+                "setting": job.setting,
+                **{column(name): text for name, text in job.levels.items()},
+                "seed": job.seed,
+                "state": became,
+                **{name: metrics.get(name, np.nan) for name in METRICS},
+                "epochs": result.get("epochs", 0),
+                "best_epoch": result.get("best_epoch") or np.nan,
+                "parameters": job.parameters,
+                "macs": job.macs,
+                "seconds": result.get("seconds") or np.nan,
+                "examples_per_sec": result.get("examples_per_sec") or np.nan,
+                "error": first_line(error.get("message") or ""),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def implausible(result: Mapping[str, Any]) -> str:
+    """What is wrong with the figures of a result; nothing if they can be true. A loss may be anything, also nan."""
+    metrics = result.get("metrics") or {}
+    for name, value in metrics.items():
+        if name.endswith("/acc") and not 0 <= value <= 1:
+            return f"{one_line(name)}={value} is no share of the images"
+    for name in ("epochs", "best_epoch", "seconds", "examples_per_sec"):
+        if not 0 <= (result.get(name) or 0) < LARGEST_FIGURE:
+            return f"{name}={result[name]} cannot be"
+    return ""
+
+
+def as_csv(table: pd.DataFrame) -> bytes:
+    """A table of which a spreadsheet takes nothing for a formula: what begins like one has an apostrophe before it."""
+    texts = {str(name): table[name].map(_no_formula) for name in table if not is_numeric_dtype(table[name])}
+    cells = table.assign(**texts).rename(columns=_no_formula)
+    return cells.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _no_formula(text: str) -> str:
+    """Also behind what some spreadsheets take for the end of a cell."""
+    with suppress(ValueError):
+        float(text)
+        return text
+    return re.sub(r"(?:^|(?<=[;,|\t\r\n\"]))\s*(?=[=+@\uff1d\uff0b\uff20\uff0d-])", lambda blank: blank[0] + "'", text)
+
+
+def _order(sweep: Sweep) -> Callable[[Job], tuple[int, int]]:
+    first: dict[str, int] = {}
+    for place, job in enumerate(sweep.jobs):
+        first.setdefault(job.setting, place)
+    return lambda job: (first[job.setting], job.seed)
+
+
+def column(parameter: str) -> str:
+    """The column of a parameter, which may be called like one that is there already."""
+    return f"{parameter} (swept)" if parameter in RESERVED else parameter
+
+
+def chosen_metric(jobs: pd.DataFrame) -> str:
+    """What settings are compared by: never the test set."""
+    done = jobs[jobs.state == "completed"]
+    return (
+        "val/acc" if done["val/acc"].notna().all() else "train/acc"
+    )  # where one has no validation images, none counts
+
+
+def ranking(done: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A row per setting with a completed job, the best first: mean and standard deviation over its seeds."""
+    table = done.groupby("setting", sort=False).agg(
+        n=("seed", "size"),
+        mean=(metric, "mean"),
+        sd=(metric, "std"),
+        test_mean=("test/acc", "mean"),
+        test_sd=("test/acc", "std"),
+        parameters=("parameters", "first"),
+        macs=("macs", "first"),
+        seconds=("seconds", "mean"),
+    )
+    return table.sort_values("mean", ascending=False, kind="stable")
+
+
+def trained_from(ranked: pd.DataFrame) -> float:
+    """The accuracy from which a run counts as trained: half the best setting's mean, and well above chance, 0.1."""
+    return max(0.5 * float(ranked["mean"].max()), 0.15)
+
+
+def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str, floor: float = 0) -> pd.DataFrame:
+    """What each level of each parameter changes against the baseline, all else equal.
+
+    A seed is one observation: its jobs at the level, averaged over the settings of the other parameters that were run
+    at the baseline's level too. The interval is Welch's, of the difference of two means over seeds. Paired parameters
+    change together, so there the settings themselves are compared, with the first. A job below `floor` did not train.
+
+    Returns:
+        parameter, level, mean, difference, low and high of the confidence interval (nan with one seed), n and
+        n_baseline (seeds), completed, trained and failed (jobs).
+    """
+    if sweep.design == "paired":
+        first = jobs.setting.iloc[0]
+        comparisons = [("setting", name, first) for name in jobs.setting.unique() if name != first]
+    else:
+        comparisons = [
+            (column(name), level, sweep.baseline[name])
+            for name, levels in sweep.parameters.items()
+            for level in levels
+            if level != sweep.baseline[name] and {level, sweep.baseline[name]} <= set(jobs[column(name)])
+        ]
+    done = jobs[jobs.state == "completed"]
+    rows = []
+    for name, level, base in comparisons:
+        planned, ours, theirs = jobs[jobs[name] == level], done[done[name] == level], done[done[name] == base]
+        others = [column(other) for other in sweep.parameters if column(other) != name and name != "setting"]
+        if others:  # all else equal: only settings of the others that both were run at, and in a grid seed by seed
+            same = [*others, "seed"] if sweep.design == "grid" else others
+            shared = ours[same].drop_duplicates().merge(theirs[same].drop_duplicates())
+            planned, ours, theirs = (
+                planned.merge(theirs[others].drop_duplicates()),
+                ours.merge(shared),
+                theirs.merge(shared),
+            )
+        means = [part.groupby("seed")[metric].mean() for part in (ours, theirs)]
+        low, high = interval(means[0].to_numpy(), means[1].to_numpy())
+        rows.append(
+            {
+                "parameter": name,
+                "level": level,
+                "mean": means[0].mean(),
+                "difference": means[0].mean() - means[1].mean(),
+                "low": low,
+                "high": high,
+                "n": len(means[0]),
+                "n_baseline": len(means[1]),
+                "completed": len(ours),
+                "trained": int((ours[metric] >= floor).sum()),
+                "failed": int((planned.state == "failed").sum()),
+            }
+        )
+    return pd.DataFrame(rows, columns=EFFECTS)
+
+
+def interval(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
+    """Welch's 95 % confidence interval of mean(ours) - mean(theirs); nan where either has fewer than two values."""
+    if len(ours) < 2 or len(theirs) < 2:
+        return np.nan, np.nan
+    if np.ptp(ours) == 0 and np.ptp(theirs) == 0:  # no spread at all: as when neither trains
+        return ours[0] - theirs[0], ours[0] - theirs[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # one of the two may have no spread
+        found = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(CONFIDENCE)
+    return float(found.low), float(found.high)
+
+
+def verdict(row: pd.Series) -> str:
+    """What the confidence interval of a difference says."""
+    if row["n"] == 0:
+        return "no run completed"
+    if row["trained"] == 0:
+        return "does not train"
+    if row["trained"] < row["completed"]:
+        return f"{row['trained']} of {row['completed']} runs train"
+    if row["n_baseline"] == 0:
+        return "no run of the baseline completed"
+    if np.isnan(row["low"]):
+        return "one seed: cannot be told"
+    if row["low"] > 0:
+        return "better"
+    return "worse" if row["high"] < 0 else "within the spread of seeds"
