@@ -25,9 +25,10 @@ from lenet.cli import resumed_config
 from lenet.cli.waiting import how_to_go_on
 from lenet.config import Augment, Config, Data, Model, Optimizer, Schedule
 from lenet.data.module import EpochOrder, load, split
-from lenet.errors import BadInput, Diverged, Stopped, starting_deaf, stop_on_signals
+from lenet.errors import BadInput, Diverged, Stopped
 from lenet.evaluation.evaluate import evaluate, load_trained
 from lenet.runs.directory import RunDirectory, host
+from lenet.system.signals import starting_deaf, stop_on_signals
 from lenet.train import report, train, train_job
 from lenet.training.module import build_net, build_optimizer
 

@@ -68,8 +68,8 @@ if AVAILABLE:
             self.n_jobs = n_jobs
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-            from lenet.errors import starting_ignorant
             from lenet.system.machine import cores
+            from lenet.system.signals import starting_ignorant
 
             most = self.n_jobs if self.n_jobs > 0 else cores()
             there, jobs = executor(self), list["submitit.Job[JobReturn]"]()
@@ -212,7 +212,7 @@ if AVAILABLE:
 @contextmanager
 def leaving(left: Callable[[], Sequence[int]]) -> Iterator[None]:
     """While this lasts, a signal that would end this process does so after a line with the processes that are left."""
-    from lenet.errors import STOPPING
+    from lenet.system.signals import STOPPING
 
     def leave(signum: int, frame: FrameType | None) -> None:
         pids = " ".join(str(pid) for pid in left())
