@@ -12,12 +12,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
 
-from lenet.errors import BadInput, first_line, one_line
+from lenet.errors import BadInput
 from lenet.rules import CHOICES
 from lenet.runs.directory import RunDirectory, write_atomically
 from lenet.runs.safe_io import read_bytes
 from lenet.sweeps.design import Sweep
 from lenet.sweeps.results import read_jobs
+from lenet.text import first_line, one_line
 
 
 @dataclass(frozen=True)

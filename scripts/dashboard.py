@@ -6,9 +6,9 @@ import webbrowser
 from pathlib import Path
 
 from lenet import cli
-from lenet.cli.waiting import loading
 from lenet.errors import BadInput
 from lenet.runs.directory import EVENT_FILES
+from lenet.system.terminal import loading
 
 
 def main() -> None:

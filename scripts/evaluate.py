@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from lenet import cli
-from lenet.cli.waiting import loading
 from lenet.errors import BadInput
 from lenet.evaluation import first_look
 from lenet.rules import CHOICES
 from lenet.runs.directory import write_atomically
+from lenet.system.terminal import loading
 
 
 def main() -> None:

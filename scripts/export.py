@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from lenet import cli
-from lenet.cli.waiting import loading
 from lenet.evaluation import first_look
 from lenet.rules import CHOICES
+from lenet.system.terminal import loading
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from lenet import cli
-from lenet.cli.waiting import loading
 from lenet.evaluation.first_look import check_folder
 from lenet.sweeps.design import Sweep
+from lenet.system.terminal import loading
 
 
 def main() -> None:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from lenet import cli
-from lenet.cli.waiting import loading
 from lenet.errors import BadInput
 from lenet.evaluation.first_look import why_not_written
 from lenet.sweeps.design import Sweep
+from lenet.system.terminal import loading
 
 
 def main() -> None:

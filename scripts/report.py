@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lenet import cli
-from lenet.cli.waiting import loading
 from lenet.sweeps.design import Sweep, is_at_work
+from lenet.system.terminal import loading
 
 
 def main() -> None:

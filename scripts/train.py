@@ -6,7 +6,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lenet import cli
-from lenet.cli import waiting
+from lenet.cli import messages
+from lenet.system import terminal
 from lenet.system.ranks import is_first
 from lenet.training import demands
 
@@ -29,7 +30,7 @@ def main(composed: DictConfig) -> float:
         if hydra_config.mode == RunMode.RUN:  # a sweep has looked before its first job
             demands.check(config)
             demands.check_places(config, place)
-            waiting.loading(waiting.about(config))
+            terminal.loading(messages.about(config))
 
         # Only now: what can be known without torch is answered before it is imported.
         from lenet.train import report, train, train_job

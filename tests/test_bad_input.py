@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 
 from conftest import HEAVY, PROJECT, Answer, ask
-from lenet.errors import one_line
+from lenet.text import one_line
 
 PAGE = PROJECT / "docs/bad_input.md"
 

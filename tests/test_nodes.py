@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import pytest
 
 from conftest import HANG, until
-from lenet.cli import waiting
 from lenet.errors import BadInput
 from lenet.runs.directory import RunDirectory
+from lenet.system import terminal
 from lenet.training import nodes
 
 
@@ -55,7 +55,7 @@ def test_the_first_node_says_how_to_start_the_other_and_both_begin_when_it_comes
     first.join()
     said = "\n".join(record.getMessage() for record in caplog.records)
     assert "trainer.num_nodes=2: waiting for another node; start there" in said
-    command = f"MASTER_ADDR=127.0.0.1 MASTER_PORT={port} NODE_RANK=1 {waiting.command(*sys.argv[1:])}"
+    command = f"MASTER_ADDR=127.0.0.1 MASTER_PORT={port} NODE_RANK=1 {terminal.command(*sys.argv[1:])}"
     assert command in said.splitlines()
     assert command.endswith("scripts/train.py trainer.num_nodes=2 'model.conv_channels=[3, 4]'")
     assert f"waiting for the first node at 127.0.0.1, port {port}; start" in capsys.readouterr().out

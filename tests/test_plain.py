@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import PROJECT, script
-from lenet.system import plain
+from lenet.system import terminal
 
 SHORT = ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
          "trainer.max_epochs=1")  # fmt: skip
@@ -21,7 +21,7 @@ def test_every_text_can_be_printed(text: str, encoding: str) -> None:
     content = io.BytesIO()
     before, sys.stdout = sys.stdout, io.TextIOWrapper(content, encoding, newline="")
     try:
-        plain.output()
+        terminal.output()
         print(text, end="", flush=True)
     finally:
         sys.stdout.detach()

@@ -22,7 +22,7 @@ from torch import nn
 
 from conftest import PROJECT, Terminal, fresh, script, until
 from lenet.cli import resumed_config
-from lenet.cli.waiting import how_to_go_on
+from lenet.cli.messages import how_to_go_on
 from lenet.config import Augment, Config, Data, Model, Optimizer, Schedule
 from lenet.data.module import EpochOrder, load, split
 from lenet.errors import BadInput, Diverged, Stopped

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from conftest import ask
 from lenet import cli
-from lenet.cli import waiting
+from lenet.cli import messages
 from lenet.config import Config, Trainer
+from lenet.system import terminal
 
 LIBRARIES = ("torch", "pandas", "matplotlib", "tensorboard")
 
@@ -25,13 +26,13 @@ def test_on_a_terminal_a_run_says_what_it_is_before_torch_is_imported(in_empty_f
 
 
 def test_what_reads_from_a_pipe_gets_nothing_of_it(capfd) -> None:
-    waiting.loading(waiting.about(Config()))
+    terminal.loading(messages.about(Config()))
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_run_that_goes_on_says_so(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    waiting.loading(waiting.about(Config(resume="runs/x", trainer=Trainer(max_epochs=20))))
+    terminal.loading(messages.about(Config(resume="runs/x", trainer=Trainer(max_epochs=20))))
     assert capsys.readouterr().err == "runs/x goes on, to epoch 20: loading torch ...\n"
 
 
@@ -51,7 +52,7 @@ def test_the_command_that_goes_on_is_started_as_the_run_was(monkeypatch, argv, b
         monkeypatch.delenv(name, raising=False)
     if by_uv:
         monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
-    assert waiting.command("resume=runs/x") == said
+    assert terminal.command("resume=runs/x") == said
 
 
 def test_uv_is_called_as_it_can_be_called_here(monkeypatch, tmp_path: Path) -> None:
@@ -67,13 +68,13 @@ def test_uv_is_called_as_it_can_be_called_here(monkeypatch, tmp_path: Path) -> N
     ):
         monkeypatch.setenv("PATH", path)
         monkeypatch.setenv("UV", str(uv))
-        assert waiting.command("resume=runs/x").startswith(f"{said} run ")
+        assert terminal.command("resume=runs/x").startswith(f"{said} run ")
 
 
 @given(st.text(st.characters(exclude_characters="\0\\$", exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1))
 def test_whatever_the_directory_is_called_the_command_names_it(name) -> None:
     path = f"runs/{name}/2026-11-22_09-30-00"
-    word = shlex.split(waiting.how_to_go_on(path))[-1]
+    word = shlex.split(messages.how_to_go_on(path))[-1]
     override = OverridesParser.create().parse_override(cli._quoted(word))
     assert override.key_or_group == "resume"
     assert str(override.value()) == path

@@ -1,21 +1,9 @@
 """What can end a run or a sweep, beside a mistake of ours."""
 
-import re
 import signal
 from pathlib import Path
 
-# Line breaks and other controls; what turns the direction of writing or has no width; halves of characters.
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-
-
-def one_line(text: str) -> str:
-    """The text with its line breaks and other control characters written out, as the terminal should not obey them."""
-    return UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
-
-
-def first_line(text: str) -> str:
-    """The first line that says something, written out likewise."""
-    return next((one_line(line.strip()) for line in text.splitlines() if line.strip()), "")
+from lenet.text import one_line
 
 
 class BadInput(Exception):

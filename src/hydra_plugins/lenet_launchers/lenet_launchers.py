@@ -173,7 +173,8 @@ if AVAILABLE:
 
             Asked anew, since one may have come in that this process has not heard of yet.
             """
-            from lenet.errors import BadInput, first_line
+            from lenet.errors import BadInput
+            from lenet.text import first_line
 
             with suppress(BadInput):
                 for array in dict.fromkeys(job.split("_")[0] for job in self.queued()):
@@ -187,7 +188,8 @@ if AVAILABLE:
             """Slurm's jobs, waiting or running, that belong to this sweep: what they run lies in its folder."""
             from submitit.core.utils import JobPaths
 
-            from lenet.errors import BadInput, first_line
+            from lenet.errors import BadInput
+            from lenet.text import first_line
 
             command = ["squeue", "--me", "--array", "--noheader", "--format=%i|%o"]
             try:
@@ -253,7 +255,8 @@ def submit(there: "submitit.AutoExecutor", array: Sequence["Call"]) -> list["sub
     """
     from submitit.core.utils import FailedJobError
 
-    from lenet.errors import BadInput, one_line
+    from lenet.errors import BadInput
+    from lenet.text import one_line
 
     try:
         with redirect_stderr(io.StringIO()):  # where submitit repeats what it raises
@@ -308,7 +311,7 @@ def calls(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> 
 
 def outcome(job: "submitit.Job[JobReturn]") -> JobReturn:
     """What a job returned; where it was killed, a failure that says so."""
-    from lenet.errors import first_line
+    from lenet.text import first_line
 
     try:
         if not job.paths.result_pickle.exists():

@@ -26,13 +26,14 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from lenet.cli import composing, usage
-from lenet.cli.waiting import how_to_go_on
+from lenet.cli.messages import how_to_go_on
 from lenet.config import Config, schema
-from lenet.errors import BadInput, Deserted, Diverged, Stopped, one_line
+from lenet.errors import BadInput, Deserted, Diverged, Stopped
 from lenet.rules import validate
 from lenet.runs.directory import INCIDENTAL, WEIGHTS, RunDirectory, timestamp
-from lenet.system import plain
+from lenet.system import terminal
 from lenet.system.ranks import is_first
+from lenet.text import one_line
 
 ConfigStore.instance().store("schema", Config)
 
@@ -189,7 +190,7 @@ def run(main: Callable[[], Any]) -> None:
     """
     for_developers = "HYDRA_FULL_ERROR" in os.environ and is_first()  # which has set it for the others
     threading.excepthook = _thread_failed
-    plain.output()
+    terminal.output()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
     quiet()

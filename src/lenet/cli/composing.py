@@ -23,7 +23,8 @@ from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lenet.errors import BadInput, one_line
+from lenet.errors import BadInput
+from lenet.text import one_line
 
 DATA = "a config is data and names no code"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
-from lenet.errors import first_line
 from lenet.runs.safe_io import open_file
+from lenet.text import first_line
 
 log = logging.getLogger(__name__)
 

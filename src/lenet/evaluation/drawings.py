@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from lenet.errors import one_line
 from lenet.evaluation import first_look
 from lenet.models.layers import IMAGE_SIDE
+from lenet.text import one_line
 
 SIZE = (IMAGE_SIDE, IMAGE_SIDE)
 

@@ -17,9 +17,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lenet.errors import one_line
 from lenet.evaluation.first_look import picture_format
 from lenet.evaluation.predictions import Predictions
+from lenet.text import one_line
 from lenet.training.module import Classifier
 
 WIDTH = 350  # pixels, at scale 1, as all lengths here

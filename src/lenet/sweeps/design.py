@@ -19,11 +19,12 @@ from typing import Any, get_type_hints
 import yaml
 
 from lenet.config import Config, schema
-from lenet.errors import BadInput, one_line
+from lenet.errors import BadInput
 from lenet.runs.directory import INCIDENTAL, RunDirectory, write_atomically
 from lenet.runs.names import made_safe, seen_as
 from lenet.runs.safe_io import YAML_LOADER, fits, read_json, read_yaml
 from lenet.system.lock import FolderLock
+from lenet.text import one_line, shortened
 
 DESIGNS = ("grid", "one_at_a_time", "paired")
 
@@ -163,11 +164,6 @@ def _not_whole(sweep: Sweep) -> str:
             if text not in legal[name]:
                 return f"{shortened(whose)} has {shortened(f'{name}={text}')}, which is none of the sweep's values"
     return "" if sweep.jobs else "it has no jobs"
-
-
-def shortened(text: str, most: int = 60) -> str:
-    """For a place where there is no room for all of it."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def swept(directory: Path) -> list[str]:

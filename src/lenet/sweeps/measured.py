@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lenet.cli.waiting import counted
 from lenet.config import Config, Trainer, schema
-from lenet.errors import one_line
 from lenet.rules import EVALUATION_BATCH, TEST_IMAGES, batches, images_seen, training_size, validation_size
 from lenet.runs.directory import RunDirectory
 from lenet.runs.safe_io import YAML_LOADER, fits, read_yaml
-from lenet.sweeps.design import Sweep, label, recipe, shortened
+from lenet.sweeps.design import Sweep, label, recipe
 from lenet.sweeps.results import chosen_metric, read_jobs
+from lenet.text import counted, one_line, shortened
 
 JUDGED_BY = (
     "data.name",

@@ -15,8 +15,9 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 from lenet.errors import BadInput
 from lenet.runs.directory import RunDirectory, write_atomically
-from lenet.sweeps.design import Sweep, shortened
+from lenet.sweeps.design import Sweep
 from lenet.sweeps.results import NAMES, column, verdict
+from lenet.text import shortened
 
 log = logging.getLogger(__name__)
 

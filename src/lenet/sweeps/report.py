@@ -14,10 +14,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lenet.runs.directory import write_atomically
-from lenet.sweeps.design import Sweep, shortened
+from lenet.sweeps.design import Sweep
 from lenet.sweeps.measured import Group, described, groups
 from lenet.sweeps.plots import draw_cost, draw_curves, draw_effects, draw_ranking, save
 from lenet.sweeps.results import NAMES, as_csv, column, effects, ranking, trained_from, verdict
+from lenet.text import shortened
 
 
 @dataclass(frozen=True)

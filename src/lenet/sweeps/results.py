@@ -15,9 +15,9 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 from scipy import stats
 
-from lenet.errors import first_line, one_line
 from lenet.runs.directory import RunDirectory
 from lenet.sweeps.design import Job, Sweep, state
+from lenet.text import first_line, one_line
 
 METRICS = ["train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/acc"]
 NAMES = {"val/acc": "validation accuracy", "train/acc": "training accuracy"}

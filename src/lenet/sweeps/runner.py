@@ -13,12 +13,13 @@ from typing import Any
 from tqdm import tqdm
 
 from lenet.config import Config
-from lenet.errors import BadInput, JobsFailed, Stopped, first_line
+from lenet.errors import BadInput, JobsFailed, Stopped
 from lenet.runs.directory import RunDirectory, cannot_be_locked, remove_leftovers
 from lenet.sweeps.design import FAILED, Job, Sweep, check_directory, state
 from lenet.sweeps.time_left import Timed, time_left, work
 from lenet.system.lock import CannotLock, FolderLock
 from lenet.system.signals import stop_on_signals
+from lenet.text import first_line
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import sys
 import time
 from contextlib import suppress
 
-from lenet.cli.waiting import command
 from lenet.errors import BadInput
+from lenet.system.terminal import command
 
 log = logging.getLogger(__name__)
 

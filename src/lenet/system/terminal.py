@@ -1,15 +1,36 @@
-"""What a person at a terminal is told while waiting, and after an interruption. Nothing here imports torch."""
+"""What a terminal cannot show is written with what it can: +- for ± where it knows ASCII alone."""
 
+import codecs
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from lenet.config import Config
-from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
 from lenet.system.ranks import is_first
+
+INSTEAD = {"±": "+-", "×": "x", "−": "-", "–": "-", "…": "...", "·": "-", "◂": "<", "²": "^2", "→": "->", "█": "#"}
+
+
+def _instead(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lost = error.object[error.start : error.end]
+    escaped = (
+        INSTEAD.get(character, character.encode("ascii", "backslashreplace").decode("ascii")) for character in lost
+    )
+    return "".join(escaped), error.end
+
+
+def output() -> None:
+    """From now on nothing that is printed fails, whatever the encoding of the terminal, pipe or file."""
+    codecs.register_error("lenet.system.terminal", _instead)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not where a notebook or a test has put something else in its place
+            with suppress(OSError):  # somebody has put another file beneath it; it stays as it is
+                stream.reconfigure(errors="lenet.system.terminal")
 
 
 def loading(what: str, library: str = "torch") -> None:
@@ -20,22 +41,6 @@ def loading(what: str, library: str = "torch") -> None:
     """
     if sys.stderr.isatty() and is_first():
         print(f"{what}: loading {library} ...", file=sys.stderr, flush=True)
-
-
-def about(config: Config) -> str:
-    """A run in a few words."""
-    if config.resume:
-        return f"{config.resume} goes on, to epoch {config.trainer.max_epochs}"
-    parameters, _ = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
-    epochs = 1 if config.trainer.fast_dev_run else config.trainer.max_epochs
-    return f"{config.model.kind} on {config.data.name}, {parameters:,} parameters, {counted(epochs, 'epoch')}"
-
-
-def how_to_go_on(run: Path | None) -> str:
-    """The command that goes on with the run in this directory; without one there is nothing to go on from."""
-    if run is None:
-        return "no epoch was done, so give the same command again"
-    return f"this goes on: {command(f'resume={run}')}"
 
 
 def command(*arguments: str) -> str:
@@ -55,7 +60,3 @@ def _uv() -> str:
     if known and os.path.realpath(known) == os.path.realpath(uv):
         return "uv"
     return os.path.relpath(uv) if Path(uv).is_relative_to(Path.cwd()) else uv
-
-
-def counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("" if number == 1 else "es" if thing.endswith("tch") else "s")
