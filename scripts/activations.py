@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 from lenet import cli
+from lenet.batches import TEST_IMAGES
 from lenet.errors import BadInput
 from lenet.evaluation import first_look
 from lenet.evaluation.drawings import drawing
-from lenet.rules import TEST_IMAGES
 from lenet.runs.directory import write_atomically
 from lenet.system.terminal import loading
 

@@ -71,4 +71,4 @@ def test_the_project_is_plain() -> None:
     for path in (PROJECT / "src/lenet").glob("*.py"):
         for line in path.read_text(encoding="utf-8").splitlines():
             if "print(" in line or "BadInput(" in line:
-                assert {character for character in line if not character.isascii()} <= {*plain.INSTEAD}, line
+                assert {character for character in line if not character.isascii()} <= {*terminal.INSTEAD}, line

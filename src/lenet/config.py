@@ -165,3 +165,10 @@ def schema(node: Any = Config, prefix: str = "") -> dict[str, Any]:
         if isinstance(kind, type) and is_dataclass(kind):
             found |= schema(kind, f"{prefix}{name}.")
     return found
+
+
+def value_of(config: Config, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value

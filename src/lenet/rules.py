@@ -4,19 +4,22 @@ import math
 import re
 from collections.abc import Collection
 from itertools import pairwise
-from typing import Any
 
-from lenet.config import Augment, Config, Data, Loss, schema
+from lenet.batches import (
+    EVALUATION_BATCH,
+    TRAINING_IMAGES,
+    batch_sizes,
+    batches,
+    training_size,
+    updates,
+    validation_size,
+)
+from lenet.config import Augment, Config, Loss, schema, value_of
 from lenet.errors import BadInput
-from lenet.models.layers import ACTIVATIONS, IMAGE_SIDE, LENET5_SIDE, POOLS, layers, parameters_and_macs
+from lenet.models.layers import ACTIVATIONS, IMAGE_SIDE, LENET5_SIDE, POOLS, layers
 from lenet.runs.names import trouble
 from lenet.runs.safe_io import fits
 
-TRAINING_IMAGES = 60_000  # in the official training set of either data set
-TEST_IMAGES = 10_000
-EVALUATION_BATCH = (
-    1000  # images; evaluation keeps nothing for a backward pass, so a batch may be larger than in training
-)
 LARGEST_LAYER = 100_000  # maps or units: beyond it a slip of the keyboard is likelier than a net
 
 SMALLEST_ERASED = 0.02  # of an image, as in Zhong et al. 2017
@@ -118,70 +121,6 @@ RANGES: dict[str, tuple[float, float, str]] = {
 }
 
 
-def validation_size(data: Data) -> int:
-    """Images of the official training set that are held out."""
-    return round(TRAINING_IMAGES * data.val_fraction)
-
-
-def training_size(data: Data) -> int:
-    """Images to train on: as many as data.train_size says, or all that are not held out."""
-    return data.train_size or TRAINING_IMAGES - validation_size(data)
-
-
-def batches(config: Config, part: str) -> int:
-    """Batches of one pass over the train, val or test images, the Trainer's limits included."""
-    if part == "train":
-        images, size = training_size(config.data), config.data.batch_size
-    elif part == "val":
-        images, size = validation_size(config.data), EVALUATION_BATCH
-    else:
-        images, size = TEST_IMAGES, EVALUATION_BATCH
-    count = images // size if part == "train" and config.data.drop_last else math.ceil(images / size)
-    limit = _get(config, f"trainer.limit_{part}_batches")
-    if isinstance(limit, float):
-        count = int(count * limit)
-    elif limit is not None:
-        count = min(count, limit)
-    return min(count, 1) if config.trainer.fast_dev_run else count
-
-
-def updates(config: Config) -> int:
-    """Updates of the weights in the whole run."""
-    return math.ceil(batches(config, "train") / config.trainer.accumulate_grad_batches) * config.trainer.max_epochs
-
-
-def images_seen(config: Config, epochs: int, more: int = 0) -> int:
-    """Training images seen after whole epochs and some batches of the next one."""
-    size = config.data.batch_size
-    epoch = min(batches(config, "train") * size, training_size(config.data))
-    return epochs * epoch + min(more * size, epoch)
-
-
-FEW_IMAGES = 8  # in a batch: so few that other arithmetic is faster than for many
-MOST_UPDATES = 256  # that the Trainer sees as one step
-MOST_WORK = 6e9  # multiply-accumulates forward in one step of the Trainer: about a second on two cores
-POINTS_PER_EPOCH = 5  # of train/loss within an epoch, as in the book's plot
-
-
-def updates_per_step(config: Config) -> int:
-    """How many updates one step of the Trainer makes: one, but many where they take little time.
-
-    Lightning takes 1 to 2 ms around each of its steps: a tenth of an update of the book's net, and twice what LeNet-5
-    needs for one on a single image. What is logged within an epoch falls on the end of a step, and a signal is heeded
-    there; nothing else depends on this. A mean of the weights has to see every update, and so have several devices,
-    which exchange their gradients.
-    """
-    trainer = config.trainer
-    if trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val or config.optimizer.ema_decay:
-        return 1
-    if (trainer.devices, trainer.num_nodes, trainer.strategy) != (1, 1, "auto"):
-        return 1
-    every = trainer.log_every_n_steps or max(1, batches(config, "train") // POINTS_PER_EPOCH)
-    _, macs = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
-    most = max(1, min(MOST_UPDATES, int(MOST_WORK / (macs * config.data.batch_size))))
-    return math.ceil(every / math.ceil(every / most))  # so that steps end where a point is due, or soon after
-
-
 def validate(config: Config) -> None:
     """Check every value by itself, then together.
 
@@ -189,11 +128,11 @@ def validate(config: Config) -> None:
         BadInput: the first thing found wrong: the key, the value, and what would be legal.
     """
     for key, kind in schema().items():  # OmegaConf looks at values, but not at what an interpolation makes of them
-        _require(fits(_get(config, key), kind), key, config, "of another type than this key has")
+        _require(fits(value_of(config, key), kind), key, config, "of another type than this key has")
     for key, legal in CHOICES.items():
-        _require(_get(config, key) in legal, key, config, "choose " + ", ".join(legal))
+        _require(value_of(config, key) in legal, key, config, "choose " + ", ".join(legal))
     for key, (smallest, largest, remedy) in RANGES.items():
-        value = _get(config, key)
+        value = value_of(config, key)
         if value is not None:
             _require(isinstance(value, int | float) and smallest <= value <= largest, key, config, remedy)
             _require(math.isfinite(value), key, config, remedy)
@@ -256,7 +195,7 @@ def _validate_model(config: Config) -> None:
     _require(len(model.conv_channels) > 0, "model.conv_channels", config, "give at least one layer, such as [6]")
     for key in ("model.conv_channels", "model.fc_sizes"):
         _require(
-            all(1 <= size <= LARGEST_LAYER for size in _get(config, key)),
+            all(1 <= size <= LARGEST_LAYER for size in value_of(config, key)),
             key,
             config,
             f"give integers from 1 to {LARGEST_LAYER}",
@@ -266,7 +205,7 @@ def _validate_model(config: Config) -> None:
         ("model.padding", 0, 1000),
         ("model.convs_per_block", 1, 100),
     ):
-        value = _get(config, key)
+        value = value_of(config, key)
         for size in value if isinstance(value, list) else [value]:
             legal = type(size) is int and smallest <= size <= largest
             _require(
@@ -283,7 +222,7 @@ def _validate_model(config: Config) -> None:
         "give a number above 0",
     )
     _require(
-        model.norm == "none" or min(_batch_sizes(config)) > 1,
+        model.norm == "none" or min(batch_sizes(config)) > 1,
         "data.batch_size",
         config,
         "model.norm=batch cannot normalise a batch of one image, which is what is left over; give another size, or "
@@ -292,7 +231,7 @@ def _validate_model(config: Config) -> None:
     _require(model.init in INITS[model.kind], "model.init", config, "choose " + ", ".join(INITS[model.kind]))
     if model.kind == "lenet5":
         for key, fixed in LENET5.items():
-            _require(_get(config, key) == fixed, key, config, f"LeNet-5 has {fixed}; give that")
+            _require(value_of(config, key) == fixed, key, config, f"LeNet-5 has {fixed}; give that")
     rows = list(layers(model, IMAGE_SIDE + 2 * config.data.pad))  # raises at the first layer that does not fit
     parameters = sum(row.parameters for row in rows)
     if parameters > LARGEST_NET:
@@ -317,12 +256,6 @@ def _validate_model(config: Config) -> None:
     )
 
 
-def _batch_sizes(config: Config) -> list[int]:
-    """Images in the batches of an epoch: in all but the last one, and in the last one where it has fewer."""
-    whole, rest = divmod(training_size(config.data), config.data.batch_size)
-    return [config.data.batch_size] * (whole > 0) + [rest] * (rest > 0 and not config.data.drop_last)
-
-
 def device_count(devices: int | str) -> int | None:
     """How many devices of a machine trainer.devices asks for, having been checked; None where all that there are."""
     text = re.sub(r"\s", "", str(devices))
@@ -341,7 +274,7 @@ def check_shares(config: Config, processes: int) -> None:
     """
     if processes == 1 or config.model.norm == "none":
         return
-    smallest = min(_batch_sizes(config))
+    smallest = min(batch_sizes(config))
     _require(
         smallest // processes > 1,
         "data.batch_size",
@@ -453,7 +386,7 @@ def _validate_training(config: Config) -> None:
     )
     for part in ("train", "val", "test"):
         key = f"trainer.limit_{part}_batches"
-        value = _get(config, key)
+        value = value_of(config, key)
         whole = value is None or isinstance(value, int) or value <= 1.0
         _require(whole, key, config, "give an integer number of batches, or a share of them from 0.0 to 1.0")
         wanted = part == "train" or not (value == 0 or (part == "val" and config.data.val_fraction == 0))
@@ -527,13 +460,6 @@ def _validate_schedule(config: Config) -> None:
     )
 
 
-def _get(config: Config, key: str) -> Any:
-    value: Any = config
-    for part in key.split("."):
-        value = getattr(value, part)
-    return value
-
-
 def _require(legal: bool, key: str, config: Config, remedy: str) -> None:
     if not legal:
-        raise BadInput(f"{key}={_get(config, key)}: {remedy}")
+        raise BadInput(f"{key}={value_of(config, key)}: {remedy}")

@@ -23,17 +23,19 @@ from lightning.pytorch.callbacks import LambdaCallback, TQDMProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as SubprocessLauncher
 
+from lenet.batches import batches
 from lenet.config import Config, Trainer
 from lenet.data.module import ImageData
 from lenet.errors import BadInput, Deserted, Stopped
 from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
-from lenet.rules import batches, check_shares, updates_per_step, validate
+from lenet.rules import check_shares, validate
 from lenet.runs.directory import Row, RunDirectory, write_atomically
 from lenet.sweeps.design import check_job, swept
 from lenet.system.allocator import keep_freed_memory
 from lenet.system.ranks import is_first
 from lenet.system.signals import Signals, starting_deaf, stop_on_signals
 from lenet.training import demands, nodes
+from lenet.training.blocks import updates_per_step
 from lenet.training.callbacks import (
     AverageWeights,
     Bar,

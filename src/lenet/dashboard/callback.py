@@ -22,6 +22,7 @@ from tensorboard.compat.proto.versions_pb2 import VersionDef
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from lenet.batches import images_seen
 from lenet.config import Config
 from lenet.dashboard.events import points, sync
 from lenet.dashboard.hparams import beginning, ending, results
@@ -31,7 +32,6 @@ from lenet.evaluation import pictures
 from lenet.evaluation.examples import SHOWN_CLASSES, chosen
 from lenet.evaluation.predictions import Predictions
 from lenet.models.layers import CLASSES, IMAGE_SIDE, Layer, layers
-from lenet.rules import images_seen
 from lenet.runs.directory import Row, RunDirectory
 from lenet.training.callbacks import AverageWeights, curves
 from lenet.training.module import Classifier

@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lenet import config
+from lenet.batches import EVALUATION_BATCH
 from lenet.data import download
 from lenet.errors import BadInput
 from lenet.models.layers import CLASSES, IMAGE_SIDE
-from lenet.rules import EVALUATION_BATCH, SMALLEST_ERASED
+from lenet.rules import SMALLEST_ERASED
 
 Batch = tuple[Tensor, Tensor]  # images and labels
 

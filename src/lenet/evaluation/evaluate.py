@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lenet.batches import EVALUATION_BATCH
 from lenet.config import Config
 from lenet.data.download import CLASS_NAMES
 from lenet.data.module import ImageData, fetched
@@ -17,7 +18,6 @@ from lenet.evaluation.first_look import check_evaluation, check_export, is_own_r
 from lenet.evaluation.predictions import Predictions
 from lenet.evaluation.weights import Weights, read, write
 from lenet.models.layers import IMAGE_SIDE, layers
-from lenet.rules import EVALUATION_BATCH
 from lenet.system.machine import THREADS_PER_CORE, cores, free_memory
 from lenet.training.checkpoints import check_weights, largest_checkpoint, load_checkpoint
 from lenet.training.module import Classifier, Totals, build_net, set_arithmetic

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from lenet.batches import EVALUATION_BATCH, TEST_IMAGES, batches, images_seen, training_size, validation_size
 from lenet.config import Config, Trainer, schema
-from lenet.rules import EVALUATION_BATCH, TEST_IMAGES, batches, images_seen, training_size, validation_size
 from lenet.runs.directory import RunDirectory
 from lenet.runs.safe_io import YAML_LOADER, fits, read_yaml
 from lenet.sweeps.design import Sweep, label, recipe

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter
 
+from lenet.batches import EVALUATION_BATCH, TEST_IMAGES, batches, images_seen, validation_size
 from lenet.config import Config
 from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
-from lenet.rules import EVALUATION_BATCH, TEST_IMAGES, batches, images_seen, validation_size
 
 # What goes on beside the multiply-accumulates, in as many of them as take as long. In the book's net with 3 and 8, 6
 # and 16, 12 and 32, 32 and 64 maps an image takes 71, 94, 159 and 460 microseconds on one core, forward and backward:

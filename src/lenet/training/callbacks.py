@@ -14,11 +14,12 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from lenet.batches import batches, images_seen
 from lenet.data.module import Batch, ImageData, epoch_seed, normalise
 from lenet.errors import Diverged
-from lenet.rules import POINTS_PER_EPOCH, batches, images_seen, updates_per_step
 from lenet.runs.directory import Row, RunDirectory
 from lenet.system.signals import Signals
+from lenet.training.blocks import POINTS_PER_EPOCH, updates_per_step
 from lenet.training.module import Classifier, Totals
 from lenet.training.sdlm import SDLM, diagonal_hessian
 

@@ -11,11 +11,12 @@ from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 
+from lenet.batches import EVALUATION_BATCH, training_size
 from lenet.config import Config
 from lenet.data import download
 from lenet.errors import BadInput
 from lenet.models.layers import IMAGE_SIDE, layers, parameters_and_macs
-from lenet.rules import EVALUATION_BATCH, check_shares, device_count, training_size
+from lenet.rules import check_shares, device_count
 from lenet.runs.directory import RunDirectory
 from lenet.system import machine
 from lenet.system.machine import (

@@ -11,12 +11,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from lenet.batches import updates
 from lenet.config import Config, Model, Optimizer, Schedule
 from lenet.data.module import Batch, ImageData
 from lenet.models.layers import IMAGE_SIDE
 from lenet.models.lenet import LeNet
 from lenet.models.lenet5 import LeNet5
-from lenet.rules import FEW_IMAGES, updates, updates_per_step
+from lenet.training.blocks import FEW_IMAGES, updates_per_step
 from lenet.training.losses import Loss
 from lenet.training.sdlm import SDLM
 

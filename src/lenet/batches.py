@@ -1,0 +1,60 @@
+"""How many images, batches and updates a run has. Imports no torch."""
+
+import math
+
+from lenet.config import Config, Data, value_of
+
+TRAINING_IMAGES = 60_000  # in the official training set of either data set
+
+
+TEST_IMAGES = 10_000
+
+
+EVALUATION_BATCH = (
+    1000  # images; evaluation keeps nothing for a backward pass, so a batch may be larger than in training
+)
+
+
+def validation_size(data: Data) -> int:
+    """Images of the official training set that are held out."""
+    return round(TRAINING_IMAGES * data.val_fraction)
+
+
+def training_size(data: Data) -> int:
+    """Images to train on: as many as data.train_size says, or all that are not held out."""
+    return data.train_size or TRAINING_IMAGES - validation_size(data)
+
+
+def batches(config: Config, part: str) -> int:
+    """Batches of one pass over the train, val or test images, the Trainer's limits included."""
+    if part == "train":
+        images, size = training_size(config.data), config.data.batch_size
+    elif part == "val":
+        images, size = validation_size(config.data), EVALUATION_BATCH
+    else:
+        images, size = TEST_IMAGES, EVALUATION_BATCH
+    count = images // size if part == "train" and config.data.drop_last else math.ceil(images / size)
+    limit = value_of(config, f"trainer.limit_{part}_batches")
+    if isinstance(limit, float):
+        count = int(count * limit)
+    elif limit is not None:
+        count = min(count, limit)
+    return min(count, 1) if config.trainer.fast_dev_run else count
+
+
+def updates(config: Config) -> int:
+    """Updates of the weights in the whole run."""
+    return math.ceil(batches(config, "train") / config.trainer.accumulate_grad_batches) * config.trainer.max_epochs
+
+
+def images_seen(config: Config, epochs: int, more: int = 0) -> int:
+    """Training images seen after whole epochs and some batches of the next one."""
+    size = config.data.batch_size
+    epoch = min(batches(config, "train") * size, training_size(config.data))
+    return epochs * epoch + min(more * size, epoch)
+
+
+def batch_sizes(config: Config) -> list[int]:
+    """Images in the batches of an epoch: in all but the last one, and in the last one where it has fewer."""
+    whole, rest = divmod(training_size(config.data), config.data.batch_size)
+    return [config.data.batch_size] * (whole > 0) + [rest] * (rest > 0 and not config.data.drop_last)
