@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from lenet import cli
-from lenet.batches import TEST_IMAGES
+from lenet.datasets import data_set
 from lenet.errors import BadInput
 from lenet.evaluation import first_look
 from lenet.evaluation.drawings import drawing
@@ -35,7 +35,7 @@ def main() -> None:
     is_own = arguments.data_root or first_look.is_own_root(data.root)
     data.root = arguments.data_root or data.root
     first_look.class_names(data.name, arguments.classes)
-    first_look.check_numbers(arguments.images, TEST_IMAGES)
+    first_look.check_numbers(arguments.images, data_set(data).test_images)
     if arguments.classes or arguments.images or not (arguments.image or arguments.noise):
         first_look.check_data(data, bool(is_own))
     drawings = [drawing(file, arguments.invert) for file in arguments.image]

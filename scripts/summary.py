@@ -6,7 +6,8 @@ import hydra
 from omegaconf import DictConfig
 
 from lenet import cli
-from lenet.models.layers import IMAGE_SIDE, Layer, layers
+from lenet.datasets import input_size
+from lenet.models.layers import Layer, layers_of
 
 EXAMPLES = (
     "scripts/summary.py model=modern",
@@ -18,13 +19,13 @@ BYTES = 4  # of a float32
 MEGABYTE = 2**20
 
 
-def table(rows: list[Layer], side: int) -> str:
+def table(rows: list[Layer], size: int) -> str:
     """Layers as in the book, parameters and sizes as in the blog, connections as in the paper, for one image."""
     lines = [f"{'layer':<10}{'kind':<15}{'output shape':<16}{'parameters':>12}{'connections':>14}{'MACs':>14}"]
     rule = "-" * len(lines[0])
     lines.append(rule)
     for row in rows:
-        shape = " x ".join(str(size) for size in row.shape)
+        shape = " x ".join(str(length) for length in row.shape)
         counts = f"{row.parameters:>12,}{row.connections:>14,}{row.macs:>14,}"
         lines.append(f"{row.name:<10}{row.kind:<15}{shape:<16}{counts}")
     parameters, connections, macs = (
@@ -34,7 +35,7 @@ def table(rows: list[Layer], side: int) -> str:
 
     # Every output is kept once forward and once for its gradient; flattening only looks at what is there.
     outputs = sum(math.prod(row.shape) for row in rows if row.kind != "Flatten")
-    sizes = {"input": side**2, "forward and backward": 2 * outputs, "parameters": parameters}
+    sizes = {"input": size**2, "forward and backward": 2 * outputs, "parameters": parameters}
     sizes["together"] = sum(sizes.values())
     return "\n".join(lines + [f"{label:<24}{count * BYTES / MEGABYTE:>8.2f} MB" for label, count in sizes.items()])
 
@@ -43,8 +44,7 @@ def table(rows: list[Layer], side: int) -> str:
 def main(composed: DictConfig) -> None:
     with cli.job():
         config = cli.config_from(composed)
-        side = IMAGE_SIDE + 2 * config.data.pad
-        print(table(list(layers(config.model, side)), side))
+        print(table(layers_of(config), input_size(config.data)))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -24,9 +25,9 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
-from lenet import rules
 from lenet.config import Config, Data, Model, Optimizer, Trainer
 from lenet.data import download, module
+from lenet.datasets import DATASETS
 from lenet.errors import BadInput
 from lenet.runs.directory import RunDirectory
 
@@ -59,10 +60,10 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data root whose data sets have 200 training and 50 test images; their files are the known ones now."""
     root = tmp_path / "data"
     files = tiny_files()
-    for data_set in download.FOLDER.values():
-        (root / data_set).mkdir(parents=True)
+    for folder in (one.folder for one in DATASETS.values()):
+        (root / folder).mkdir(parents=True)
         for name, content in files.items():
-            (root / data_set / name).write_bytes(content)
+            (root / folder / name).write_bytes(content)
     know(monkeypatch, files)
     return root
 
@@ -70,10 +71,9 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def know(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> None:
     """Let `files` be the true files of both data sets."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    for data_set in download.FOLDER:
-        monkeypatch.setitem(download.SHA256, data_set, sums)
-    monkeypatch.setattr(rules, "TRAINING_IMAGES", TINY_TRAIN)
-    monkeypatch.setattr(rules, "TEST_IMAGES", TINY_TEST)
+    for name, one in DATASETS.items():
+        tiny = replace(one, sha256=sums, training_images=TINY_TRAIN, test_images=TINY_TEST)
+        monkeypatch.setitem(DATASETS, name, tiny)
     for cached in (module.load, module.fetched, module.parts):
         cached.cache_clear()
 

@@ -27,11 +27,11 @@ from lenet.errors import Diverged
 from lenet.evaluation import pictures
 from lenet.evaluation.evaluate import evaluate, load_trained
 from lenet.evaluation.examples import chosen
+from lenet.models.build import build_net
 from lenet.rules import validate
 from lenet.runs.directory import RunDirectory
 from lenet.train import train
 from lenet.training.checkpoints import load_checkpoint
-from lenet.training.module import build_net
 
 CURVES = ["train/loss", "train/acc", "val/loss", "val/acc", "train/lr", "train/grad_norm", "train/examples_per_sec"]
 PICTURES = [
@@ -228,7 +228,10 @@ def curves_and_more(run: RunDirectory) -> list[str]:
 )
 def test_the_graph_has_every_layer_after_the_one_before(model: Model) -> None:
     nodes = GraphDef.FromString(graph(Config(model=model))).node
-    assert [node.name for node in nodes] == ["images", *(name for name, _ in build_net(model).named_children())]
+    assert [node.name for node in nodes] == [
+        "images",
+        *(name for name, _ in build_net(Config(model=model)).named_children()),
+    ]
     for before, node in pairwise(nodes):
         assert list(node.input) == [before.name]
     shape = nodes[-1].attr["_output_shapes"].list.shape[0]

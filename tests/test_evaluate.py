@@ -9,8 +9,8 @@ import torch
 
 from conftest import script
 from lenet.config import Config, Model, Optimizer
-from lenet.data.download import CLASS_NAMES
 from lenet.data.module import load
+from lenet.datasets import DATASETS
 from lenet.errors import BadInput
 from lenet.evaluation.evaluate import Evaluation, as_text, evaluate, load_trained
 from lenet.evaluation.examples import chosen
@@ -86,7 +86,7 @@ def test_precision_and_recall_are_shares_of_columns_and_of_rows() -> None:
 
 def test_the_text_has_class_names() -> None:
     text = as_text(two_classes())
-    for name in CLASS_NAMES["fashion_mnist"]:
+    for name in list(DATASETS["fashion_mnist"].classes):
         assert name in text
     assert "0.600" in text
 
@@ -94,7 +94,7 @@ def test_the_text_has_class_names() -> None:
 def test_a_net_may_be_shown_another_data_set_and_that_is_said(run: RunDirectory) -> None:
     evaluation = evaluate(load_trained(run.path), data="mnist")
     assert evaluation.classes == [str(digit) for digit in range(10)]
-    assert evaluation.answers == CLASS_NAMES["fashion_mnist"]
+    assert evaluation.answers == list(DATASETS["fashion_mnist"].classes)
     assert "trained on fashion_mnist" in as_text(evaluation)
     assert "trained on" not in as_text(evaluate(load_trained(run.path)))
 

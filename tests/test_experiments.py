@@ -15,10 +15,11 @@ from conftest import PROJECT
 from lenet import cli  # noqa: F401  (registers the schema)
 from lenet.config import Config, Schedule
 from lenet.data.module import normalise
+from lenet.models.build import build_net
 from lenet.models.lenet import LeNet
 from lenet.rules import validate
 from lenet.train import train
-from lenet.training.module import build_net, factor
+from lenet.training.module import factor
 
 EXPERIMENTS = sorted(path.stem for path in (PROJECT / "conf/experiment").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (PROJECT / "conf/model").glob("*.yaml"))
@@ -182,7 +183,7 @@ def test_a_seeds_net_with_our_weights_gives_the_same_bits(preset: str, theirs) -
 def test_a_preset_is_a_few_lines_and_has_as_many_parameters_as_published(preset: str) -> None:
     assert len((PROJECT / f"conf/model/{preset}.yaml").read_text().splitlines()) <= 6
     config = composed(f"model={preset}")
-    parameters = sum(p.numel() for p in build_net(config.model, config.data.pad).parameters())
+    parameters = sum(p.numel() for p in build_net(config).parameters())
     assert parameters == (60_000 if preset == "lenet5" else 61_706)
 
 

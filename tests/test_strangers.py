@@ -17,15 +17,15 @@ from conftest import PROJECT
 from lenet import cli
 from lenet.config import Config, Model
 from lenet.dashboard.events import read_events
-from lenet.data.download import FOLDER
+from lenet.datasets import DATASETS
 from lenet.errors import BadInput
 from lenet.evaluation.evaluate import evaluate, export, load_trained
 from lenet.evaluation.examples import chosen, picture
 from lenet.evaluation.weights import Weights, read, write
+from lenet.models.build import build_net
 from lenet.runs.directory import RunDirectory, host, remove_leftovers, write_atomically
 from lenet.sweeps.design import Sweep, check_directory
 from lenet.train import train, train_job
-from lenet.training.module import build_net
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -252,7 +252,7 @@ def test_a_folder_of_ones_own_is_filled(run, tmp_path, monkeypatch, given) -> No
     trained = load_trained(elsewhere(run, root if given == "default" else tmp_path / "theirs").path)
     with pytest.raises(BadInput, match="cannot be read"):  # as nothing has been fetched after all
         evaluate(trained, root=None if given == "default" else str(root))
-    assert asked == [str(root / FOLDER["fashion_mnist"])]
+    assert asked == [str(root / DATASETS["fashion_mnist"].folder)]
 
 
 def test_a_picture_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -281,7 +281,9 @@ def test_a_small_net_whose_maps_fill_the_memory_is_refused_where_it_is_not_there
     tiny_config, run, tmp_path, monkeypatch
 ) -> None:
     model = Model(conv_channels=[1] * 7, kernel_size=5, padding=[300, *[2] * 6], fc_sizes=[])
-    content = Weights(replace(tiny_config, model=model), run.read_result(), "best", build_net(model).state_dict())
+    content = Weights(
+        replace(tiny_config, model=model), run.read_result(), "best", build_net(Config(model=model)).state_dict()
+    )
     write(content, tmp_path / "net.safetensors")
     assert (tmp_path / "net.safetensors").stat().st_size < 10_000
     monkeypatch.setattr("lenet.evaluation.evaluate.free_memory", lambda: 2_000_000_000)

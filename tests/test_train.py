@@ -27,10 +27,11 @@ from lenet.config import Augment, Config, Data, Model, Optimizer, Schedule
 from lenet.data.module import EpochOrder, load, split
 from lenet.errors import BadInput, Diverged, Stopped
 from lenet.evaluation.evaluate import evaluate, load_trained
+from lenet.models.build import build_net
 from lenet.runs.directory import RunDirectory, host
 from lenet.system.signals import starting_deaf, stop_on_signals
 from lenet.train import report, train, train_job
-from lenet.training.module import build_net, build_optimizer
+from lenet.training.module import build_optimizer
 
 
 def metrics_csv(run: RunDirectory) -> bytes:
@@ -488,7 +489,7 @@ def test_labels_are_smoothed_where_the_net_trains_alone(tiny_config, tmp_path) -
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_weight_decay_may_spare_biases_and_batch_normalisation(name: str) -> None:
     torch.manual_seed(0)
-    net = build_net(Model(conv_channels=[3], padding=2, fc_sizes=[5], norm="batch"))
+    net = build_net(Config(model=Model(conv_channels=[3], padding=2, fc_sizes=[5], norm="batch")))
     before = {key: value.clone() for key, value in net.named_parameters()}
     optimizer = build_optimizer(net, Optimizer(name=name, lr=0.1, weight_decay=0.5, decay_biases=False))
     for parameter in net.parameters():

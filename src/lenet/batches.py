@@ -3,12 +3,7 @@
 import math
 
 from lenet.config import Config, Data, value_of
-
-TRAINING_IMAGES = 60_000  # in the official training set of either data set
-
-
-TEST_IMAGES = 10_000
-
+from lenet.datasets import data_set
 
 EVALUATION_BATCH = (
     1000  # images; evaluation keeps nothing for a backward pass, so a batch may be larger than in training
@@ -17,12 +12,12 @@ EVALUATION_BATCH = (
 
 def validation_size(data: Data) -> int:
     """Images of the official training set that are held out."""
-    return round(TRAINING_IMAGES * data.val_fraction)
+    return round(data_set(data).training_images * data.val_fraction)
 
 
 def training_size(data: Data) -> int:
     """Images to train on: as many as data.train_size says, or all that are not held out."""
-    return data.train_size or TRAINING_IMAGES - validation_size(data)
+    return data.train_size or data_set(data).training_images - validation_size(data)
 
 
 def batches(config: Config, part: str) -> int:
@@ -32,7 +27,7 @@ def batches(config: Config, part: str) -> int:
     elif part == "val":
         images, size = validation_size(config.data), EVALUATION_BATCH
     else:
-        images, size = TEST_IMAGES, EVALUATION_BATCH
+        images, size = data_set(config.data).test_images, EVALUATION_BATCH
     count = images // size if part == "train" and config.data.drop_last else math.ceil(images / size)
     limit = value_of(config, f"trainer.limit_{part}_batches")
     if isinstance(limit, float):

@@ -7,7 +7,6 @@ from itertools import pairwise
 
 from lenet.batches import (
     EVALUATION_BATCH,
-    TRAINING_IMAGES,
     batch_sizes,
     batches,
     training_size,
@@ -15,8 +14,9 @@ from lenet.batches import (
     validation_size,
 )
 from lenet.config import Augment, Config, Loss, schema, value_of
+from lenet.datasets import IMAGE_SIZE, data_set
 from lenet.errors import BadInput
-from lenet.models.layers import ACTIVATIONS, IMAGE_SIDE, LENET5_SIDE, POOLS, layers
+from lenet.models.layers import ACTIVATIONS, LENET5_SIDE, POOLS, layers_of
 from lenet.runs.names import trouble
 from lenet.runs.safe_io import fits
 
@@ -76,26 +76,25 @@ LENET5 = {
     "model.norm": "none",
     "model.fc_sizes": [120, 84],
     "model.dropout": 0,
-    "data.pad": (LENET5_SIDE - IMAGE_SIDE) // 2,
+    "data.pad": (LENET5_SIDE - IMAGE_SIZE) // 2,
 }
 
 # key: (smallest, largest, what to say); both ends are legal
 RANGES: dict[str, tuple[float, float, str]] = {
     "seed": (0, 2**32 - 1, "give an integer from 0 to 4294967295"),
-    "data.batch_size": (1, TRAINING_IMAGES, f"give an integer from 1 to {TRAINING_IMAGES}"),
+    "data.batch_size": (1, 60_000, "give an integer from 1 to 60000"),
     "data.split_seed": (0, 2**32 - 1, "give an integer from 0 to 4294967295"),
     "data.mean": (-math.inf, math.inf, "give a finite number"),
     "data.pad": (0, 100, "give pixels, from 0 to 100"),
-    "data.augment.shift": (0, IMAGE_SIDE, f"give pixels, from 0 to {IMAGE_SIDE}"),
+    "data.augment.shift": (0, IMAGE_SIZE, f"give pixels, from 0 to {IMAGE_SIZE}"),
     "data.augment.scale": (0, 0.9, "give a share from 0 to 0.9"),
     "data.augment.squeeze": (0, 0.9, "give a share from 0 to 0.9"),
     "data.augment.shear": (0, 2, "give a share of the height from 0 to 2"),
     "data.augment.erase": (0, 1, "give a probability from 0 to 1"),
     "data.augment.erase_area": (SMALLEST_ERASED, 1, f"give a share of the image from {SMALLEST_ERASED} to 1"),
-    "data.train_size": (1, TRAINING_IMAGES, f"give an integer from 1 to {TRAINING_IMAGES}, or null for all"),
     "loss.j": (-1000, 1000, "give a penalty from -1000 to 1000"),
     "optimizer.mu": (1e-12, math.inf, "give a finite number above 0"),
-    "optimizer.curvature_samples": (1, TRAINING_IMAGES, f"give an integer from 1 to {TRAINING_IMAGES}"),
+    "optimizer.curvature_samples": (1, 60_000, "give an integer from 1 to 60000"),
     "optimizer.weight_decay": (0, math.inf, "give a finite number, at least 0"),
     "trainer.max_epochs": (1, 10**6, "give an integer from 1 to 1000000"),
     "trainer.num_nodes": (1, 10**6, "give an integer, at least 1"),
@@ -165,8 +164,15 @@ def _validate_data(config: Config) -> None:
     _require(bool(data.root), "data.root", config, "name the folder of the data files, such as data")
     _require(0 <= data.val_fraction < 1, "data.val_fraction", config, "give a share from 0 up to, not including, 1")
     held_out = validation_size(data)
-    left = TRAINING_IMAGES - held_out
+    left = data_set(data).training_images - held_out
     _require(left > 0, "data.val_fraction", config, "no image is left to train on; give a smaller share")
+    images = data_set(data).training_images
+    _require(
+        data.train_size is None or 1 <= data.train_size <= images,
+        "data.train_size",
+        config,
+        f"give an integer from 1 to {images}, or null for all",
+    )
     size = training_size(data)
     _require(
         size <= left,
@@ -232,7 +238,7 @@ def _validate_model(config: Config) -> None:
     if model.kind == "lenet5":
         for key, fixed in LENET5.items():
             _require(value_of(config, key) == fixed, key, config, f"LeNet-5 has {fixed}; give that")
-    rows = list(layers(model, IMAGE_SIDE + 2 * config.data.pad))  # raises at the first layer that does not fit
+    rows = layers_of(config)  # raises at the first layer that does not fit
     parameters = sum(row.parameters for row in rows)
     if parameters > LARGEST_NET:
         raise BadInput(

@@ -27,7 +27,7 @@ from lenet.batches import batches
 from lenet.config import Config, Trainer
 from lenet.data.module import ImageData
 from lenet.errors import BadInput, Deserted, Stopped
-from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
+from lenet.models.layers import size_of
 from lenet.rules import check_shares, validate
 from lenet.runs.directory import Row, RunDirectory, write_atomically
 from lenet.sweeps.design import check_job, swept
@@ -240,7 +240,7 @@ def _recorded(
 
 def _started(config: Config, run: RunDirectory, rows: list[Row], before: Result, overrides: Sequence[str]) -> Result:
     """Write config.yaml and the first result.json; `before` is the result of the run that is resumed, or empty."""
-    parameters, macs = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+    parameters, macs = size_of(config)
     result: Result = {
         "status": "running",
         "name": config.name,

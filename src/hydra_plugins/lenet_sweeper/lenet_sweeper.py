@@ -305,7 +305,7 @@ class LenetSweeper(BasicSweeper):
     def _compose(self, arguments: list[str]) -> tuple["Sweep", dict[str, "Config"]]:
         """The sweep, and the checked config of each of its jobs by name."""
         from lenet.errors import BadInput
-        from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
+        from lenet.models.layers import size_of
         from lenet.sweeps.design import MOST_JOBS, Job, Sweep, check_labels, job_names, settings
 
         parameters, seeds = self._parameters(arguments)
@@ -349,7 +349,7 @@ class LenetSweeper(BasicSweeper):
             if seed is not None:
                 overrides.append(f"seed={seed}")
                 config = replace(config, seed=seed)
-            parameter_count, macs = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+            parameter_count, macs = size_of(config)
             jobs.append(
                 Job(
                     name=name,

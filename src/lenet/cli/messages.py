@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lenet.config import Config
-from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
+from lenet.models.layers import size_of
 from lenet.system.terminal import command
 from lenet.text import counted
 
@@ -12,7 +12,7 @@ def about(config: Config) -> str:
     """A run in a few words."""
     if config.resume:
         return f"{config.resume} goes on, to epoch {config.trainer.max_epochs}"
-    parameters, _ = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+    parameters, _ = size_of(config)
     epochs = 1 if config.trainer.fast_dev_run else config.trainer.max_epochs
     return f"{config.model.kind} on {config.data.name}, {parameters:,} parameters, {counted(epochs, 'epoch')}"
 

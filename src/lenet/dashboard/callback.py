@@ -26,12 +26,12 @@ from lenet.batches import images_seen
 from lenet.config import Config
 from lenet.dashboard.events import points, sync
 from lenet.dashboard.hparams import beginning, ending, results
-from lenet.data.download import CLASS_NAMES
 from lenet.data.module import Batch, ImageData, Images
+from lenet.datasets import data_set, input_size
 from lenet.evaluation import pictures
-from lenet.evaluation.examples import SHOWN_CLASSES, chosen
+from lenet.evaluation.examples import chosen
 from lenet.evaluation.predictions import Predictions
-from lenet.models.layers import CLASSES, IMAGE_SIDE, Layer, layers
+from lenet.models.layers import Layer, layers_of
 from lenet.runs.directory import Row, RunDirectory
 from lenet.training.callbacks import AverageWeights, curves
 from lenet.training.module import Classifier
@@ -97,7 +97,7 @@ class Dashboard(L.Callback):
 
     def __init__(self, config: Config, run: RunDirectory, data: ImageData, overrides: Sequence[str]) -> None:
         self.config, self.run, self.data, self.overrides = config, run, data, overrides
-        self.names = CLASS_NAMES[config.data.name]
+        self.names = list(data_set(config.data).classes)
         self.logger: RunLogger | None = None
         self.average: AverageWeights | None = None
         self.tested: int | None = None  # the epoch whose weights saw the test set
@@ -226,7 +226,7 @@ class Dashboard(L.Callback):
         if predictions := self._predictions():
             shown = self._of_what_it_confuses(predictions, self.data.test, f"test, weights of epoch {epoch}")
             self._add_pictures("what_it_confuses", shown, epoch)
-            for name, number, probability in zip(self.names, range(CLASSES), predictions.probabilities.T, strict=True):
+            for number, (name, probability) in enumerate(zip(self.names, predictions.probabilities.T, strict=True)):
                 is_it = predictions.labels == number
                 self.writer.add_pr_curve(f"what_it_confuses/precision_recall/{name}", is_it, probability, epoch)
         self._add_pictures("what_it_sees", self._of_what_it_sees(model.eval()), epoch)
@@ -269,7 +269,7 @@ class Dashboard(L.Callback):
         }
 
     def _of_what_it_sees(self, model: Classifier) -> dict[str, Image]:
-        pair = SHOWN_CLASSES[self.config.data.name]
+        pair = list(data_set(self.config.data).pair)
         rest = [name for name in self.names if name not in pair]
         pixels, titles, answers = chosen(self.config.data, pair + rest)
         sights = pictures.look(model, pixels, titles, answers, pooled=False)
@@ -299,9 +299,9 @@ def graph(config: Config) -> bytes:
     torch's own add_graph folds a net into one box, and takes longer than all else here.
     """
     nodes: list[NodeDef] = []
-    side = IMAGE_SIDE + 2 * config.data.pad
-    for layer in (Layer("images", "Placeholder", (1, side, side)), *layers(config.model, side)):
-        sizes = [TensorShapeProto.Dim(size=size) for size in (-1, *layer.shape)]  # -1: images in a batch
+    size = input_size(config.data)
+    for layer in (Layer("images", "Placeholder", (1, size, size)), *layers_of(config)):
+        sizes = [TensorShapeProto.Dim(size=length) for length in (-1, *layer.shape)]  # -1: images in a batch
         shape = AttrValue(list=AttrValue.ListValue(shape=[TensorShapeProto(dim=sizes)]))
         attributes = {"_output_shapes": shape, "parameters": AttrValue(i=layer.parameters)}
         previous = [node.name for node in nodes[-1:]]

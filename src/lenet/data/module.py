@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lenet import config
 from lenet.batches import EVALUATION_BATCH
 from lenet.data import download
+from lenet.datasets import DATASETS, IMAGE_SIZE
 from lenet.errors import BadInput
-from lenet.models.layers import CLASSES, IMAGE_SIDE
 from lenet.rules import SMALLEST_ERASED
 
 Batch = tuple[Tensor, Tensor]  # images and labels
@@ -57,9 +57,9 @@ def load(name: str, root: str, part: str) -> Batch:
         images, labels = (parse_idx(download.read(name, root, file), 3 - 2 * i) for i, file in enumerate(files))
     except OSError as error:
         raise BadInput(f"data.root={root}: {error.filename} cannot be read ({error.strerror})") from error
-    assert images.shape[1:] == (IMAGE_SIDE, IMAGE_SIDE)
+    assert images.shape[1:] == (IMAGE_SIZE, IMAGE_SIZE)
     assert len(images) == len(labels)
-    assert labels.max() < CLASSES
+    assert labels.max() < len(DATASETS[name].classes)
     return images.unsqueeze(1), labels.long()
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from lenet.datasets import IMAGE_SIZE
 from lenet.evaluation import first_look
-from lenet.models.layers import IMAGE_SIDE
 from lenet.text import one_line
 
-SIZE = (IMAGE_SIDE, IMAGE_SIDE)
+SIZE = (IMAGE_SIZE, IMAGE_SIZE)
 
 # In grey values of 0..255. Each of the 20,000 test images of both data sets goes from 0 to 254 or more, and the median
 # of the pixels along its edge is 89 or less, and not above the mean of the rest.

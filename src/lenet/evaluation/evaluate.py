@@ -11,16 +11,17 @@ from torch import Tensor
 
 from lenet.batches import EVALUATION_BATCH
 from lenet.config import Config
-from lenet.data.download import CLASS_NAMES
 from lenet.data.module import ImageData, fetched
+from lenet.datasets import DATASETS, input_size
 from lenet.errors import BadInput
 from lenet.evaluation.first_look import check_evaluation, check_export, is_own_root, saved
 from lenet.evaluation.predictions import Predictions
 from lenet.evaluation.weights import Weights, read, write
-from lenet.models.layers import IMAGE_SIDE, layers
+from lenet.models.build import build_net
+from lenet.models.layers import layers_of
 from lenet.system.machine import THREADS_PER_CORE, cores, free_memory
 from lenet.training.checkpoints import check_weights, largest_checkpoint, load_checkpoint
-from lenet.training.module import Classifier, Totals, build_net, set_arithmetic
+from lenet.training.module import Classifier, Totals, set_arithmetic
 
 ORDINARY = 1.5e9  # bytes that no net is refused: whether so little is there is found by trying
 
@@ -77,7 +78,7 @@ def _trained(config: Config, result: dict[str, Any], weights: str, state: dict[s
         ValueError: they are of another net than the config describes.
     """
     with torch.device("meta"):  # shapes alone: the config may ask for a net that fills the memory
-        check_weights(state, build_net(config.model, config.data.pad))
+        check_weights(state, build_net(config))
     model = Classifier(replace(config, compile=False))
     # What the run computed with, so that its numbers come out the same to the last bit.
     threads = result.get("threads", 0)  # perhaps of a larger machine, or of somebody who means harm
@@ -114,10 +115,10 @@ def check_memory(trained: Trained) -> None:
     """
     if trained.model.device.type != "cpu":
         return
-    model, side = trained.config.model, IMAGE_SIDE + 2 * trained.config.data.pad
-    numbers = [side**2, *(math.prod(layer.shape) for layer in layers(model, side))]
-    size = next(trained.model.parameters()).element_size()
-    needed = EVALUATION_BATCH * size * max(a + b for a, b in pairwise(numbers))
+    model, size = trained.config.model, input_size(trained.config.data)
+    numbers = [size**2, *(math.prod(layer.shape) for layer in layers_of(trained.config))]
+    width = next(trained.model.parameters()).element_size()
+    needed = EVALUATION_BATCH * width * max(a + b for a, b in pairwise(numbers))
     free = free_memory()
     if needed > max(free, ORDINARY):
         raise BadInput(
@@ -137,25 +138,29 @@ class Evaluation:
     loss: float
     accuracy: float
     confusion: list[list[int]]
-    flip: bool = False
+    flip: bool = False  # the answers are the mean of those to each image and its mirror image
 
     @property
     def classes(self) -> list[str]:
         """What the images show, one name for each row of `confusion`."""
-        return CLASS_NAMES[self.data]
+        return list(DATASETS[self.data].classes)
 
     @property
     def answers(self) -> list[str]:
         """What the net can say, one name for each column of `confusion`."""
-        return CLASS_NAMES[self.trained_on]
+        return list(DATASETS[self.trained_on].classes)
 
     def precision(self, number: int) -> float | None:
         """Share of the images called class `number` that are of it; None if there was none."""
+        if number >= min(len(self.classes), len(self.answers)):
+            return None  # images of another data set, or answers, that have no such class
         called = sum(row[number] for row in self.confusion)
         return self.confusion[number][number] / called if called else None
 
     def recall(self, number: int) -> float | None:
         """Share of the images of class `number` that were called so; None if there was none."""
+        if number >= min(len(self.classes), len(self.answers)):
+            return None
         images = sum(self.confusion[number])
         return self.confusion[number][number] / images if images else None
 
@@ -225,7 +230,7 @@ def evaluate(
         weights=trained.weights,
         loss=metrics["loss"],
         accuracy=metrics["acc"],
-        confusion=Predictions(logits, labels).confusion(),
+        confusion=Predictions(logits, labels).confusion(len(DATASETS[settings.name].classes)),
         flip=flip,
     )
 

@@ -8,14 +8,10 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from lenet.config import Data
-from lenet.data.download import CLASS_NAMES
 from lenet.data.module import fetched, load, normalise
+from lenet.datasets import IMAGE_SIZE, data_set
 from lenet.evaluation import first_look
 from lenet.evaluation.drawings import Drawing, drawing
-from lenet.models.layers import IMAGE_SIDE
-
-# A pair that is easy to mistake for one another, where the data set has one.
-SHOWN_CLASSES = {"fashion_mnist": ["pullover", "coat"], "mnist": ["4", "9"]}
 
 
 def chosen(
@@ -42,9 +38,9 @@ def chosen(
     Raises:
         BadInput: a class or number that does not exist, or a file that is no picture.
     """
-    names = CLASS_NAMES[data.name]
+    names = list(data_set(data).classes)
     if not (classes or numbers or files or noise):
-        classes = SHOWN_CLASSES[data.name]
+        classes = data_set(data).pair
     classes = first_look.class_names(data.name, classes)
     pixels: list[Tensor] = []
     titles: list[str] = []
@@ -62,7 +58,7 @@ def chosen(
         titles.append(read.name)
     if noise:
         generator = torch.Generator().manual_seed(0)
-        pixels.append(torch.randint(0, 256, (1, IMAGE_SIDE, IMAGE_SIDE), generator=generator, dtype=torch.uint8))
+        pixels.append(torch.randint(0, 256, (1, IMAGE_SIZE, IMAGE_SIZE), generator=generator, dtype=torch.uint8))
         titles.append("noise")
     return normalise(torch.stack(pixels), data.mean, data.std, data.pad), titles, names
 

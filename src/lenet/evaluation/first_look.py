@@ -18,9 +18,9 @@ from PIL import Image, UnidentifiedImageError
 
 from lenet.config import Config, Data
 from lenet.data import download
-from lenet.data.download import CLASS_NAMES
+from lenet.datasets import DATASETS
 from lenet.errors import BadInput
-from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
+from lenet.models.layers import size_of
 from lenet.rules import validate
 from lenet.runs.directory import RESULT, WEIGHTS, RunDirectory, parse_config
 from lenet.runs.safe_io import fits, open_file, parse_json
@@ -113,7 +113,7 @@ def _check_size(config: Config, path: Path) -> None:
         validate(config)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
-    parameters, _ = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+    parameters, _ = size_of(config)
     most = 3 * 8 * parameters + 2**20  # in 64 bits; batch normalisation counts two numbers for each two parameters
     if path.stat().st_size > most:
         raise ValueError(f"more than {most:,} bytes")
@@ -154,7 +154,7 @@ def class_names(data: str, classes: Sequence[str]) -> list[str]:
     Raises:
         BadInput: it does not have one of them.
     """
-    known = CLASS_NAMES[data]
+    known = DATASETS[data].classes
     names = [name.lower() for name in classes]
     for name in names:
         if name not in known:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lenet.models.layers import CLASSES
-
 
 @dataclass(frozen=True)
 class Mistake:
@@ -34,10 +32,15 @@ class Predictions:
     def accuracy(self) -> float:
         return (self.logits.argmax(1) == self.labels).float().mean().item()
 
-    def confusion(self) -> list[list[int]]:
-        """How many images of each class were taken for each: [true][predicted]."""
-        pairs = self.labels * CLASSES + self.logits.argmax(1)
-        counts: list[list[int]] = torch.bincount(pairs, minlength=CLASSES**2).view(CLASSES, CLASSES).tolist()
+    def confusion(self, true_classes: int | None = None) -> list[list[int]]:
+        """How many images of each class were taken for each: [true][predicted].
+
+        `true_classes`: how many classes the images have; None: as many as the net has answers.
+        """
+        answers = self.logits.shape[1]
+        rows = answers if true_classes is None else true_classes
+        pairs = self.labels * answers + self.logits.argmax(1)
+        counts: list[list[int]] = torch.bincount(pairs, minlength=rows * answers).view(rows, answers).tolist()
         return counts
 
     def surest_mistakes(self, count: int) -> list[Mistake]:

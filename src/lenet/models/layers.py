@@ -6,11 +6,11 @@ Pure integers, no torch, so that an impossible net is refused in milliseconds an
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lenet.config import Model
+from lenet.config import Config, Model
+from lenet.datasets import IMAGE_SIZE, data_set, input_size
 from lenet.errors import BadInput
 
-IMAGE_SIDE = 28  # pixels, of both data sets
-CLASSES = 10
+CLASSES = 10  # of LeNet-5, whose outputs are bitmaps of the digits
 LENET5_SIDE = 32  # pixels; C5's window then covers the whole map
 
 # The maps of S2 that each map of LeNet-5's C3 sees (table I of the paper).
@@ -63,7 +63,7 @@ def per_layer(key: str, value: object, count: int) -> list[int]:
     raise BadInput(f"{key}={value}: give one integer, or a list with an integer for each of model.conv_channels")
 
 
-def layers(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> Iterator[Layer]:
+def layers(model: Model, side: int = IMAGE_SIZE, classes: int = CLASSES) -> Iterator[Layer]:
     """Every layer in order, under the name that it has in `lenet.models`.
 
     Args:
@@ -165,7 +165,21 @@ def _lenet5(model: Model) -> Iterator[Layer]:
     yield Layer("output", "RBF", (CLASSES,), 0, f6 * CLASSES, f6 * CLASSES)  # its weights are fixed
 
 
-def parameters_and_macs(model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> tuple[int, int]:
+def parameters_and_macs(model: Model, side: int = IMAGE_SIZE, classes: int = CLASSES) -> tuple[int, int]:
     """Trainable parameters of the whole net, and its multiply-accumulates for one image."""
     rows = list(layers(model, side, classes))
+    return sum(row.parameters for row in rows), sum(row.macs for row in rows)
+
+
+def layers_of(config: Config) -> list[Layer]:
+    """Every layer of the net of a run.
+
+    Raises: those of `layers`.
+    """
+    return list(layers(config.model, input_size(config.data), len(data_set(config.data).classes)))
+
+
+def size_of(config: Config) -> tuple[int, int]:
+    """Trainable parameters of the net of a run, and its multiply-accumulates for one image."""
+    rows = layers_of(config)
     return sum(row.parameters for row in rows), sum(row.macs for row in rows)

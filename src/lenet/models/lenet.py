@@ -6,7 +6,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from lenet.config import Model
-from lenet.models.layers import ACTIVATIONS, CLASSES, IMAGE_SIDE, per_layer
+from lenet.datasets import IMAGE_SIZE
+from lenet.models.layers import ACTIVATIONS, CLASSES, per_layer
 from lenet.models.lenet5 import ScaledTanh, Subsampling
 
 
@@ -20,7 +21,7 @@ class LeNet(nn.Sequential):
     (`lenet.rules`); a net too large for the memory raises RuntimeError.
     """
 
-    def __init__(self, model: Model, side: int = IMAGE_SIDE, classes: int = CLASSES) -> None:
+    def __init__(self, model: Model, side: int = IMAGE_SIZE, classes: int = CLASSES) -> None:
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         bias = {"none": True, "batch": False}[model.norm]  # batch normalisation brings its own
         count = len(model.conv_channels)

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lenet.batches import EVALUATION_BATCH, TEST_IMAGES, batches, images_seen, training_size, validation_size
+from lenet.batches import EVALUATION_BATCH, batches, images_seen, training_size, validation_size
 from lenet.config import Config, Trainer, schema
+from lenet.datasets import data_set
 from lenet.runs.directory import RunDirectory
 from lenet.runs.safe_io import YAML_LOADER, fits, read_yaml
 from lenet.sweeps.design import Sweep, label, recipe
@@ -190,7 +191,7 @@ def _images(config: Config, part: str) -> str:
     if part == "train":
         images, of = images_seen(config, 1), training_size(config.data)
     else:
-        of = validation_size(config.data) if part == "val" else TEST_IMAGES
+        of = validation_size(config.data) if part == "val" else data_set(config.data).test_images
         images = min(used * EVALUATION_BATCH, of)
     if used < there:
         return f"{counted(images, 'image')} (only {used:,} of {counted(there, 'batch')})"

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter
 
-from lenet.batches import EVALUATION_BATCH, TEST_IMAGES, batches, images_seen, validation_size
+from lenet.batches import EVALUATION_BATCH, batches, images_seen, validation_size
 from lenet.config import Config
-from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
+from lenet.datasets import data_set
+from lenet.models.layers import size_of
 
 # What goes on beside the multiply-accumulates, in as many of them as take as long. In the book's net with 3 and 8, 6
 # and 16, 12 and 32, 32 and 64 maps an image takes 71, 94, 159 and 460 microseconds on one core, forward and backward:
@@ -27,12 +28,12 @@ BACKWARD = 3  # forward and backward take as long as this many times forward
 
 def work(config: Config, epochs: int) -> float:
     """What `epochs` of a run and its test take, in multiply-accumulates."""
-    _, macs = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+    _, macs = size_of(config)
     image = macs + OF_AN_IMAGE
     training = BACKWARD * image * images_seen(config, 1) + OF_A_BATCH * batches(config, "train")
     validation, test = (
         image * min(images, EVALUATION_BATCH * batches(config, part))
-        for part, images in (("val", validation_size(config.data)), ("test", TEST_IMAGES))
+        for part, images in (("val", validation_size(config.data)), ("test", data_set(config.data).test_images))
     )
     epoch = training + validation + (test if config.test_each_epoch else 0)
     return epochs * epoch + test + OF_A_JOB

@@ -6,7 +6,7 @@ from lenet.batches import (
     batches,
 )
 from lenet.config import Config
-from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
+from lenet.models.layers import size_of
 
 FEW_IMAGES = 8  # in a batch: so few that other arithmetic is faster than for many
 
@@ -34,6 +34,6 @@ def updates_per_step(config: Config) -> int:
     if (trainer.devices, trainer.num_nodes, trainer.strategy) != (1, 1, "auto"):
         return 1
     every = trainer.log_every_n_steps or max(1, batches(config, "train") // POINTS_PER_EPOCH)
-    _, macs = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+    _, macs = size_of(config)
     most = max(1, min(MOST_UPDATES, int(MOST_WORK / (macs * config.data.batch_size))))
     return math.ceil(every / math.ceil(every / most))  # so that steps end where a point is due, or soon after

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lenet.config import Config
 from lenet.errors import BadInput
-from lenet.models.layers import IMAGE_SIDE, parameters_and_macs
+from lenet.models.layers import size_of
 from lenet.runs.directory import RunDirectory, write_atomically
 from lenet.runs.safe_io import open_file
 
@@ -49,7 +49,7 @@ def largest_checkpoint(config: Config) -> int:
 
     That is its weights, their mean, and what an optimizer keeps of each, all in 64 bits, and what is in none of them.
     """
-    parameters, _ = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+    parameters, _ = size_of(config)
     return 8 * 8 * parameters + 2**24
 
 

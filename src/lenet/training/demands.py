@@ -15,7 +15,7 @@ from lenet.batches import EVALUATION_BATCH, training_size
 from lenet.config import Config
 from lenet.data import download
 from lenet.errors import BadInput
-from lenet.models.layers import IMAGE_SIDE, layers, parameters_and_macs
+from lenet.models.layers import layers_of, size_of
 from lenet.rules import check_shares, device_count
 from lenet.runs.directory import RunDirectory
 from lenet.system import machine
@@ -141,7 +141,7 @@ def check_memory(config: Config, room: int, processes: int = 1, gpus: int = 0) -
         BadInput: they certainly do not.
     """
     model, optimizer, trainer = config.model, config.optimizer, config.trainer
-    rows = list(layers(model, IMAGE_SIDE + 2 * config.data.pad))
+    rows = layers_of(config)
     sizes = [math.prod(row.shape) for row in rows]
     output = 2 if "16" in trainer.precision else 8 if "64" in trainer.precision else 4  # bytes of a number
     weight = 4 if "mixed" in trainer.precision else output
@@ -205,7 +205,7 @@ def check_places(config: Config, place: Path) -> None:
         raise BadInput(
             f"{place}: the run directory cannot be made ({reason}); start where you can write, or set hydra.run.dir"
         )
-    parameters, _ = parameters_and_macs(config.model, IMAGE_SIDE + 2 * config.data.pad)
+    parameters, _ = size_of(config)
     checkpoint, free = parameters * (1 + STATES[config.optimizer.name]) * 4, free_disk(place)
     if free is not None and free < (checkpoint if checkpoint > SMALL_FILE else BLOCK):
         raise BadInput(

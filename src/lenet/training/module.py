@@ -12,11 +12,9 @@ from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from lenet.batches import updates
-from lenet.config import Config, Model, Optimizer, Schedule
+from lenet.config import Config, Optimizer, Schedule
 from lenet.data.module import Batch, ImageData
-from lenet.models.layers import IMAGE_SIDE
-from lenet.models.lenet import LeNet
-from lenet.models.lenet5 import LeNet5
+from lenet.models.build import build_net
 from lenet.training.blocks import FEW_IMAGES, updates_per_step
 from lenet.training.losses import Loss
 from lenet.training.sdlm import SDLM
@@ -60,11 +58,6 @@ def set_arithmetic(config: Config, threads: int) -> None:
     torch.backends.mkldnn.set_flags(enabled, _fp32_precision=None)  # type: ignore[no-untyped-call]
 
 
-def build_net(model: Model, pad: int = 0) -> nn.Module:
-    """The net that a config describes, for images of 28x28 with `pad` pixels of background on every side."""
-    return {"lenet": LeNet, "lenet5": LeNet5}[model.kind](model, IMAGE_SIDE + 2 * pad)
-
-
 class Classifier(L.LightningModule):
     """Trains `self.net` to make `self.loss` small.
 
@@ -75,7 +68,7 @@ class Classifier(L.LightningModule):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.net = build_net(config.model, config.data.pad)
+        self.net = build_net(config)
         if config.data.batch_size > FEW_IMAGES:
             # Convolutions are 1.2 to 2 times faster on a CPU with the channels as the last axis.
             self.net.to(memory_format=torch.channels_last)
