@@ -14,7 +14,8 @@ from matplotlib.ticker import EngFormatter, NullFormatter
 
 from lenet.errors import BadInput
 from lenet.rules import CHOICES
-from lenet.runs.directory import RunDirectory, write_atomically
+from lenet.runs.directory import RunDirectory
+from lenet.runs.files import write_atomically
 from lenet.runs.safe_io import read_bytes
 from lenet.sweeps.design import Sweep
 from lenet.sweeps.results import read_jobs

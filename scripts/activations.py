@@ -8,7 +8,7 @@ from lenet.datasets import data_set
 from lenet.errors import BadInput
 from lenet.evaluation import first_look
 from lenet.evaluation.drawings import drawing
-from lenet.runs.directory import write_atomically
+from lenet.runs.files import write_atomically
 from lenet.system.terminal import loading
 
 

@@ -24,7 +24,7 @@ from lenet import cli
 from lenet.config import Data
 from lenet.data import download
 from lenet.errors import BadInput
-from lenet.runs.directory import write_atomically
+from lenet.runs.files import write_atomically
 
 
 def main() -> None:

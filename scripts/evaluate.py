@@ -8,7 +8,7 @@ from lenet import cli
 from lenet.errors import BadInput
 from lenet.evaluation import first_look
 from lenet.rules import CHOICES
-from lenet.runs.directory import write_atomically
+from lenet.runs.files import write_atomically
 from lenet.system.terminal import loading
 
 

@@ -29,8 +29,9 @@ def main(composed: DictConfig) -> None:
         import torch
 
         from lenet.data.module import ImageData
-        from lenet.training.callbacks import curvature_images
-        from lenet.training.module import Classifier, build_optimizer
+        from lenet.training.curvature import curvature_images
+        from lenet.training.module import Classifier
+        from lenet.training.optimizers import build_optimizer
         from lenet.training.sdlm import SDLM, diagonal_hessian
 
         torch.manual_seed(config.seed)

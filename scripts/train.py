@@ -33,14 +33,16 @@ def main(composed: DictConfig) -> float:
             terminal.loading(messages.about(config))
 
         # Only now: what can be known without torch is answered before it is imported.
-        from lenet.train import report, train, train_job
+        from lenet.cli.messages import closing_lines
+        from lenet.job import train_job
+        from lenet.train import train
 
         if hydra_config.mode == RunMode.MULTIRUN:
             result = train_job(config, place, hydra_config.overrides.task)
         else:
             result, run = train(config, place, hydra_config.overrides.task)
             if is_first():
-                print(report(result, run, config.test_on), flush=True)
+                print(closing_lines(result, run, config.test_on), flush=True)
         metrics: dict[str, float] = result["metrics"]
         return metrics.get("val/acc", metrics["train/acc"])
 

@@ -26,7 +26,9 @@ from hypothesis import settings
 from torch import Tensor
 
 from lenet.config import Config, Data, Model, Optimizer, Trainer
-from lenet.data import download, module
+from lenet.data import download
+from lenet.data.files import fetched, load
+from lenet.data.module import parts
 from lenet.datasets import DATASETS
 from lenet.errors import BadInput
 from lenet.runs.directory import RunDirectory
@@ -74,7 +76,7 @@ def know(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> None:
     for name, one in DATASETS.items():
         tiny = replace(one, sha256=sums, training_images=TINY_TRAIN, test_images=TINY_TEST)
         monkeypatch.setitem(DATASETS, name, tiny)
-    for cached in (module.load, module.fetched, module.parts):
+    for cached in (load, fetched, parts):
         cached.cache_clear()
 
 

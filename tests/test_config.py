@@ -105,7 +105,8 @@ def test_no_name_that_there_is_not_falls_through_to_a_default(tmp_path) -> None:
     from lenet.data.download import fetch, look
     from lenet.models.lenet import LeNet
     from lenet.training.losses import Loss as Losses
-    from lenet.training.module import Classifier, build_optimizer
+    from lenet.training.module import Classifier
+    from lenet.training.optimizers import build_optimizer
 
     wrong = (KeyError, ValueError, BadInput)
     with pytest.raises(wrong, match="rmsprop"):

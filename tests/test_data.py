@@ -9,19 +9,10 @@ from hypothesis import strategies as st
 
 from conftest import idx
 from lenet.config import Augment, Data
-from lenet.data.module import (
-    EpochOrder,
-    ImageData,
-    Images,
-    augment,
-    distort,
-    epoch_seed,
-    erase,
-    load,
-    normalise,
-    parse_idx,
-    split,
-)
+from lenet.data.files import load, parse_idx
+from lenet.data.module import EpochOrder, ImageData, Images, split
+from lenet.data.seeds import epoch_seed
+from lenet.data.transforms import augment, distort, erase, normalise
 
 
 @given(shape=st.lists(st.integers(0, 5), min_size=1, max_size=3), seed=st.integers(0, 99))

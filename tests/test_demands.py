@@ -18,7 +18,6 @@ from omegaconf import OmegaConf
 
 from conftest import Answer, ask, zygote
 from hydra_plugins.lenet_sweeper.lenet_sweeper import LenetSweeper
-from lenet import train
 from lenet.cli import resumed_config
 from lenet.config import Config, Data, Model, Optimizer, Trainer
 from lenet.data import download
@@ -27,7 +26,7 @@ from lenet.rules import validate
 from lenet.runs.directory import RunDirectory
 from lenet.sweeps.design import Job, Sweep
 from lenet.system import machine
-from lenet.training import demands
+from lenet.training import demands, devices
 
 GB = 10**9
 
@@ -229,10 +228,10 @@ def test_of_what_only_torch_knows_one_key_is_blamed(given, words) -> None:
     """Where the system does not say what there is: a trainer that cannot be made."""
     config = on(accelerator="cpu", **given)
     if words is None:
-        assert train._bare_trainer(config).num_devices == 3
+        assert devices.bare_trainer(config).num_devices == 3
         return
     with pytest.raises(BadInput) as caught:
-        train._bare_trainer(config)
+        devices.bare_trainer(config)
     assert str(caught.value).startswith(words)
 
 
@@ -243,7 +242,7 @@ def test_a_gpu_that_lightning_does_not_find_is_the_accelerators_fault(monkeypatc
     with pytest.raises(
         BadInput, match=r"^trainer.accelerator=gpu: not possible on this machine; auto, the default, is "
     ):
-        train._bare_trainer(on(accelerator="gpu", devices=4, strategy="ddp"))
+        devices.bare_trainer(on(accelerator="gpu", devices=4, strategy="ddp"))
 
 
 @pytest.fixture

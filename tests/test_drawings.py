@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageDraw
 
-from lenet.data.module import load
+from lenet.data.files import load
 from lenet.errors import BadInput
 from lenet.evaluation.drawings import LEAST_CONTRAST, Drawing, as_grey, drawing
 

@@ -9,7 +9,7 @@ import torch
 
 from conftest import script
 from lenet.config import Config, Model, Optimizer
-from lenet.data.module import load
+from lenet.data.files import load
 from lenet.datasets import DATASETS
 from lenet.errors import BadInput
 from lenet.evaluation.evaluate import Evaluation, as_text, evaluate, load_trained

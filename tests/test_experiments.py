@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from conftest import PROJECT
 from lenet import cli  # noqa: F401  (registers the schema)
 from lenet.config import Config, Schedule
-from lenet.data.module import normalise
+from lenet.data.transforms import normalise
 from lenet.models.build import build_net
 from lenet.models.lenet import LeNet
 from lenet.rules import validate
 from lenet.train import train
-from lenet.training.module import factor
+from lenet.training.optimizers import factor
 
 EXPERIMENTS = sorted(path.stem for path in (PROJECT / "conf/experiment").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (PROJECT / "conf/model").glob("*.yaml"))

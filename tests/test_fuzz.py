@@ -26,7 +26,7 @@ from conftest import PROJECT, idx, tiny_files
 from lenet import cli
 from lenet.config import Augment, Config, Dashboard, Data, Loss, Model, Optimizer, Schedule, Trainer, schema
 from lenet.data import download
-from lenet.data.module import parse_idx
+from lenet.data.files import parse_idx
 from lenet.datasets import DATASETS
 from lenet.errors import BadInput, Diverged
 from lenet.evaluation.evaluate import evaluate, load_trained

@@ -13,7 +13,7 @@ from PIL import Image
 
 from conftest import script
 from lenet.config import Config, Data, Loss, Model, Optimizer
-from lenet.data.module import load
+from lenet.data.files import load
 from lenet.errors import BadInput
 from lenet.evaluation import pictures
 from lenet.evaluation.examples import chosen, picture

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from lenet.config import Config, Model
 from lenet.errors import BadInput
-from lenet.runs.directory import RunDirectory, host, remove_leftovers, write_atomically
+from lenet.runs.directory import RunDirectory
+from lenet.runs.files import host, remove_leftovers, write_atomically
 from lenet.system.lock import LOCK
 
 

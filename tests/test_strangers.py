@@ -22,10 +22,12 @@ from lenet.errors import BadInput
 from lenet.evaluation.evaluate import evaluate, export, load_trained
 from lenet.evaluation.examples import chosen, picture
 from lenet.evaluation.weights import Weights, read, write
+from lenet.job import train_job
 from lenet.models.build import build_net
-from lenet.runs.directory import RunDirectory, host, remove_leftovers, write_atomically
+from lenet.runs.directory import RunDirectory
+from lenet.runs.files import host, remove_leftovers, write_atomically
 from lenet.sweeps.design import Sweep, check_directory
-from lenet.train import train, train_job
+from lenet.train import train
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 

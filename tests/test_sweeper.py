@@ -338,8 +338,8 @@ def test_a_sweep_of_another_config_in_the_same_directory_is_refused(start, in_em
 # each job.
 WATCHED = """
 import gc, json, os, runpy, sys
-import lenet.train
-train_job = lenet.train.train_job
+import lenet.job
+train_job = lenet.job.train_job
 seen = []
 def watched(*arguments):
     result = train_job(*arguments)
@@ -347,7 +347,7 @@ def watched(*arguments):
     pages = int(open("/proc/self/statm").read().split()[1])
     seen.append((len(os.listdir("/proc/self/fd")), pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
     return result
-lenet.train.train_job = watched
+lenet.job.train_job = watched
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 json.dump(seen, open("seen.json", "w"))

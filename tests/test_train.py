@@ -22,16 +22,19 @@ from torch import nn
 
 from conftest import PROJECT, Terminal, fresh, script, until
 from lenet.cli import resumed_config
-from lenet.cli.messages import how_to_go_on
+from lenet.cli.messages import closing_lines, how_to_go_on
 from lenet.config import Augment, Config, Data, Model, Optimizer, Schedule
-from lenet.data.module import EpochOrder, load, split
+from lenet.data.files import load
+from lenet.data.module import EpochOrder, split
 from lenet.errors import BadInput, Diverged, Stopped
 from lenet.evaluation.evaluate import evaluate, load_trained
+from lenet.job import train_job
 from lenet.models.build import build_net
-from lenet.runs.directory import RunDirectory, host
+from lenet.runs.directory import RunDirectory
+from lenet.runs.files import host
 from lenet.system.signals import starting_deaf, stop_on_signals
-from lenet.train import report, train, train_job
-from lenet.training.module import build_optimizer
+from lenet.train import train
+from lenet.training.optimizers import build_optimizer
 
 
 def metrics_csv(run: RunDirectory) -> bytes:
@@ -836,7 +839,7 @@ def test_the_command_prints_a_line_per_epoch_the_books_two_lines_and_the_directo
 def test_the_closing_line_is_the_books_and_names_the_epoch_of_its_figures(test_on, epoch) -> None:
     metrics = {"train/loss": 0.4686, "train/acc": 0.8234, "test/loss": 0.5, "test/acc": 0.8009}
     result = {"metrics": metrics, "best_epoch": 2, "epochs": 3, "examples_per_sec": 18042.3, "device": "cpu"}
-    first, second, where = report(result, RunDirectory("runs/x"), test_on).splitlines()
+    first, second, where = closing_lines(result, RunDirectory("runs/x"), test_on).splitlines()
     assert first == f"loss 0.469, train acc 0.823, test acc 0.801, {test_on} epoch {epoch}"
     assert (second, where) == ("18042.3 examples/sec on cpu", "runs/x")
 

@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch.callbacks import TQDMProgressBar
 from omegaconf import OmegaConf
 
+import lenet.job
 import lenet.train
 from benchmarks.speed.parts import SCRIPTS, accelerator
 from benchmarks.speed.turns import Turns
@@ -76,7 +77,7 @@ def speedrun(turns: Turns, root: str, threads: int, device: str, overrides: Sequ
 
 def jobs(turns: Turns, root: str, threads: int, device: str, rounds: int) -> None:
     """A job a turn of a sweep over seeds, one epoch each, with all that the sweeper does before the next one starts."""
-    train_job = lenet.train.train_job
+    train_job = lenet.job.train_job
     finished = count()
 
     def in_turn(*arguments: Any) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def jobs(turns: Turns, root: str, threads: int, device: str, rounds: int) -> Non
             turns.next()
         return result
 
-    lenet.train.train_job = in_turn  # type: ignore[assignment]
+    lenet.job.train_job = in_turn  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         sys.argv = ["train.py", "-m", f"seed=range({rounds + 1})", "trainer.max_epochs=1", f"threads={threads}",
                     f"trainer.accelerator={accelerator(device)}"]  # fmt: skip

@@ -53,3 +53,8 @@ def batch_sizes(config: Config) -> list[int]:
     """Images in the batches of an epoch: in all but the last one, and in the last one where it has fewer."""
     whole, rest = divmod(training_size(config.data), config.data.batch_size)
     return [config.data.batch_size] * (whole > 0) + [rest] * (rest > 0 and not config.data.drop_last)
+
+
+def validates(config: Config) -> bool:
+    """Whether there are validation images."""
+    return config.data.val_fraction > 0 and config.trainer.limit_val_batches != 0

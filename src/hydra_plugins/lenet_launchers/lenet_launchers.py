@@ -301,7 +301,8 @@ def calls(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> 
     """The jobs, and what they share, written beside what submitit keeps."""
     import cloudpickle
 
-    from lenet.runs.directory import timestamp, write_atomically
+    from lenet.runs.directory import timestamp
+    from lenet.runs.files import write_atomically
 
     shared = Path(launcher.params["submitit_folder"]).absolute() / f"{timestamp()}_{first}.pickle"
     shared.parent.mkdir(parents=True, exist_ok=True)

@@ -26,14 +26,16 @@ from lenet.batches import images_seen
 from lenet.config import Config
 from lenet.dashboard.events import points, sync
 from lenet.dashboard.hparams import beginning, ending, results
-from lenet.data.module import Batch, ImageData, Images
+from lenet.data.files import Batch
+from lenet.data.module import ImageData, Images
 from lenet.datasets import data_set, input_size
 from lenet.evaluation import pictures
 from lenet.evaluation.examples import chosen
 from lenet.evaluation.predictions import Predictions
 from lenet.models.layers import Layer, layers_of
 from lenet.runs.directory import Row, RunDirectory
-from lenet.training.callbacks import AverageWeights, curves
+from lenet.training.averaging import AverageWeights
+from lenet.training.epoch_log import curves
 from lenet.training.module import Classifier
 
 TAGS = {

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lenet.batches import EVALUATION_BATCH
 from lenet.config import Config
-from lenet.data.module import ImageData, fetched
+from lenet.data.files import fetched
+from lenet.data.module import ImageData
 from lenet.datasets import DATASETS, input_size
 from lenet.errors import BadInput
 from lenet.evaluation.first_look import check_evaluation, check_export, is_own_root, saved
@@ -21,7 +22,9 @@ from lenet.models.build import build_net
 from lenet.models.layers import layers_of
 from lenet.system.machine import THREADS_PER_CORE, cores, free_memory
 from lenet.training.checkpoints import check_weights, largest_checkpoint, load_checkpoint
-from lenet.training.module import Classifier, Totals, set_arithmetic
+from lenet.training.devices import set_arithmetic
+from lenet.training.metrics import Totals
+from lenet.training.module import Classifier
 
 ORDINARY = 1.5e9  # bytes that no net is refused: whether so little is there is found by trying
 

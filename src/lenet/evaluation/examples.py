@@ -8,7 +8,8 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from lenet.config import Data
-from lenet.data.module import fetched, load, normalise
+from lenet.data.files import fetched, load
+from lenet.data.transforms import normalise
 from lenet.datasets import IMAGE_SIZE, data_set
 from lenet.evaluation import first_look
 from lenet.evaluation.drawings import Drawing, drawing

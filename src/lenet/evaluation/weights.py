@@ -16,7 +16,7 @@ from torch import Tensor
 from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.evaluation.first_look import header
-from lenet.runs.directory import write_atomically
+from lenet.runs.files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ import yaml
 
 from lenet.config import Config, schema
 from lenet.errors import BadInput
-from lenet.runs.directory import INCIDENTAL, RunDirectory, write_atomically
+from lenet.runs.directory import INCIDENTAL, RunDirectory
+from lenet.runs.files import write_atomically
 from lenet.runs.names import made_safe, seen_as
 from lenet.runs.safe_io import YAML_LOADER, fits, read_json, read_yaml
 from lenet.system.lock import FolderLock

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 from lenet.errors import BadInput
-from lenet.runs.directory import RunDirectory, write_atomically
+from lenet.runs.directory import RunDirectory
+from lenet.runs.files import write_atomically
 from lenet.sweeps.design import Sweep
 from lenet.sweeps.results import NAMES, column, verdict
 from lenet.text import shortened

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lenet.runs.directory import write_atomically
+from lenet.runs.files import write_atomically
 from lenet.sweeps.design import Sweep
 from lenet.sweeps.measured import Group, described, groups
 from lenet.sweeps.plots import draw_cost, draw_curves, draw_effects, draw_ranking, save

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed, Stopped
-from lenet.runs.directory import RunDirectory, cannot_be_locked, remove_leftovers
+from lenet.runs.directory import RunDirectory, cannot_be_locked
+from lenet.runs.files import remove_leftovers
 from lenet.sweeps.design import FAILED, Job, Sweep, check_directory, state
 from lenet.sweeps.time_left import Timed, time_left, work
 from lenet.system.lock import CannotLock, FolderLock

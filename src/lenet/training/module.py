@@ -6,56 +6,19 @@ import lightning as L
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from lenet.batches import updates
-from lenet.config import Config, Optimizer, Schedule
-from lenet.data.module import Batch, ImageData
+from lenet.config import Config
+from lenet.data.files import Batch
+from lenet.data.module import ImageData
 from lenet.models.build import build_net
 from lenet.training.blocks import FEW_IMAGES, updates_per_step
 from lenet.training.losses import Loss
-from lenet.training.sdlm import SDLM
-
-
-class Totals(Metric):
-    """Mean loss and accuracy over all images seen since the last reset.
-
-    Sums stay on the device, so no step has to wait for a figure; hits are integers, so the accuracy is exact.
-    """
-
-    full_state_update = False
-    loss: Tensor
-    hits: Tensor
-    images: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("hits", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
-        self.add_state("images", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
-
-    def update(self, logits: Tensor, labels: Tensor, mean_loss: Tensor) -> None:
-        """Add a batch: logits (n, classes), labels (n,), and the mean of the loss over it."""
-        self.loss += mean_loss.detach() * len(labels)
-        self.hits += (logits.argmax(1) == labels).sum()
-        self.images += len(labels)
-
-    def compute(self) -> dict[str, float]:
-        images = self.images.item()
-        return {"loss": self.loss.item() / images, "acc": self.hits.item() / images}
-
-
-def set_arithmetic(config: Config, threads: int) -> None:
-    """How this process computes on a CPU from now on: the last bits of a run's numbers depend on it.
-
-    oneDNN's convolutions, fastest for large batches, take 1.6 times as long as PyTorch's own for LeNet-5 and one image.
-    """
-    torch.set_num_threads(threads)
-    enabled = config.data.batch_size > FEW_IMAGES
-    torch.backends.mkldnn.set_flags(enabled, _fp32_precision=None)  # type: ignore[no-untyped-call]
+from lenet.training.metrics import Totals
+from lenet.training.optimizers import build_optimizer, factor
 
 
 class Classifier(L.LightningModule):
@@ -192,31 +155,3 @@ class Classifier(L.LightningModule):
                 optimizer, self.config.optimizer.lr, steps, pct_start=schedule.warmup, cycle_momentum=False
             )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def factor(schedule: Schedule, epoch: int) -> float:
-    """The share of the learning rate that a schedule in steps leaves in an epoch, counted from 0."""
-    changed = sum(epoch >= change for change in schedule.epochs)
-    return schedule.factors[changed - 1] if changed else 1.0
-
-
-def build_optimizer(net: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
-    """The optimizer that the config names, over all parameters of `net`."""
-    parameters: Any = net.parameters()
-    if not settings.decay_biases:
-        # Biases, and the scale and shift of batch normalisation, are vectors; what multiplies an input is not.
-        weights, others = [p for p in net.parameters() if p.dim() > 1], [p for p in net.parameters() if p.dim() <= 1]
-        parameters = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
-    if settings.name == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=settings.lr,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov,
-            weight_decay=settings.weight_decay,
-        )
-    if settings.name == "sdlm":
-        return SDLM(net.parameters(), lr=settings.lr, mu=settings.mu, memory=settings.curvature_memory)
-    beta1, beta2 = settings.betas
-    adams: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return adams[settings.name](parameters, lr=settings.lr, betas=(beta1, beta2), weight_decay=settings.weight_decay)

@@ -1,0 +1,75 @@
+"""Training and testing one net, with what can go wrong around Lightning's own."""
+
+import lightning as L
+import torch
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as SubprocessLauncher
+
+from lenet.batches import validates
+from lenet.data.module import ImageData
+from lenet.runs.directory import RunDirectory
+from lenet.runs.files import write_atomically
+from lenet.system.ranks import is_first
+from lenet.system.signals import starting_deaf
+from lenet.training.averaging import AverageWeights
+from lenet.training.checkpoints import NoCheckpoint, load_checkpoint
+from lenet.training.devices import ending_together
+from lenet.training.module import Classifier
+from lenet.training.recording import Record, unless_it_fails
+
+
+def fit(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record) -> None:
+    """Train to the last epoch, from the checkpoint that the record goes on from, if any.
+
+    Raises:
+        NoCheckpoint: that checkpoint is one that no run can go on from.
+    """
+    if isinstance(launcher := trainer.strategy.launcher, SubprocessLauncher):
+        # Not a hook of Lightning's, but the only place between its environment variables and its processes.
+        launcher._call_children_scripts = starting_deaf()(launcher._call_children_scripts)  # type: ignore[method-assign]
+    device = trainer.strategy.root_device
+    record.result["device"] = str(device) if trainer.world_size == 1 else f"{trainer.world_size} x {device.type}"
+    checkpoint = record.checkpoint
+    try:
+        with ending_together(trainer):
+            trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError, RuntimeError) as error:
+        if checkpoint is None or record.has_begun or isinstance(error, torch.OutOfMemoryError):
+            raise
+        words = (str(error).splitlines() or [""])[0]
+        raise NoCheckpoint(
+            f"{checkpoint}: a run cannot go on from it ({type(error).__name__}: {words}); start the run again from the "
+            "beginning"
+        ) from error
+    record.run = RunDirectory(trainer.strategy.broadcast(str(record.run.path)))  # the first process has made it
+    best, last = record.run.best_checkpoint, record.run.last_checkpoint
+    if checkpoint == best and not record.has_begun and is_first():  # cut off between the last epoch's two files
+        write_atomically(last, best.read_bytes())
+    if record.throughput.images:
+        record.result["examples_per_sec"] = round(record.throughput.examples_per_sec, 1)
+
+
+def test(
+    trainer: L.Trainer, model: Classifier, data: ImageData, record: Record, average: AverageWeights | None
+) -> None:
+    """Show the test set, once, to the weights that the recipe names, and put the figures into the result."""
+    config, result, rows = record.config, record.result, record.rows
+    tested = len(rows)
+    if validates(config):
+        best = load_checkpoint(record.run.best_checkpoint)
+        result["best_epoch"] = best["epoch"] + 1
+        if config.test_on == "best":
+            tested = result["best_epoch"]
+            model.load_state_dict(best["state_dict"])
+    if average and record.checkpoint and not record.has_begun and config.test_on == "last":
+        # Resumed after its last epoch it has no end of training, at which the mean would have come into the net.
+        model.load_state_dict(load_checkpoint(record.checkpoint)["state_dict"])
+    if config.trainer.limit_test_batches != 0:
+        with ending_together(trainer):
+            trainer.test(model, data, verbose=False)
+    row = {name: value for name, value in rows[tested - 1].items() if "/" in name}
+    figures = {name: model.metrics[name] for name in ("test/loss", "test/acc") if name in model.metrics}
+    result["metrics"] = row | figures  # all of the epoch whose weights were tested
+    result["epochs"] = len(rows)
+    if record.dashboard:
+        with unless_it_fails(record.run):
+            record.dashboard.show_test(model, result, tested)

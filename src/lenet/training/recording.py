@@ -1,0 +1,171 @@
+"""What a run records of itself, however it ends."""
+
+import dataclasses
+import functools
+import logging
+import platform
+import subprocess
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lenet.config import Config
+from lenet.errors import BadInput, Deserted, Stopped
+from lenet.models.layers import size_of
+from lenet.runs.directory import Result, Row, RunDirectory
+from lenet.system.ranks import is_first
+from lenet.system.signals import Signals
+from lenet.training.callbacks import Throughput
+from lenet.training.checkpoints import NoCheckpoint
+from lenet.training.module import Classifier
+from lenet.training.resuming import resumed
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard")
+
+
+@dataclass
+class Record:
+    """A run while it trains: what result.json and metrics.csv will say, and where it goes on from."""
+
+    config: Config
+    run: RunDirectory
+    result: Result
+    rows: list[Row]  # of metrics.csv
+    checkpoint: Path | None  # to go on from
+    dashboard: Any = None  # lenet.dashboard.callback.Dashboard, of a floor above this one
+    throughput: Throughput = field(default_factory=Throughput)
+    has_begun: bool = False  # to train, so that what a checkpoint says has been taken
+
+    def note_beginning(self) -> None:
+        self.has_begun = True
+
+
+@contextmanager
+def recording(
+    config: Config, run: RunDirectory, model: Classifier, overrides: Sequence[str], signals: Signals
+) -> Iterator[Record]:
+    """Within it a net is trained and tested; however that ends, result.json says so.
+
+    Raises:
+        BadInput: there is nothing to go on from, or no room for the first files.
+    """
+    rows, before, checkpoint = resumed(config, run, model) if config.resume else ([], {}, None)
+    kept = run.begun_with()
+    record = Record(config, run, _begun(config, run, rows, before, overrides), rows, checkpoint)
+    result = record.result
+    started = time.perf_counter()
+    error: BaseException | None = None
+    try:
+        with run.log_file() if is_first() else nullcontext(), signals.put_off():
+            try:
+                yield record
+            except Deserted:
+                signals.check()  # the others may have had it a moment before
+                raise
+        result["status"] = "completed"
+    except BaseException as caught:
+        error = caught
+        if isinstance(error, OSError) and error.errno and error.filename is None:  # TensorBoard does not say where
+            error.filename = str(run.path)
+        result |= _ended_by(error)
+        if rows and not result["metrics"]:
+            result["metrics"] = {name: value for name, value in rows[-1].items() if "/" in name}
+        raise
+    finally:
+        result["epochs"] = len(rows)
+        result["seconds"] = round((before.get("seconds") or 0) + time.perf_counter() - started, 3)
+        if record.dashboard:  # before the result: a run that says it is completed has nothing left to write
+            with unless_it_fails(run):
+                record.dashboard.close(result)
+        if is_first():
+            # On a full disk the first error is the one to report.
+            with suppress(*[OSError] if error else []):
+                run.write_result(result)
+        if isinstance(error, NoCheckpoint) and is_first():  # found out too late to have touched nothing
+            with suppress(OSError):
+                run.begin_with(kept)
+
+
+def _begun(config: Config, run: RunDirectory, rows: list[Row], before: Result, overrides: Sequence[str]) -> Result:
+    """Write config.yaml and the first result.json; `before` is the result of the run that is resumed, or empty."""
+    parameters, macs = size_of(config)
+    result: Result = {
+        "status": "running",
+        "name": config.name,
+        "tags": list(config.tags),
+        "overrides": before.get("overrides") or list(overrides),
+        "seed": config.seed,
+        "metrics": {},
+        "epochs": len(rows),
+        "best_epoch": None,
+        "parameters": parameters,
+        "macs": macs,
+        "seconds": before.get("seconds"),
+        "examples_per_sec": before.get("examples_per_sec"),
+        "device": None,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "error": None,
+    }
+    if not is_first():
+        return result
+    try:
+        data = dataclasses.replace(config.data, root=str(Path(config.data.root).resolve()))
+        run.write_config(dataclasses.replace(config, resume=None, data=data))
+        run.write_result(result)
+    except OSError as error:
+        if not config.resume:
+            run.remove()
+        raise BadInput(f"{run.path}: {error.strerror}; make room, or start where there is some") from error
+    return result
+
+
+def _ended_by(error: BaseException) -> Result:
+    """What a result says of an end before the end."""
+    # SystemExit is how submitit leaves a job whose time is over, once it is in Slurm's queue again.
+    stopped = isinstance(error, Stopped | KeyboardInterrupt | SystemExit)
+    trace = None if stopped else "".join(traceback.format_exception(error))
+    return {
+        "status": "interrupted" if stopped else "failed",
+        "error": {"message": f"{type(error).__name__}: {error}", "traceback": trace},
+    }
+
+
+@contextmanager
+def unless_it_fails(run: RunDirectory) -> Iterator[None]:
+    """What is shown of a result must not cost the result."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s: TensorBoard lacks the end of this run (%s: %s)", run.path, type(error).__name__, error)
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+@functools.cache
+def git_commit() -> str | None:
+    """The commit of this source tree, with -dirty behind it where files differ; None outside a git checkout.
+
+    Asked once per process: what is imported does not change when the files do.
+    """
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,48 @@
+"""Going on with a run that was cut off."""
+
+import logging
+from pathlib import Path
+
+from lenet.batches import validates
+from lenet.config import Config
+from lenet.errors import BadInput
+from lenet.runs.directory import Result, Row, RunDirectory
+from lenet.training.checkpoints import (
+    NoCheckpoint,
+    largest_checkpoint,
+    newest_checkpoint,
+)
+from lenet.training.module import Classifier
+
+log = logging.getLogger(__name__)
+
+
+def resumed(config: Config, run: RunDirectory, model: Classifier) -> tuple[list[Row], Result, Path | None]:
+    """The metrics of the run to go on with, up to its newest checkpoint; its result so far; and that checkpoint.
+
+    A run that was cut off before its first checkpoint has none, and starts from the beginning.
+
+    Raises:
+        BadInput: checkpoints are damaged or have been lost, or nothing is left to do.
+    """
+    result = run.read_result() or {}
+    if run.has_saved_nothing:
+        log.info("%s: cut off before its first checkpoint; it starts from the beginning", run.path)
+        return [], {"overrides": result.get("overrides")}, None
+    checkpoint, epochs = newest_checkpoint(run, model.net, validates(config), largest_checkpoint(config))
+    finished = epochs == config.trainer.max_epochs and result.get("status") == "completed"
+    if finished or epochs > config.trainer.max_epochs:
+        raise BadInput(
+            f"resume={config.resume}: {epochs} epochs are done, and trainer.max_epochs={config.trainer.max_epochs}; "
+            "give a later one to go on"
+        )
+    try:
+        rows = run.read_metrics()
+    except BadInput as error:
+        raise NoCheckpoint(str(error)) from error
+    if len(rows) < epochs:
+        raise NoCheckpoint(
+            f"{run.path / 'metrics.csv'}: has {len(rows)} of the {epochs} epochs that {checkpoint} has seen; start the "
+            "run again from the beginning"
+        )
+    return rows[:epochs], result, checkpoint
