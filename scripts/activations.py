@@ -6,7 +6,7 @@ from pathlib import Path
 from lenet import cli
 from lenet.datasets import data_set
 from lenet.errors import BadInput
-from lenet.evaluation import first_look
+from lenet.evaluation import checks, saved
 from lenet.evaluation.drawings import drawing
 from lenet.runs.files import write_atomically
 from lenet.system.terminal import loading
@@ -30,14 +30,14 @@ def main() -> None:
 
     if arguments.invert and not arguments.image:
         raise BadInput("--invert: there is nothing to invert; name pictures with --image")
-    found = first_look.saved(arguments.run, arguments.weights)
+    found = saved.saved(arguments.run, arguments.weights)
     data = found.config.data
-    is_own = arguments.data_root or first_look.is_own_root(data.root)
+    is_own = arguments.data_root or saved.is_own_root(data.root)
     data.root = arguments.data_root or data.root
-    first_look.class_names(data.name, arguments.classes)
-    first_look.check_numbers(arguments.images, data_set(data).test_images)
+    checks.class_names(data.name, arguments.classes)
+    checks.check_numbers(arguments.images, data_set(data).test_images)
     if arguments.classes or arguments.images or not (arguments.image or arguments.noise):
-        first_look.check_data(data, bool(is_own))
+        saved.check_data(data, bool(is_own))
     drawings = [drawing(file, arguments.invert) for file in arguments.image]
     of_a_run = arguments.run.is_dir()
     out = arguments.out or (
@@ -45,16 +45,16 @@ def main() -> None:
     )
     out = out if out.suffix else out.with_suffix(".png")
     try:
-        first_look.picture_format(out.suffix)
-        if reason := first_look.why_not_written(out):
+        checks.picture_format(out.suffix)
+        if reason := checks.why_not_written(out):
             raise ValueError(reason)
     except ValueError as error:
         raise _not_written(out, error) from error
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    from lenet.evaluation.evaluate import load_trained
     from lenet.evaluation.examples import chosen
+    from lenet.evaluation.load import load_trained
     from lenet.evaluation.pictures import activations, as_file, in_words, look
 
     trained = load_trained(arguments.run, arguments.weights)

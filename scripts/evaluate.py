@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lenet import cli
 from lenet.errors import BadInput
-from lenet.evaluation import first_look
+from lenet.evaluation import checks, saved
 from lenet.rules import CHOICES
 from lenet.runs.files import write_atomically
 from lenet.system.terminal import loading
@@ -27,17 +27,18 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    found = first_look.saved(arguments.run, arguments.weights)
-    first_look.check_evaluation(found.config, arguments.part, arguments.flip)
+    found = saved.saved(arguments.run, arguments.weights)
+    saved.check_evaluation(found.config, arguments.part, arguments.flip)
     out = arguments.out or (arguments.run if arguments.run.is_dir() else Path())
-    first_look.check_folder(out, given=bool(arguments.out))
+    checks.check_folder(out, given=bool(arguments.out))
     root = arguments.data_root or found.config.data.root
     data = replace(found.config.data, name=arguments.data or found.config.data.name, root=root)
-    first_look.check_data(data, is_own=bool(arguments.data_root) or first_look.is_own_root(root))
+    saved.check_data(data, is_own=bool(arguments.data_root) or saved.is_own_root(root))
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    from lenet.evaluation.evaluate import as_text, evaluate, load_trained
+    from lenet.evaluation.evaluate import as_text, evaluate
+    from lenet.evaluation.load import load_trained
     from lenet.evaluation.pictures import as_png, confusion
 
     trained = load_trained(arguments.run, arguments.weights)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lenet import cli
-from lenet.evaluation import first_look
+from lenet.evaluation import checks, saved
 from lenet.rules import CHOICES
 from lenet.system.terminal import loading
 
@@ -15,12 +15,12 @@ def main() -> None:
     parser.add_argument("--weights", choices=CHOICES["test_on"], help="default: those that the run tested")
     arguments = parser.parse_args()
 
-    first_look.check_export(arguments.file)
-    first_look.saved(arguments.run_dir, arguments.weights)
+    checks.check_export(arguments.file)
+    saved.saved(arguments.run_dir, arguments.weights)
     loading(f"{arguments.run_dir}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    from lenet.evaluation.evaluate import export, load_trained
+    from lenet.evaluation.load import export, load_trained
 
     export(load_trained(arguments.run_dir, arguments.weights), arguments.file)
     print(f"{arguments.file}  {arguments.file.stat().st_size:,} bytes")

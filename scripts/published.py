@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lenet import cli
-from lenet.evaluation.first_look import check_folder
+from lenet.evaluation.checks import check_folder
 from lenet.sweeps.design import Sweep
 from lenet.system.terminal import loading
 

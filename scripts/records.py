@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lenet import cli
 from lenet.errors import BadInput
-from lenet.evaluation.first_look import why_not_written
+from lenet.evaluation.checks import why_not_written
 from lenet.sweeps.design import Sweep
 from lenet.system.terminal import loading
 

@@ -148,8 +148,8 @@ def become(job, told):
     os.chdir(job["cwd"])
     os.environ.clear()
     os.environ.update(job["env"])
-    if cli := sys.modules.get("lenet.cli"):  # whose default of module.root is what LENET_DATA was when it was imported
-        cli.ConfigStore.instance().store("schema", cli.Config)
+    if compose := sys.modules.get("lenet.cli.compose"):  # whose default of module.root is what LENET_DATA was when it was imported
+        compose.ConfigStore.instance().store("schema", compose.Config)
     streams = [os.open(os.devnull, os.O_RDONLY)]
     streams += [os.open(job[name], os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOCTTY) for name in ("out", "err")]
     for number, stream in enumerate(streams):

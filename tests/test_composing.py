@@ -11,7 +11,7 @@ from hydra._internal.utils import create_automatic_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 
 from conftest import PROJECT, Answer, ask
-from lenet.cli import composing, usage
+from lenet.cli import guard, usage
 from lenet.errors import BadInput
 
 TOUCH = "pathlib.Path.touch"
@@ -81,8 +81,8 @@ def test_a_hydra_that_takes_another_loader_composes_nothing(monkeypatch: pytest.
     monkeypatch.setattr(Hydra, "__init__", Hydra.__init__)  # as it is after the test
     monkeypatch.setattr(hydra._internal.hydra, "ConfigLoaderImpl", theirs)
     place = create_automatic_config_search_path(None, None, str(PROJECT / "conf"))
-    composing.guard()
-    assert isinstance(Hydra.create_main_hydra2("train", place).config_loader, composing.GuardedLoader)
+    guard.guard()
+    assert isinstance(Hydra.create_main_hydra2("train", place).config_loader, guard.GuardedLoader)
     GlobalHydra.instance().clear()
     hydra._internal.hydra.ConfigLoaderImpl = theirs  # type: ignore[attr-defined]  # another release imports it so
     with pytest.raises(BadInput, match=r"^hydra-core \S+: composes configs without the check") as caught:

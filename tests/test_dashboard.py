@@ -25,8 +25,9 @@ from lenet.dashboard.callback import TAGS, Dashboard, graph
 from lenet.dashboard.hparams import HYPERPARAMETERS, hyperparameters
 from lenet.errors import Diverged
 from lenet.evaluation import pictures
-from lenet.evaluation.evaluate import evaluate, load_trained
+from lenet.evaluation.evaluate import evaluate
 from lenet.evaluation.examples import chosen
+from lenet.evaluation.load import load_trained
 from lenet.models.build import build_net
 from lenet.rules import validate
 from lenet.runs.directory import RunDirectory

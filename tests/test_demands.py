@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from conftest import Answer, ask, zygote
 from hydra_plugins.lenet_sweeper.lenet_sweeper import LenetSweeper
-from lenet.cli import resumed_config
+from lenet.cli.compose import resumed_config
 from lenet.config import Config, Data, Model, Optimizer, Trainer
 from lenet.data import download
 from lenet.errors import BadInput

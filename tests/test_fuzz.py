@@ -23,13 +23,14 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from conftest import PROJECT, idx, tiny_files
-from lenet import cli
+from lenet.cli import compose
 from lenet.config import Augment, Config, Dashboard, Data, Loss, Model, Optimizer, Schedule, Trainer, schema
 from lenet.data import download
 from lenet.data.files import parse_idx
 from lenet.datasets import DATASETS
 from lenet.errors import BadInput, Diverged
-from lenet.evaluation.evaluate import evaluate, load_trained
+from lenet.evaluation.evaluate import evaluate
+from lenet.evaluation.load import load_trained
 from lenet.models.layers import ACTIVATIONS, POOLS
 from lenet.rules import CHOICES, INITS, validate
 from lenet.runs.directory import RunDirectory
@@ -312,7 +313,7 @@ def test_a_run_directory_from_a_stranger_is_used_or_refused_in_one_line(
         evaluate(load_trained(path))
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
     try:
-        config = cli.resumed_config(str(path), ["trainer.max_epochs=3"])
+        config = compose.resumed_config(str(path), ["trainer.max_epochs=3"])
         assume(config.trainer.max_epochs <= 3 and config.data.root == finished.read_config().data.root)
         result, _ = train(replace(config, trainer=replace(config.trainer, accelerator="cpu")), path)
         assert result["status"] == "completed"

@@ -28,7 +28,7 @@ def port(monkeypatch) -> Iterator[int]:
     monkeypatch.setenv("MASTER_PORT", str(port))
     for name in ("NODE_RANK", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(logging.getLogger("lenet"), "propagate", True)  # as it is before lenet.cli.quiet
+    monkeypatch.setattr(logging.getLogger("lenet"), "propagate", True)  # as it is before lenet.cli.commands.quiet
     return port
 
 

@@ -14,13 +14,14 @@ import pytest
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from conftest import PROJECT
-from lenet import cli
+from lenet.cli import compose
 from lenet.config import Config, Model
 from lenet.dashboard.events import read_events
 from lenet.datasets import DATASETS
 from lenet.errors import BadInput
-from lenet.evaluation.evaluate import evaluate, export, load_trained
+from lenet.evaluation.evaluate import evaluate
 from lenet.evaluation.examples import chosen, picture
+from lenet.evaluation.load import export, load_trained
 from lenet.evaluation.weights import Weights, read, write
 from lenet.job import train_job
 from lenet.models.build import build_net
@@ -72,7 +73,7 @@ def test_a_run_with_a_link_out_of_it_is_not_gone_on_with(tiny_config, run, tmp_p
     for go_on in (
         lambda: train(longer(tiny_config, run), run.path),
         lambda: train_job(longer(tiny_config, run), run.path, []),
-        lambda: cli.resumed_config(str(run.path), ["trainer.max_epochs=3"]),
+        lambda: compose.resumed_config(str(run.path), ["trainer.max_epochs=3"]),
         lambda: RunDirectory.create(run.path),
     ):
         with pytest.raises(BadInput, match=rf"{path.name}: a link to {elsewhere}.*put a copy in its place") as caught:
@@ -318,4 +319,4 @@ def test_a_result_with_more_bytes_than_any_of_ours_is_named_before_a_run_goes_on
     (run.path / "result.json").write_text("[" + "[]," * 400_000 + "[]]")
     assert run.read_result() is None
     with pytest.raises(BadInput, match=r"run/result\.json: more than 1,048,576 bytes, .*; remove it"):
-        cli.resumed_config(str(run.path), ["trainer.max_epochs=3"])
+        compose.resumed_config(str(run.path), ["trainer.max_epochs=3"])

@@ -21,13 +21,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from conftest import PROJECT, Terminal, fresh, script, until
-from lenet.cli import resumed_config
+from lenet.cli.compose import resumed_config
 from lenet.cli.messages import closing_lines, how_to_go_on
 from lenet.config import Augment, Config, Data, Model, Optimizer, Schedule
 from lenet.data.files import load
 from lenet.data.module import EpochOrder, split
 from lenet.errors import BadInput, Diverged, Stopped
-from lenet.evaluation.evaluate import evaluate, load_trained
+from lenet.evaluation.evaluate import evaluate
+from lenet.evaluation.load import load_trained
 from lenet.job import train_job
 from lenet.models.build import build_net
 from lenet.runs.directory import RunDirectory

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ask
-from lenet import cli
-from lenet.cli import messages
+from lenet.cli import commands, messages
 from lenet.config import Config, Trainer
 from lenet.system import terminal
 
@@ -75,6 +74,6 @@ def test_uv_is_called_as_it_can_be_called_here(monkeypatch, tmp_path: Path) -> N
 def test_whatever_the_directory_is_called_the_command_names_it(name) -> None:
     path = f"runs/{name}/2026-11-22_09-30-00"
     word = shlex.split(messages.how_to_go_on(path))[-1]
-    override = OverridesParser.create().parse_override(cli._quoted(word))
+    override = OverridesParser.create().parse_override(commands._quoted(word))
     assert override.key_or_group == "resume"
     assert str(override.value()) == path

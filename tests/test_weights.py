@@ -13,7 +13,8 @@ from conftest import PROJECT, script
 from lenet.config import Config, Data, Optimizer, Trainer
 from lenet.data.download import fetch
 from lenet.errors import BadInput
-from lenet.evaluation.evaluate import evaluate, export, load_trained
+from lenet.evaluation.evaluate import evaluate
+from lenet.evaluation.load import export, load_trained
 from lenet.runs.directory import RunDirectory
 from lenet.train import train
 

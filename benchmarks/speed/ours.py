@@ -19,7 +19,7 @@ import lenet.train
 from benchmarks.speed.parts import SCRIPTS, accelerator
 from benchmarks.speed.turns import Turns
 from benchmarks.speed.usual import EachEpoch
-from lenet import cli
+from lenet.cli.compose import typed
 from lenet.config import Config, Data, Model, Trainer
 from lenet.rules import validate
 
@@ -59,7 +59,7 @@ def speedrun(turns: Turns, root: str, threads: int, device: str, overrides: Sequ
     with initialize_config_dir(str(SCRIPTS.parent / "conf"), version_base="1.3"):
         composed = compose("train", ["experiment=speedrun", f"threads={threads}",
                                      f"trainer.accelerator={accelerator(device)}", *overrides])  # fmt: skip
-    config = OmegaConf.to_object(cli.typed(composed))
+    config = OmegaConf.to_object(typed(composed))
     assert isinstance(config, Config)
     config.data.root = root
     validate(config)

@@ -28,7 +28,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lenet.cli.composing import GuardedLoader
+from lenet.cli.guard import GuardedLoader
 
 if TYPE_CHECKING:
     from lenet.config import Config
@@ -74,7 +74,7 @@ class FrozenConfigs(GuardedLoader):
 
     def compose(self, master: DictConfig, overrides: Sequence[str], hydra: bool = False) -> DictConfig:
         """The config of a job with these overrides beside the shared ones: all of it with `hydra`, or what is ours."""
-        from lenet.cli import typed
+        from lenet.cli.compose import typed
 
         parsed = [self.parse(text) for text in overrides]
         for one in parsed:

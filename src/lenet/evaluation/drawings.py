@@ -1,14 +1,18 @@
 """Pictures from files, as a net gets them: grey, and of 28x28 pixels. Nothing here imports torch."""
 
-from contextlib import suppress
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lenet.datasets import IMAGE_SIZE
-from lenet.evaluation import first_look
+from lenet.errors import BadInput
+from lenet.runs.safe_io import open_file
 from lenet.text import one_line
 
 SIZE = (IMAGE_SIZE, IMAGE_SIZE)
@@ -56,7 +60,7 @@ def drawing(file: Path, invert: bool = False) -> Drawing:
     Raises:
         BadInput: the file is no picture, or one too large to be opened safely.
     """
-    with first_look.picture(file) as opened:
+    with picture(file) as opened:
         grey = as_grey(opened)
     return Drawing(file.name, ImageOps.invert(grey) if invert else grey, invert)
 
@@ -93,3 +97,29 @@ def _of_large_numbers(picture: Image.Image) -> Image.Image:
         white = 65535
     levels = numbers.convert("F").point(lambda level: level * (255 / white) + 0.5)  # what follows rounds down
     return levels.convert("L").resize(SIZE)
+
+
+# What people have pictures in. Pillow knows some forty more, of which one starts another program.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
+
+
+@contextmanager
+def picture(file: Path) -> Iterator[Image.Image]:
+    """A picture, to be looked at within.
+
+    Raises:
+        BadInput: the file is no picture, or one too large to be opened safely.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Pillow skips because it is damaged
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # where it begins to be large
+            with open_file(file, largest=None) as content, Image.open(content, formats=FORMATS) as opened:
+                yield opened
+    except UnidentifiedImageError as error:
+        raise BadInput(f"--image {file}: not a picture that can be read here; give a PNG or JPEG file") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        words = str(error).split(",")[0]
+        raise BadInput(f"--image {file}: {words}; give a smaller picture") from error
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise BadInput(f"--image {file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error

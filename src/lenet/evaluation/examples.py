@@ -11,7 +11,7 @@ from lenet.config import Data
 from lenet.data.files import fetched, load
 from lenet.data.transforms import normalise
 from lenet.datasets import IMAGE_SIZE, data_set
-from lenet.evaluation import first_look
+from lenet.evaluation import checks
 from lenet.evaluation.drawings import Drawing, drawing
 
 
@@ -42,13 +42,13 @@ def chosen(
     names = list(data_set(data).classes)
     if not (classes or numbers or files or noise):
         classes = data_set(data).pair
-    classes = first_look.class_names(data.name, classes)
+    classes = checks.class_names(data.name, classes)
     pixels: list[Tensor] = []
     titles: list[str] = []
     if classes or numbers:
         fetched(data.name, data.root, only_there)
         images, labels = load(data.name, data.root, "t10k")
-        first_look.check_numbers(numbers, len(labels))
+        checks.check_numbers(numbers, len(labels))
         firsts = [int((labels == names.index(name)).nonzero()[0]) for name in classes]
         for number in [*firsts, *numbers]:
             pixels.append(images[number])

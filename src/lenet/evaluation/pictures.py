@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lenet.evaluation.first_look import picture_format
+from lenet.evaluation.checks import picture_format
 from lenet.evaluation.predictions import Predictions
 from lenet.text import one_line
 from lenet.training.module import Classifier

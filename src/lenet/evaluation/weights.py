@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lenet.config import Config
 from lenet.errors import BadInput
-from lenet.evaluation.first_look import header
+from lenet.evaluation.saved import header
 from lenet.runs.files import write_atomically
 
 

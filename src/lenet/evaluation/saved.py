@@ -1,30 +1,19 @@
-"""What a script is given, looked at before torch is imported: runs, files of weights, pictures, places to write to.
-
-A wrong name is answered at once. Whoever then loads what was found looks at its content as well. Nothing here imports
-torch.
-"""
+"""Trained nets as their files describe them, before torch is imported."""
 
 import os
-import struct
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import safetensors
-from PIL import Image, UnidentifiedImageError
 
 from lenet.config import Config, Data
 from lenet.data import download
-from lenet.datasets import DATASETS
 from lenet.errors import BadInput
 from lenet.models.layers import size_of
 from lenet.rules import validate
 from lenet.runs.directory import RESULT, WEIGHTS, RunDirectory, parse_config
-from lenet.runs.safe_io import fits, open_file, parse_json
-from lenet.system.machine import unwritable
+from lenet.runs.safe_io import fits, parse_json
 
 LARGEST_HEADER = 100_000  # characters of the config in it, and of the result
 
@@ -146,98 +135,3 @@ def check_data(data: Data, is_own: bool) -> None:
         BadInput: they are not, or are other ones.
     """
     (download.look if is_own else download.find)(data.name, data.root)
-
-
-def class_names(data: str, classes: Sequence[str]) -> list[str]:
-    """Classes of a data set, as it writes them.
-
-    Raises:
-        BadInput: it does not have one of them.
-    """
-    known = DATASETS[data].classes
-    names = [name.lower() for name in classes]
-    for name in names:
-        if name not in known:
-            raise BadInput(f"--classes {name}: no class of {data}; choose {', '.join(map(repr, known))}")
-    return names
-
-
-def check_numbers(numbers: Sequence[int], count: int) -> None:
-    """Whether there are test images of these numbers.
-
-    Raises:
-        BadInput: there are not so many.
-    """
-    for number in numbers:
-        if not 0 <= number < count:
-            raise BadInput(f"--images {number}: there are test images from 0 to {count - 1}")
-
-
-# What people have pictures in. Pillow knows some forty more, of which one starts another program.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
-
-
-@contextmanager
-def picture(file: Path) -> Iterator[Image.Image]:
-    """A picture, to be looked at within.
-
-    Raises:
-        BadInput: the file is no picture, or one too large to be opened safely.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what Pillow skips because it is damaged
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # where it begins to be large
-            with open_file(file, largest=None) as content, Image.open(content, formats=FORMATS) as opened:
-                yield opened
-    except UnidentifiedImageError as error:
-        raise BadInput(f"--image {file}: not a picture that can be read here; give a PNG or JPEG file") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        words = str(error).split(",")[0]
-        raise BadInput(f"--image {file}: {words}; give a smaller picture") from error
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise BadInput(f"--image {file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-
-
-def picture_format(suffix: str) -> str:
-    """The format of a picture whose name ends so.
-
-    Raises:
-        ValueError: Pillow writes no such file.
-    """
-    kind = Image.registered_extensions().get(suffix.lower())
-    if kind is None or kind not in Image.SAVE:
-        raise ValueError(f"unknown file extension: {suffix}")
-    return kind
-
-
-def why_not_written(file: Path) -> str | None:
-    """Why a file cannot be written, whose folder has to be there; None where nothing is known against it."""
-    if file.is_dir():
-        return "it is a folder"
-    if not file.parent.is_dir():
-        return f"there is no folder {file.parent}"
-    return unwritable(file.parent)
-
-
-def check_export(file: Path) -> None:
-    """Whether a file of weights can be written, whose folder may have to be made.
-
-    Raises:
-        BadInput: it cannot, or its name is that of another kind of file.
-    """
-    if file.suffix != WEIGHTS:
-        raise BadInput(f"{file}: the format is safetensors; let the name end in {WEIGHTS}")
-    if reason := ("it is a folder" if file.is_dir() else unwritable(file.parent)):
-        raise BadInput(f"{file}: {reason}; name a file that can be written")
-
-
-def check_folder(folder: Path, given: bool = True) -> None:
-    """Whether a folder, which `--out` gives or not, can be made or written to.
-
-    Raises:
-        BadInput: it cannot.
-    """
-    if reason := unwritable(folder):
-        named = f"--out {folder}: " if given else ""
-        raise BadInput(f"{named}{reason}; name a folder that can be written with --out")

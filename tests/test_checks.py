@@ -11,8 +11,8 @@ from PIL import Image
 from conftest import ask
 from lenet.config import Config, Data, Loss
 from lenet.errors import BadInput
-from lenet.evaluation import first_look
-from lenet.evaluation.evaluate import load_trained
+from lenet.evaluation import saved
+from lenet.evaluation.load import load_trained
 from lenet.runs.directory import RunDirectory
 
 ABSENT = ("torch", "pandas", "matplotlib", "tensorboard")
@@ -115,14 +115,14 @@ def test_what_is_right_is_about_to_be_loaded_and_said_so(files) -> None:
 def test_a_net_without_probabilities_cannot_be_flipped() -> None:
     config = Config(loss=Loss(name="mse"))
     with pytest.raises(BadInput, match=r"--flip: .*loss\.name=mse"):
-        first_look.check_evaluation(config, "test", flip=True)
-    first_look.check_evaluation(config, "test", flip=False)
+        saved.check_evaluation(config, "test", flip=True)
+    saved.check_evaluation(config, "test", flip=False)
 
 
 def test_whoever_loads_a_net_looks_first(tmp_path: Path) -> None:
     run = a_run(tmp_path / "run", replace(Config(), test_on="last"))
-    assert first_look.saved(run.path).file == run.last_checkpoint
+    assert saved.saved(run.path).file == run.last_checkpoint
     run.write_result(json.loads((run.path / "result.json").read_text()) | {"status": "failed"})
-    for look in (first_look.saved, load_trained):
+    for look in (saved.saved, load_trained):
         with pytest.raises(BadInput, match="this run is failed, not completed"):
             look(run.path)

@@ -1,0 +1,210 @@
+"""Commands: what they do with words, signals and errors, and what they log. Imports no torch."""
+
+import argparse
+import logging
+import os
+import re
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
+
+from lenet.cli import guard, usage
+from lenet.cli.compose import RESUMABLE as RESUMABLE
+from lenet.cli.compose import _keys as _keys
+from lenet.cli.compose import _require_sweep as _require_sweep
+from lenet.cli.compose import config_from as config_from
+from lenet.cli.compose import resumed_config as resumed_config
+from lenet.cli.compose import run_path as run_path
+from lenet.cli.compose import typed as typed
+from lenet.cli.explain import (
+    CHOOSE,
+    _choices,
+    describe,
+)
+from lenet.cli.explain import (
+    DISK_REMEDIES as DISK_REMEDIES,
+)
+from lenet.cli.explain import (
+    UNQUOTED as UNQUOTED,
+)
+from lenet.cli.explain import (
+    _described as _described,
+)
+from lenet.cli.explain import (
+    _not_understood as _not_understood,
+)
+from lenet.cli.explain import (
+    _remedy as _remedy,
+)
+from lenet.cli.explain import (
+    _unknown_key as _unknown_key,
+)
+from lenet.cli.messages import how_to_go_on
+from lenet.config import schema as schema
+from lenet.errors import BadInput, Deserted, Stopped
+from lenet.errors import Diverged as Diverged
+from lenet.rules import validate as validate
+from lenet.runs.directory import INCIDENTAL as INCIDENTAL
+from lenet.runs.directory import WEIGHTS as WEIGHTS
+from lenet.runs.directory import RunDirectory as RunDirectory
+from lenet.runs.directory import timestamp as timestamp
+from lenet.system import terminal
+from lenet.system.ranks import is_first
+from lenet.text import one_line as one_line
+
+
+class Parser(argparse.ArgumentParser):
+    """Answers a wrong argument in one line, as Hydra's scripts do."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; --help shows what there is")
+
+
+def positive(text: str) -> int:
+    """An argument that counts something."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number, at least 1")
+    return int(text)
+
+
+class JobFailed(BaseException):
+    """Carries a job's error past Hydra, which would print a line of its own about an Exception."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+@contextmanager
+def job() -> Iterator[None]:
+    """The body of a Hydra main function. In a sweep Hydra has to see a job's error; alone, `run` reports it."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        quiet(logging.WARNING)  # a sweep has a line per job; and a launcher's process has not been through `run`
+    try:
+        yield
+    except Stopped as stopped:
+        if HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep goes on by itself
+            stopped.advice = how_to_go_on(stopped.run)
+        raise
+    except Exception as error:
+        output = Path(HydraConfig.get().runtime.output_dir)
+        if isinstance(error, BadInput) and output != Path.cwd():
+            with suppress(OSError):
+                output.rmdir()  # Hydra has made it; it is empty unless somebody put files there
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise
+        raise JobFailed(error) from error
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Call a Hydra main function; turn every error that a user can mend into one line and an exit code.
+
+    Exit codes: 2 for bad input, 1 for a run that failed, 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    for_developers = "HYDRA_FULL_ERROR" in os.environ and is_first()  # which has set it for the others
+    threading.excepthook = _thread_failed
+    terminal.output()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
+    sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
+    quiet()
+    try:
+        main()
+        sys.stdout.flush()  # what fails at the exit of Python is beyond us
+    except (Exception, JobFailed) as error:
+        if for_developers:
+            raise
+        cause = error.error if isinstance(error, JobFailed) else error
+        if isinstance(cause, BrokenPipeError):  # whoever read what we print has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        if isinstance(error, TypeError) and any("=[" in choice for choice in _choices()):  # Hydra stumbles over it
+            cause = BadInput(f"{' '.join(_choices())}: {CHOOSE}")
+        if isinstance(error, OSError) and _is_run_directory(str(error.filename)):
+            cause = BadInput(f"hydra.run.dir: {describe(error)}; name a folder that can be made")
+        if is_first() or not isinstance(cause, Deserted):  # the first one says what became of the run
+            print(f"error: {describe(cause)}", file=sys.stderr)
+        by_hydra = (
+            isinstance(cause, HydraException | OmegaConfBaseException | yaml.YAMLError) or type(error) is ValueError
+        )
+        sys.exit(2 if isinstance(cause, BadInput) or by_hydra else 1)
+    except Stopped as error:
+        print(f"interrupted by {error}" + (f"; {error.advice}" if error.advice else ""), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; give the command again", file=sys.stderr)
+        sys.exit(130)
+
+
+def run_composed(main: Callable[[], Any], examples: Sequence[str]) -> None:
+    """`run` for a main function of Hydra's, whose configs are looked at before anything that they name is called.
+
+    Args:
+        examples: commands for --help.
+    """
+
+    def guarded() -> None:
+        guard.guard()
+        options, sys.argv[1:] = usage.options(sys.argv[1:])
+        if options.help:
+            print(usage.page(sys.modules["__main__"].__doc__ or "", examples))
+        else:
+            main()
+
+    run(guarded)
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread hands a full disk on to the run, which says so; no need of a traceback before."""
+    by_tensorboard = type(failure.thread).__module__.startswith("tensorboard.")
+    if not (by_tensorboard and isinstance(failure.exc_value, OSError)):
+        threading.__excepthook__(failure)
+
+
+def _is_run_directory(path: str) -> bool:
+    """Whether it is the directory that Hydra makes when hydra.run.dir names it, or one above it."""
+    given = [Path(argument.partition("=")[2]) for argument in sys.argv[1:] if argument.startswith("hydra.run.dir=")]
+    return any(Path(path) in (one, *one.parents) for one in given)
+
+
+def _quoted(argument: str) -> str:
+    """A run directory to resume, as the shell completes it, in the quotes that Hydra wants around pool=max,seed=2."""
+    key, _, path = argument.partition("=")
+    if key == "resume" and re.search(r"[^\w./-]", path, re.ASCII) and path[0] not in "'\"":
+        return "resume='" + path.replace("'", "\\'") + "'"
+    return argument
+
+
+def quiet(least: int = logging.INFO) -> None:
+    """Log to the terminal from this level on, without breaking a progress bar; silence warnings without a remedy."""
+
+    class Terminal(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tqdm.write(self.format(record), file=sys.stdout)
+            sys.stdout.flush()  # what is waited for is to be read while one waits, in a file too
+
+    logger = logging.getLogger("lenet")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [Terminal(least if is_first() else logging.CRITICAL)]
+    logger.propagate = False  # Hydra gives the root logger a handler of its own
+    # Batches are single indexing expressions, so data loading needs no workers.
+    warnings.filterwarnings("ignore", "The '.*dataloader' does not have many workers")
+    # With a batch of everything, or ten, there are fewer batches than Lightning likes to log.
+    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
+    # Lightning 2.6 asks torch for its trees in a way that torch will drop; its next minor release does not.
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.. is deprecated")
+    # Where Slurm is installed Lightning advises srun, which a run on one machine has no use for.
+    warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
+    # It is the same in every process: Totals has added them up.
+    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")
+    # The run directory is ours, and a resumed run finds its checkpoints there.
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")

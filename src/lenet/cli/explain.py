@@ -1,0 +1,157 @@
+"""From an error to the line that a person reads. Imports no torch."""
+
+import difflib
+import errno
+import os
+import re
+import sys
+from dataclasses import is_dataclass
+from types import UnionType
+from typing import Any, get_args
+
+import yaml
+from hydra.errors import MissingConfigException, OverrideParseException
+
+from lenet.cli import guard
+from lenet.cli.compose import RESUMABLE as RESUMABLE
+from lenet.cli.compose import _keys as _keys
+from lenet.cli.compose import _require_sweep as _require_sweep
+from lenet.cli.compose import config_from as config_from
+from lenet.cli.compose import resumed_config as resumed_config
+from lenet.cli.compose import run_path as run_path
+from lenet.cli.compose import typed as typed
+from lenet.config import schema
+from lenet.errors import BadInput, Deserted, Diverged
+from lenet.rules import validate as validate
+from lenet.runs.directory import INCIDENTAL as INCIDENTAL
+from lenet.runs.directory import WEIGHTS as WEIGHTS
+from lenet.runs.directory import RunDirectory as RunDirectory
+from lenet.runs.directory import timestamp as timestamp
+from lenet.text import one_line
+
+CHOOSE = "choose a file of conf/ by its name, or set a key such as model.kind"
+
+
+DISK_REMEDIES = {
+    errno.ENOSPC: "make room and give the command again; a single run goes on with resume=RUN_DIR",
+    errno.EDQUOT: "make room and give the command again; a single run goes on with resume=RUN_DIR",
+    errno.EFBIG: "allow larger files and give the command again; a single run goes on with resume=RUN_DIR",
+    errno.EROFS: "start where you can write",
+}
+
+
+def describe(error: BaseException) -> str:
+    """One line that names the key, the value and the remedy; or what a BadInput says, with its details."""
+    return str(error) if isinstance(error, BadInput) else one_line(_described(error))
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, Diverged):
+        return str(error)
+    if isinstance(error, Deserted):
+        return f"{error}; resume=RUN_DIR goes on from the last epoch"
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}: not YAML ({error.problem})"
+    if isinstance(error, OSError) and error.filename:
+        remedy = DISK_REMEDIES.get(error.errno or 0)
+        return f"{error.filename}: {error.strerror}" + (f"; {remedy}" if remedy else "")
+    if isinstance(error, MissingConfigException):
+        if error.missing_cfg_file is None:
+            return "--config-path: there is no such folder; leave it out, or give an absolute path"
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        if choice in ("lenet_slurm", "lenet_processes"):
+            name = choice.removeprefix("lenet_")
+            if not hasattr(os, "setsid"):
+                return f"{group}={name}: not to be had on this system; take {group}=joblib"
+            return f"{group}={name}: needs submitit; start with uv run --extra cluster, or pip install 'lenet[cluster]'"
+        # lenet_slurm and lenet_processes are what the files slurm and processes are made of.
+        options = ", ".join(option for option in error.options or [] if not option.startswith("lenet_"))
+        if not group:
+            return f"--config-name={choice}: there is no such file in conf/; leave it out, and choose by group=NAME"
+        return f"{group}={choice}: there is no such choice; {f'take {options}' if options else 'leave it out'}"
+    if isinstance(error, OverrideParseException):
+        return _not_understood(str(error.override))
+    text = f"{error}\n{error.__cause__ or ''}"
+    if "Config group override must be" in text:  # Hydra does not say which
+        return f"{' '.join(_choices())}: {CHOOSE}"
+    if several := re.search(r"Ambiguous value for argument '((.*?)=(.*))'", text):
+        is_list = "list" in str(schema().get(several[2]))
+        remedy = f"write {several[2]}=[{several[3]}]" if is_list else "add -m for a run with each"
+        return f"{several[1]}: several values; {remedy}"
+    full_key = re.search(r"full_key: (\S+)", text)
+    if full_key and re.search(r"Key '.*' (?:is )?not in ", text):
+        return _unknown_key(full_key[1])
+    if merging := re.search(r"Error merging override ([^=]+)=(.*)", text):
+        return f"{merging[1]}={merging[2]}: {_remedy(merging[1])}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if full_key:
+        return f"{full_key[1]}: {lines[0]}"
+    return "; ".join(dict.fromkeys(lines)) or type(error).__name__
+
+
+# What Hydra takes in a value without quotes, and what has a meaning of its own in it.
+UNQUOTED = re.compile(r"[\w\s/+.$%*@?|:=\\,()\[\]{}'\"~^-]", re.ASCII)
+
+
+def _not_understood(override: str) -> str:
+    """What to write instead, as far as it can be told."""
+    key, _, value = override.partition("=")
+    strange = next((character for character in value if not UNQUOTED.fullmatch(character)), None)
+    if strange and "'" not in value:
+
+        def quote(part: re.Match[str]) -> str:
+            fits = all(UNQUOTED.fullmatch(character) for character in part[0])
+            return part[0] if fits else f"'{part[0].strip()}'"
+
+        quoted = re.sub(r"[^][{},:]+", quote, value)
+        return f'{override}: {strange} has to be in quotes; write "{key}={quoted}"'
+    if any(not UNQUOTED.fullmatch(character) for character in key):
+        return _unknown_key(key)
+    return f"{override}: not understood; write key=value, in quotes if it has special characters"
+
+
+def _choices() -> list[str]:
+    """The arguments that choose files of conf/."""
+    groups = [name for name, kind in schema().items() if is_dataclass(kind)]
+    return [argument for argument in sys.argv[1:] if argument.split("=")[0] in groups]
+
+
+def _remedy(key: str) -> str:
+    kind = schema().get(key)
+    if is_dataclass(kind):
+        inner = [name for name in schema() if name.startswith(f"{key}.")]
+        return f"a group of keys, not a value; set {', '.join(inner)}"
+    kinds: dict[Any, str] = {
+        int: "give an integer",
+        float: "give a number",
+        bool: "give true or false",
+        str: "give a word",
+        list[int]: "give a list of integers, such as [6,16]",
+        list[float]: "give a list of numbers, such as [0.9,0.999]",
+        list[str]: "give a list of words, such as [a,b]",
+    }
+    members = (
+        [member for member in get_args(kind) if member is not type(None)] if isinstance(kind, UnionType) else [kind]
+    )
+    null = " or null" if type(None) in get_args(kind) and isinstance(kind, UnionType) else ""
+    return " or ".join(kinds.get(member, "give a legal value") for member in members).replace(" or give", " or") + null
+
+
+def _unknown_key(key: str) -> str:
+    if key in ("sweep", "experiment"):
+        return f"{key}: no such key; the first line of a file in conf/{key}/ has to be: # @package _global_"
+    if key.startswith("hydra.launcher.additional_parameters."):
+        return f"{key}: not there yet; to add it put a + before it"
+    if key.startswith("hydra."):
+        group, _, name = key.rpartition(".")
+        known = {name for keys in guard.plugin_keys(group.removeprefix("hydra.")).values() for name in keys}
+        close = difflib.get_close_matches(name, sorted(known), 1)
+        hint = f"did you mean {group}.{close[0]}? " if close else ""
+        return f"{key}: no such key; {hint}--cfg hydra -p {group} shows those that there are"
+    keys = [name for name, kind in schema().items() if "." not in key or not is_dataclass(kind)]
+    # Compared by the last part first: people know the word and mistake its group or its spelling.
+    words = {name.rsplit(".", 1)[-1]: name for name in reversed(keys)}
+    close = [words[word] for word in difflib.get_close_matches(key.rsplit(".", 1)[-1], list(words), 2)]
+    close = close or difflib.get_close_matches(key, keys, 2)
+    hint = f"did you mean {' or '.join(close)}?" if close else "scripts/train.py --cfg job shows all keys"
+    return f"{key}: no such key; {hint}"
