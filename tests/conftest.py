@@ -148,7 +148,7 @@ def become(job, told):
     os.chdir(job["cwd"])
     os.environ.clear()
     os.environ.update(job["env"])
-    if compose := sys.modules.get("lenet.cli.compose"):  # whose default of module.root is what LENET_DATA was when it was imported
+    if compose := sys.modules.get("lenet.cli.compose"):  # data.root is what LENET_DATA was when it was imported
         compose.ConfigStore.instance().store("schema", compose.Config)
     streams = [os.open(os.devnull, os.O_RDONLY)]
     streams += [os.open(job[name], os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOCTTY) for name in ("out", "err")]

@@ -52,7 +52,7 @@ def test_the_mean_of_the_shares_gradients_is_the_batchs(size: int, processes: in
 
     def gradient(rank: int, processes: int) -> Tensor:
         model.zero_grad()
-        one_of(model, processes, rank)._step(batch, model.train_totals)[0].backward()
+        one_of(model, processes, rank).step(batch, model.train_totals)[0].backward()
         return nn.utils.parameters_to_vector(p.grad.clone() for p in model.parameters() if p.grad is not None)
 
     shares = torch.stack([gradient(rank, processes) for rank in range(processes)])

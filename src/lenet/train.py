@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import LambdaCallback
 
-from lenet.batches import batches, validates
+from lenet.batches import batches, updates_per_step, validates
 from lenet.config import Config
 from lenet.data.module import ImageData
 from lenet.errors import BadInput, Stopped
@@ -22,13 +22,12 @@ from lenet.system.ranks import is_first
 from lenet.system.signals import stop_on_signals
 from lenet.training import demands, devices, nodes
 from lenet.training.averaging import AverageWeights, TestEachEpoch
-from lenet.training.blocks import updates_per_step
+from lenet.training.blocks import build_classifier
 from lenet.training.callbacks import Bar, SeedEpochs, StopAfterStep
 from lenet.training.checkpoints import checkpoint_callbacks
 from lenet.training.curvature import ObserveCurvature
 from lenet.training.epoch_log import EpochLog
 from lenet.training.fitting import fit, test
-from lenet.training.module import Classifier
 from lenet.training.recording import Record, git_commit, recording
 
 # Lightning's notes on devices found and products to try; its warnings stay.
@@ -71,7 +70,7 @@ def train(
         planned = devices.prepare(config)
 
         torch.manual_seed(config.seed)
-        model = Classifier(config)
+        model = build_classifier(config)
         updates = updates_per_step(config)
         data = ImageData(config.data, config.seed, updates, batches(config, "train") if updates > 1 else None)
         data.prepare_data()

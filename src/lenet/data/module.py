@@ -90,7 +90,7 @@ class ImageData(L.LightningDataModule):
     """The official training set, split into training and validation, and the official test set.
 
     Batches arrive as float32 (n, 1, side, side), normalised, and int64 (n,). But where a step of the Trainer is for
-    many updates, they come as stored, and `pieces` makes the batches, one at a time: so they stay in a cache.
+    many updates, they come as stored, and `batches_of` makes the batches, one at a time: so they stay in a cache.
     """
 
     def __init__(self, data: config.Data, seed: int, updates: int = 1, limit: int | None = None) -> None:
@@ -139,9 +139,9 @@ class ImageData(L.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         training = self.trainer is not None and self.trainer.training
-        return batch if training and self.updates > 1 else self.ready(batch, training)
+        return batch if training and self.updates > 1 else self.transform(batch, training)
 
-    def ready(self, batch: Batch, training: bool) -> Batch:
+    def transform(self, batch: Batch, training: bool) -> Batch:
         """Stored images (n, 1, 28, 28) of 0 to 255 as the net wants them; where it trains, changed at random."""
         images, labels = batch
         change = self.data.augment
@@ -156,9 +156,9 @@ class ImageData(L.LightningDataModule):
                 images = erase(images, change.erase, change.erase_area, self.noise)
         return normalise(images, self.data.mean, self.data.std), labels
 
-    def pieces(self, block: Batch) -> Iterator[Batch]:
+    def batches_of(self, block: Batch) -> Iterator[Batch]:
         """The training batches, ready for the net, of which a block for many updates is made."""
         for images, labels in zip(*(torch.split(part, self.data.batch_size) for part in block), strict=True):
             with torch.autocast(images.device.type, enabled=False):  # trainer.precision is the net's affair
-                batch = self.ready((images, labels), training=True)
+                batch = self.transform((images, labels), training=True)
             yield batch

@@ -14,13 +14,12 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as SubprocessLauncher
 
-from lenet.batches import validates
+from lenet.batches import FEW_IMAGES, updates_per_step, validates
 from lenet.config import Config, Trainer
 from lenet.errors import BadInput, Deserted
 from lenet.rules import check_shares
 from lenet.system.ranks import is_first
 from lenet.training import demands
-from lenet.training.blocks import FEW_IMAGES, updates_per_step
 from lenet.training.checkpoints import (
     AtomicCheckpointIO,
 )

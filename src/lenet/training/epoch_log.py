@@ -9,11 +9,10 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from lenet.batches import batches, images_seen
+from lenet.batches import POINTS_PER_EPOCH, batches, images_seen, updates_per_step
 from lenet.data.files import Batch
 from lenet.errors import Diverged
 from lenet.runs.directory import Row, RunDirectory
-from lenet.training.blocks import POINTS_PER_EPOCH, updates_per_step
 from lenet.training.module import Classifier
 from lenet.training.sdlm import SDLM
 
