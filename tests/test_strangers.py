@@ -274,7 +274,7 @@ def test_weights_of_another_net_are_found_before_the_net_is_built(tiny_config, r
     def build(*_: object) -> None:
         raise AssertionError("it was built")
 
-    monkeypatch.setattr("lenet.evaluation.evaluate.Classifier", build)
+    monkeypatch.setattr("lenet.evaluation.load.Classifier", build)
     for path, words in ((tmp_path / "net.safetensors", "not a file of weights of ours"), (run.path, "another net")):
         with pytest.raises(BadInput, match=rf"{words} .*another net.c3.weight"):
             load_trained(path)
@@ -289,7 +289,7 @@ def test_a_small_net_whose_maps_fill_the_memory_is_refused_where_it_is_not_there
     )
     write(content, tmp_path / "net.safetensors")
     assert (tmp_path / "net.safetensors").stat().st_size < 10_000
-    monkeypatch.setattr("lenet.evaluation.evaluate.free_memory", lambda: 2_000_000_000)
+    monkeypatch.setattr("lenet.evaluation.load.free_memory", lambda: 2_000_000_000)
     with pytest.raises(
         BadInput, match=r"model.padding=\[300, .* 1,000 images in this net take 3.1 GB, and 2.0 GB are free"
     ):
