@@ -21,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from conftest import PROJECT, Terminal, fresh, script, until
+from lenet.batches import updates_per_step
 from lenet.cli.compose import resumed_config
 from lenet.cli.messages import closing_lines, how_to_go_on
 from lenet.config import Augment, Config, Data, Model, Optimizer, Schedule
@@ -35,6 +36,7 @@ from lenet.runs.directory import RunDirectory
 from lenet.runs.files import host
 from lenet.system.signals import starting_deaf, stop_on_signals
 from lenet.train import train
+from lenet.training.callbacks import Bar
 from lenet.training.optimizers import build_optimizer
 
 
@@ -857,6 +859,37 @@ def test_a_job_of_a_multirun_gives_the_numbers_of_the_run_alone(in_empty_folder,
     alone = RunDirectory(in_empty_folder / "alone")
     assert metrics_csv(alone) == metrics_csv(RunDirectory(jobs[1]))
     assert alone.read_result()["metrics"] == RunDirectory(jobs[1]).read_result()["metrics"]
+
+
+class Bars(L.Callback):
+    """How far the bar is, before each update and at the end of each epoch."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar, self.seen = bar, list[tuple[float, float | None]]()
+
+    def on_before_optimizer_step(self, *_: object) -> None:
+        self.seen.append((self.bar.train_progress_bar.n, self.bar.train_progress_bar.total))
+
+    def on_train_epoch_end(self, *_: object) -> None:
+        self.on_before_optimizer_step()
+
+
+@pytest.mark.parametrize(("updates", "each", "seen"), [(1, 1, [0, 1, 2, 3, 4, 5]), (5, 1, [0, 1, 2, 3, 4, 5]),
+                                                       (1, 2, [1, 3, 4, 5])])  # fmt: skip
+def test_the_progress_bar_counts_batches_however_many_are_one_step(
+    tiny_config, tmp_path, capsys, updates, each, seen
+) -> None:
+    tiny_config.trainer.log_every_n_steps = updates
+    tiny_config.trainer.accumulate_grad_batches = each
+    assert updates_per_step(tiny_config) == updates
+    bar = Bar()
+    watching = Bars(bar)
+    train(tiny_config, tmp_path / "run", callbacks=[watching, bar])
+    assert watching.seen == 2 * [(n, 5) for n in seen]
+    said = capsys.readouterr().out
+    assert re.findall(r"[Ee]poch \d+(?:/\d+)?:", said)[0] == "epoch 1/2:"
+    assert not re.search(r"Training|Epoch", said)
+    assert " batches/s" in said
 
 
 @pytest.mark.real_data

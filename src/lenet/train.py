@@ -132,5 +132,5 @@ def _callbacks(
         *([record.dashboard] if record.dashboard else []),
         *checkpoint_callbacks(record.run, validates(config)),
         *watchers,
-        *([Bar(refresh_rate=20)] if config.trainer.enable_progress_bar and sys.stdout.isatty() else []),
+        *([Bar()] if config.trainer.enable_progress_bar and sys.stdout.isatty() else []),
     ]

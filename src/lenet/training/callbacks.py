@@ -1,18 +1,23 @@
 """What a run reports while it goes on: metrics.csv, TensorBoard, the line per epoch, examples per second."""
 
 import logging
+import sys
 import time
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
+from lenet.batches import batches, updates_per_step
+from lenet.config import Config
 from lenet.data.files import Batch
 from lenet.data.module import ImageData
 from lenet.data.seeds import epoch_seed
 from lenet.system.signals import Signals
 from lenet.training.epoch_log import log_points
+from lenet.training.module import Classifier
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +97,44 @@ class Throughput(L.Callback):
 
 
 class Bar(TQDMProgressBar):
-    """Lightning's, whose epochs begin with 0; here, as in every line, table and plot, with 1."""
+    """Lightning's, but that epochs begin with 1, as in every line, table and plot, and that it counts batches.
 
-    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        super().on_train_epoch_start(trainer, *args)
-        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+    Lightning counts its own steps. Where one of them is for many batches it would stand still for most of an epoch.
+    """
+
+    def init_train_tqdm(self) -> Tqdm:
+        self._is_by_update = updates_per_step(self._config) > 1
+        return Tqdm(
+            desc=self._epoch(),
+            total=batches(self._config, "train"),
+            unit=" batches",
+            miniters=1,  # how often it is drawn is a matter of time alone
+            smoothing=0,
+            position=2 * self.process_position,
+            disable=self.is_disabled,
+            leave=True,
+            dynamic_ncols=True,
+            file=sys.stdout,
+            bar_format=self.BAR_FORMAT,
+        )
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.train_progress_bar.set_description(self._epoch(), refresh=False)
+        self.train_progress_bar.reset()
+
+    def on_before_optimizer_step(self, *_: Any) -> None:
+        if self._is_by_update:
+            self.train_progress_bar.update()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if not self._is_by_update:
+            self.train_progress_bar.update()
+
+    def _epoch(self) -> str:
+        return f"epoch {self.trainer.current_epoch + 1}/{self.trainer.max_epochs}"
+
+    @property
+    def _config(self) -> Config:
+        model = self.trainer.lightning_module
+        assert isinstance(model, Classifier)
+        return model.config
