@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
 
+from lenet.config import choices
 from lenet.errors import BadInput
-from lenet.rules import CHOICES
 from lenet.runs.directory import RunDirectory
 from lenet.runs.files import write_atomically
 from lenet.runs.safe_io import read_bytes
@@ -116,8 +116,8 @@ def read_kept(path: Path) -> pd.DataFrame:
         raise BadInput(
             f"{path}: no table of runs ({first_line(str(error))}); name a file that this script wrote, or a new one"
         ) from error
-    if unknown := sorted(set(runs.data) - set(CHOICES["data.name"])):
-        raise BadInput(f"{path}: data={one_line(unknown[0])}; the data sets are {', '.join(CHOICES['data.name'])}")
+    if unknown := sorted(set(runs.data) - set(choices()["data.name"])):
+        raise BadInput(f"{path}: data={one_line(unknown[0])}; the data sets are {', '.join(choices()['data.name'])}")
     if not (runs.parameters.gt(0).all() and runs.percent.between(0, 100).all()):
         raise BadInput(
             f"{path}: parameters have to be more than 0, and percent from 0 to 100; mend it, or name another"

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lenet import cli
+from lenet.config import choices
 from lenet.errors import BadInput
 from lenet.evaluation import checks, saved
-from lenet.rules import CHOICES
 from lenet.runs.files import write_atomically
 from lenet.system.terminal import loading
 
@@ -16,8 +16,8 @@ def main() -> None:
     parser = cli.Parser(description=__doc__)
     parser.add_argument("run", type=Path, help="directory of a finished run, or a file of scripts/export.py")
     parser.add_argument("--part", choices=["test", "validation"], default="test", help="default: test")
-    parser.add_argument("--weights", choices=CHOICES["test_on"], help="default: those that the run tested")
-    parser.add_argument("--data", choices=CHOICES["data.name"], help="default: the data set of the run")
+    parser.add_argument("--weights", choices=choices()["test_on"], help="default: those that the run tested")
+    parser.add_argument("--data", choices=choices()["data.name"], help="default: the data set of the run")
     parser.add_argument("--data-root", help="folder of the data files; default: where the run found them")
     parser.add_argument(
         "--flip", action="store_true", help="show it each image and its mirror image, and take the mean"

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lenet import cli
+from lenet.config import choices
 from lenet.evaluation import checks, saved
-from lenet.rules import CHOICES
 from lenet.system.terminal import loading
 
 
@@ -12,7 +12,7 @@ def main() -> None:
     parser = cli.Parser(description=__doc__)
     parser.add_argument("run_dir", type=Path, help="directory of a finished run")
     parser.add_argument("file", type=Path, help="the file to write; config and result go into its header")
-    parser.add_argument("--weights", choices=CHOICES["test_on"], help="default: those that the run tested")
+    parser.add_argument("--weights", choices=choices()["test_on"], help="default: those that the run tested")
     arguments = parser.parse_args()
 
     checks.check_export(arguments.file)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from conftest import HEAVY, script, until, zygote
 from lenet.config import Config, Data, Model, Trainer
 from lenet.errors import BadInput
-from lenet.rules import check_shares, device_count, validate
+from lenet.rules import check_shards, device_count, validate
 from lenet.runs.directory import RunDirectory
 from lenet.training.module import Classifier
 
@@ -70,11 +70,11 @@ def test_batch_normalisation_is_refused_just_where_a_share_has_no_two_images(
     epoch = [batch for batch in images.split(batch_size) if len(batch) == batch_size or not drop_last]
     counts = [one_of(model, processes, rank).share((batch, batch))[1] for batch in epoch for rank in range(processes)]
     if min(counts) > 1:
-        check_shares(config, processes)
+        check_shards(config, processes)
     else:
         with pytest.raises(BadInput, match=f"^data.batch_size={batch_size}: model.norm=batch .* {processes} devices"):
-            check_shares(config, processes)
-    check_shares(replace(config, model=replace(config.model, norm="none")), processes)
+            check_shards(config, processes)
+    check_shards(replace(config, model=replace(config.model, norm="none")), processes)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_devices_are_counted_as_lightning_counts_them(devices: int | str, count:
 
 def test_a_curve_of_the_test_set_needs_one_net() -> None:
     config = Config(test_each_epoch=True, test_on="last", model=Model(norm="batch"))
-    check_shares(config, 1)
+    check_shards(config, 1)
     with pytest.raises(BadInput, match=r"^test_each_epoch=True: .* no single net"):
-        check_shares(config, 2)
+        check_shards(config, 2)
 
 
 @pytest.mark.real_data

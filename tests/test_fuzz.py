@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from conftest import PROJECT, idx, tiny_files
 from lenet.cli import compose
-from lenet.config import Augment, Config, Dashboard, Data, Loss, Model, Optimizer, Schedule, Trainer, schema
+from lenet.config import Augment, Config, Dashboard, Data, Loss, Model, Optimizer, Schedule, Trainer, choices, schema
 from lenet.data import download
 from lenet.data.files import parse_idx
 from lenet.datasets import DATASETS
@@ -32,7 +32,7 @@ from lenet.errors import BadInput, Diverged
 from lenet.evaluation.evaluate import evaluate
 from lenet.evaluation.load import load_trained
 from lenet.models.layers import ACTIVATIONS, POOLS
-from lenet.rules import CHOICES, INITS, validate
+from lenet.rules import INITS, validate
 from lenet.runs.directory import RunDirectory
 from lenet.train import train
 
@@ -108,7 +108,7 @@ def test_a_compressed_file_is_the_right_one_or_refused(tiny: Path, content: byte
 
 
 KEYS = [name for name, kind in schema().items() if name != "resume"]
-WORDS = sorted({word for choices in CHOICES.values() for word in choices})
+WORDS = sorted({word for choices in choices().values() for word in choices})
 scalars = (
     st.integers(-3, 40)
     | st.sampled_from([2**31, 2**63, 10**30, 1e300, -0.0, "nan", "-.inf", ".inf", "1e400", "null", "true", "''", "~"])

@@ -6,9 +6,7 @@ A further one is a record here and a file in conf/data/.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lenet.config import Data
-
-IMAGE_SIZE = 28  # pixels, height and width, of all of them
+from lenet.config import IMAGE_SIZE, Data
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from tensorboard.plugins.hparams.metadata import (
 )
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
-from lenet.config import Config, schema
-from lenet.rules import CHOICES, INITS
+from lenet.config import Config, choices, schema
+from lenet.rules import INITS
 from lenet.sweeps.design import label, short
 
 # What the tab always offers to sort and filter by, with the key of the config.
@@ -61,7 +61,7 @@ HYPERPARAMETERS = PRINCIPAL | _others()
 # Keys that say how a run is called and shown, not what it computes: no column of theirs comes first.
 LABELS = ("name", "tags", "data.root", "trainer.enable_progress_bar", "dashboard.")
 
-LEGAL = {**CHOICES, "model.init": (*INITS["lenet"], *INITS["lenet5"])}
+LEGAL = {**choices(), "model.init": (*INITS["lenet"], *INITS["lenet5"])}
 
 # The points that the tab reads, with the name that each has there and in result.json.
 RESULTS = {

@@ -5,8 +5,9 @@ import functools
 import torch
 from torch import Tensor
 
+from lenet.config import IMAGE_SIZE
 from lenet.data import download
-from lenet.datasets import DATASETS, IMAGE_SIZE
+from lenet.datasets import DATASETS
 from lenet.errors import BadInput
 
 Batch = tuple[Tensor, Tensor]  # images and labels

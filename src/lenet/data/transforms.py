@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lenet import config
-from lenet.rules import SMALLEST_ERASED
+from lenet.config import SMALLEST_ERASED
 
 
 def normalise(images: Tensor, mean: float, std: float, pad: int = 0) -> Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lenet.datasets import IMAGE_SIZE
+from lenet.config import IMAGE_SIZE
 from lenet.errors import BadInput
 from lenet.runs.safe_io import open_file
 from lenet.text import one_line

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from lenet.config import Data
+from lenet.config import IMAGE_SIZE, Data
 from lenet.data.files import fetched, load
 from lenet.data.transforms import normalise
-from lenet.datasets import IMAGE_SIZE, data_set
+from lenet.datasets import data_set
 from lenet.evaluation import checks
 from lenet.evaluation.drawings import Drawing, drawing
 

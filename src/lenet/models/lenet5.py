@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lenet.config import Model
-from lenet.models.layers import C3_INPUTS, CLASSES, LENET5_SIDE
+from lenet.models.layers import C3_INPUTS, CLASSES, LENET5_SIZE
 
 # Stylised characters of 7x12 pixels, which F6 learns to draw. A byte is a row; the highest of its seven bits is on the
 # left.
@@ -116,8 +116,8 @@ class LeNet5(nn.Sequential):
     The paper reads an RBF output as the negated logarithm of a Gaussian density, so these are logits in today's sense.
     """
 
-    def __init__(self, model: Model, side: int = LENET5_SIDE, classes: int = CLASSES) -> None:
-        assert (side, classes) == (LENET5_SIDE, CLASSES)
+    def __init__(self, model: Model, side: int = LENET5_SIZE, classes: int = CLASSES) -> None:
+        assert (side, classes) == (LENET5_SIZE, CLASSES)
         super().__init__(
             OrderedDict(
                 c1=nn.Conv2d(1, 6, 5),

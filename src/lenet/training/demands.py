@@ -16,7 +16,7 @@ from lenet.config import Config
 from lenet.data import download
 from lenet.errors import BadInput
 from lenet.models.layers import layers_of, size_of
-from lenet.rules import check_shares, device_count
+from lenet.rules import check_shards, device_count
 from lenet.runs.directory import RunDirectory
 from lenet.system import machine
 from lenet.system.machine import (
@@ -72,7 +72,7 @@ def check(config: Config) -> None:
     if count and count * settings.num_nodes > 1:
         if not settings.strategy.startswith(("auto", "ddp")):
             raise BadInput(f"trainer.strategy={settings.strategy}: take ddp, which is what several devices do here")
-        check_shares(config, count * settings.num_nodes)
+        check_shards(config, count * settings.num_nodes)
 
 
 def beyond_mps(config: Config) -> str:

@@ -17,7 +17,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as 
 from lenet.batches import FEW_IMAGES, updates_per_step, validates
 from lenet.config import Config, Trainer
 from lenet.errors import BadInput, Deserted
-from lenet.rules import check_shares
+from lenet.rules import check_shards
 from lenet.system.ranks import is_first
 from lenet.training import demands
 from lenet.training.checkpoints import (
@@ -143,7 +143,7 @@ def _check_devices(config: Config, trainer: L.Trainer) -> int:
     scripts = isinstance(launcher, SubprocessLauncher)  # each process is the script again, and so makes its own run
     if trainer.world_size > 1 and not (isinstance(trainer.strategy, DDPStrategy) and scripts):
         raise BadInput(f"trainer.strategy={settings.strategy}: take ddp, which is what several devices do here")
-    check_shares(config, trainer.world_size)
+    check_shards(config, trainer.world_size)
     if trainer.strategy.root_device.type == "cpu":
         demands.check_cpu(config)
     elif trainer.strategy.root_device.type == "cuda":
