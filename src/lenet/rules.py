@@ -16,6 +16,7 @@ from lenet.errors import BadInput
 from lenet.models.layers import LENET5_SIZE, layers_of
 from lenet.runs.names import trouble
 from lenet.runs.safe_io import fits
+from lenet.text import did_you_mean
 
 Complaints = Iterator[tuple[str, str]]
 
@@ -59,7 +60,7 @@ def _values(config: Config) -> Complaints:
             yield key, "of another type than this key has"
     for key, limit in limits().items():
         if not isinstance(limit, Bound) and value_of(config, key) not in limit:
-            yield key, "choose " + ", ".join(limit)
+            yield key, did_you_mean(str(value_of(config, key)), limit) + "choose " + ", ".join(limit)
     for key, limit in limits().items():
         value = value_of(config, key)
         if isinstance(limit, Bound) and value is not None and not limit.holds(value):
@@ -125,7 +126,8 @@ def _model(config: Config) -> Complaints:
             "data.drop_last=true",
         )
     if model.init not in INITS[model.kind]:
-        yield "model.init", "choose " + ", ".join(INITS[model.kind])
+        known = INITS[model.kind]
+        yield "model.init", did_you_mean(model.init, known) + "choose " + ", ".join(known)
     if model.kind == "lenet5":
         for key, fixed in LENET5.items():
             if value_of(config, key) != fixed:

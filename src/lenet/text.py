@@ -1,6 +1,8 @@
 """How texts, counts and figures are written: on one line, in a table, in Markdown."""
 
+import difflib
 import re
+from collections.abc import Iterable
 
 # Line breaks and other controls; what turns the direction of writing or has no width; halves of characters.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
@@ -23,3 +25,10 @@ def counted(number: int, thing: str) -> str:
 def shortened(text: str, most: int = 60) -> str:
     """For a place where there is no room for all of it."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The question whether a known word is meant that is spelled much alike; nothing where none is."""
+    plain = {one.lower().replace("-", "_"): one for one in known}
+    close = difflib.get_close_matches(word.lower().replace("-", "_"), list(plain), 1, 0.7)
+    return f"did you mean {plain[close[0]]}? " if close else ""

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import is_dataclass
 from types import UnionType
 from typing import Any, get_args
@@ -12,7 +13,7 @@ from typing import Any, get_args
 import yaml
 from hydra.errors import MissingConfigException, OverrideParseException
 
-from lenet.cli import guard
+from lenet.cli import guard, usage
 from lenet.cli.compose import RESUMABLE as RESUMABLE
 from lenet.cli.compose import _keys as _keys
 from lenet.cli.compose import _require_sweep as _require_sweep
@@ -20,14 +21,14 @@ from lenet.cli.compose import config_from as config_from
 from lenet.cli.compose import resumed_config as resumed_config
 from lenet.cli.compose import run_path as run_path
 from lenet.cli.compose import typed as typed
-from lenet.config import schema
+from lenet.config import choices, schema
 from lenet.errors import BadInput, Deserted, Diverged
 from lenet.rules import validate as validate
 from lenet.runs.directory import INCIDENTAL as INCIDENTAL
 from lenet.runs.directory import WEIGHTS as WEIGHTS
 from lenet.runs.directory import RunDirectory as RunDirectory
 from lenet.runs.directory import timestamp as timestamp
-from lenet.text import one_line
+from lenet.text import did_you_mean, one_line
 
 CHOOSE = "choose a file of conf/ by its name, or set a key such as model.kind"
 
@@ -65,10 +66,11 @@ def _described(error: BaseException) -> str:
                 return f"{group}={name}: not to be had on this system; take {group}=joblib"
             return f"{group}={name}: needs submitit; start with uv run --extra cluster, or pip install 'lenet[cluster]'"
         # lenet_slurm and lenet_processes are what the files slurm and processes are made of.
-        options = ", ".join(option for option in error.options or [] if not option.startswith("lenet_"))
+        options = [option for option in error.options or [] if not option.startswith("lenet_")]
         if not group:
             return f"--config-name={choice}: there is no such file in conf/; leave it out, and choose by group=NAME"
-        return f"{group}={choice}: there is no such choice; {f'take {options}' if options else 'leave it out'}"
+        remedy = f"take {', '.join(options)}" if options else "leave it out"
+        return f"{group}={choice}: there is no such choice; {_meant(group, choice, options)}{remedy}"
     if isinstance(error, OverrideParseException):
         return _not_understood(str(error.override))
     text = f"{error}\n{error.__cause__ or ''}"
@@ -89,6 +91,13 @@ def _described(error: BaseException) -> str:
     return "; ".join(dict.fromkeys(lines)) or type(error).__name__
 
 
+def _meant(group: str, choice: str, options: Sequence[str]) -> str:
+    """What may be meant by a choice that a group does not have: a value of one of its keys, or another choice."""
+    word = choice.lower()
+    keys = [key for key, known in choices().items() if key.rpartition(".")[0] == group and word in known]
+    return f"did you mean {keys[0]}={word}? " if keys and word not in options else did_you_mean(choice, options)
+
+
 # What Hydra takes in a value without quotes, and what has a meaning of its own in it.
 UNQUOTED = re.compile(r"[\w\s/+.$%*@?|:=\\,()\[\]{}'\"~^-]", re.ASCII)
 
@@ -107,7 +116,31 @@ def _not_understood(override: str) -> str:
         return f'{override}: {strange} has to be in quotes; write "{key}={quoted}"'
     if any(not UNQUOTED.fullmatch(character) for character in key):
         return _unknown_key(key)
+    if apart := _apart(override):
+        return apart
     return f"{override}: not understood; write key=value, in quotes if it has special characters"
+
+
+def _apart(word: str) -> str:
+    """What to write where there are spaces around a =, or where one stands instead of it; nothing if there are none."""
+    place = sys.argv.index(word, 1) if word in sys.argv[1:] else len(sys.argv)
+    before, after = sys.argv[place - 1], [*sys.argv[place + 1 : place + 3], "", ""]
+    if place > 1 and re.fullmatch(r"[\w.]+=", before):  # key= value
+        given, key, value = f"{before} {word}", before[:-1], word
+    elif not re.fullmatch(r"[a-zA-Z_][\w.]*", word) or after[0].startswith("-"):
+        return ""
+    elif after[0] == "=":  # key = value
+        given, key, value = f"{word} = {after[1]}", word, after[1]
+    elif after[0].startswith("="):  # key =value
+        given, key, value = f"{word} {after[0]}", word, after[0][1:]
+    elif "=" not in after[0]:  # key value
+        given, key, value = f"{word} {after[0]}", word, after[0]
+    else:
+        return ""
+    if not value:
+        return ""
+    keys = [key] if key in schema() else _keys_meant(key)
+    return f"{given}: write {keys[0] if keys else key}={value}, without spaces"
 
 
 def _choices() -> list[str]:
@@ -148,10 +181,23 @@ def _unknown_key(key: str) -> str:
         close = difflib.get_close_matches(name, sorted(known), 1)
         hint = f"did you mean {group}.{close[0]}? " if close else ""
         return f"{key}: no such key; {hint}--cfg hydra -p {group} shows those that there are"
-    keys = [name for name, kind in schema().items() if "." not in key or not is_dataclass(kind)]
-    # Compared by the last part first: people know the word and mistake its group or its spelling.
-    words = {name.rsplit(".", 1)[-1]: name for name in reversed(keys)}
-    close = [words[word] for word in difflib.get_close_matches(key.rsplit(".", 1)[-1], list(words), 2)]
-    close = close or difflib.get_close_matches(key, keys, 2)
+    close = _keys_meant(key)
     hint = f"did you mean {' or '.join(close)}?" if close else "scripts/train.py --cfg job shows all keys"
     return f"{key}: no such key; {hint}"
+
+
+def _keys_meant(key: str) -> list[str]:
+    """The keys that may be meant by one that there is not, the likeliest first.
+
+    Compared by the last part first: people know the word and mistake its group or its spelling.
+    """
+    keys = [name for name, kind in schema().items() if "." not in key or not is_dataclass(kind)]
+    word = key.rsplit(".", 1)[-1].replace("-", "_")
+    exact = [name for name in keys if name.rsplit(".", 1)[-1] == word.lower()]
+    if word.lower() in usage.FOREIGN:
+        exact.insert(0, usage.FOREIGN[word.lower()])
+    if exact:
+        return list(dict.fromkeys(exact))[:2]
+    words = {name.rsplit(".", 1)[-1]: name for name in reversed(keys)}
+    close = [words[one] for one in difflib.get_close_matches(word, list(words), 2)]
+    return close or difflib.get_close_matches(key, keys, 2)

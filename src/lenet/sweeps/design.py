@@ -25,7 +25,7 @@ from lenet.runs.files import write_atomically
 from lenet.runs.names import made_safe, seen_as
 from lenet.runs.safe_io import YAML_LOADER, fits, read_json, read_yaml
 from lenet.system.lock import FolderLock
-from lenet.text import one_line, shortened
+from lenet.text import did_you_mean, one_line, shortened
 
 DESIGNS = ("grid", "one_at_a_time", "paired")
 
@@ -201,7 +201,7 @@ def settings(design: str, parameters: Sequence[Parameter]) -> Iterator[dict[str,
         BadInput: there is no such design, a parameter has no level, or paired ones have different numbers of them.
     """
     if design not in DESIGNS:
-        raise BadInput(f"hydra.sweeper.design={design}: choose {', '.join(DESIGNS)}")
+        raise BadInput(f"hydra.sweeper.design={design}: {did_you_mean(design, DESIGNS)}choose {', '.join(DESIGNS)}")
     for parameter in parameters:
         if not parameter.levels:
             raise BadInput(f"{parameter.name}=[]: no value to sweep over; give at least one, or leave the key out")
