@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 from lenet import cli
+from lenet.data.drawings import drawing
 from lenet.datasets import data_set
 from lenet.errors import BadInput
 from lenet.evaluation import checks, saved
-from lenet.evaluation.drawings import drawing
 from lenet.runs.files import write_atomically
 from lenet.system.terminal import loading
 
@@ -34,7 +34,7 @@ def main() -> None:
     data = found.config.data
     is_own = arguments.data_root or saved.is_own_root(data.root)
     data.root = arguments.data_root or data.root
-    checks.class_names(data.name, arguments.classes)
+    checks.class_names(data, arguments.classes)
     checks.check_numbers(arguments.images, data_set(data).test_images)
     if arguments.classes or arguments.images or not (arguments.image or arguments.noise):
         saved.check_data(data, bool(is_own))

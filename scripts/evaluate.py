@@ -1,7 +1,6 @@
 """What a trained net gets right and wrong: scripts/evaluate.py RUN [--part validation] [--data mnist] ..."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from lenet import cli
@@ -31,9 +30,7 @@ def main() -> None:
     saved.check_evaluation(found.config, arguments.part, arguments.flip)
     out = arguments.out or (arguments.run if arguments.run.is_dir() else Path())
     checks.check_folder(out, given=bool(arguments.out))
-    root = arguments.data_root or found.config.data.root
-    data = replace(found.config.data, name=arguments.data or found.config.data.name, root=root)
-    saved.check_data(data, is_own=bool(arguments.data_root) or saved.is_own_root(root))
+    saved.check_data(*saved.evaluated(found.config.data, arguments.data, arguments.data_root))
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.

@@ -35,6 +35,7 @@ from lenet.runs.directory import RunDirectory
 
 PROJECT = Path(__file__).parents[1]
 TINY_TRAIN, TINY_TEST = 200, 50
+TINY = ("fashion_mnist", "mnist")  # the data sets that are made of few images
 
 
 def idx(tensor: Tensor) -> bytes:
@@ -62,7 +63,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data root whose data sets have 200 training and 50 test images; their files are the known ones now."""
     root = tmp_path / "data"
     files = tiny_files()
-    for folder in (one.folder for one in DATASETS.values()):
+    for folder in (DATASETS[name].folder for name in TINY):
         (root / folder).mkdir(parents=True)
         for name, content in files.items():
             (root / folder / name).write_bytes(content)
@@ -73,8 +74,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def know(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> None:
     """Let `files` be the true files of both data sets."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    for name, one in DATASETS.items():
-        tiny = replace(one, sha256=sums, training_images=TINY_TRAIN, test_images=TINY_TEST)
+    for name in TINY:
+        tiny = replace(DATASETS[name], sha256=sums, training_images=TINY_TRAIN, test_images=TINY_TEST)
         monkeypatch.setitem(DATASETS, name, tiny)
     for cached in (load, fetched, parts):
         cached.cache_clear()

@@ -76,7 +76,7 @@ WRONG = {
     "model.kind": "alexnet",
     "loss.name": "hinge",
     "schedule.name": "warm",
-    "data.name": "kmnist",
+    "data.name": "cifar10",
     "trainer.accelerator": "abacus",
     "trainer.max_epochs": -3,
     "test_on": "first",
@@ -122,5 +122,5 @@ def test_no_name_that_there_is_not_falls_through_to_a_default(tmp_path) -> None:
         with pytest.raises(wrong, match="other"):
             list(layers(Model(**{key: "other"})))
     for find in (fetch, look):
-        with pytest.raises(BadInput, match=r"data\.name=kmnist: choose fashion_mnist, mnist"):
-            find("kmnist", tmp_path)
+        with pytest.raises(BadInput, match=r"data\.name=cifar10: choose fashion_mnist, mnist"):
+            find("cifar10", tmp_path)

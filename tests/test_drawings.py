@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageDraw
 
+from lenet.data.drawings import LEAST_CONTRAST, Drawing, as_grey, drawing
 from lenet.data.files import load
 from lenet.errors import BadInput
-from lenet.evaluation.drawings import LEAST_CONTRAST, Drawing, as_grey, drawing
 
 PAPER = "its border is bright, as of ink on paper; the net was trained on bright on dark: give --invert"
 INVERTED = "its border is bright once it is inverted; the net was trained on bright on dark: leave out --invert"

@@ -13,8 +13,8 @@ from math import inf
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from lenet.bounds import Bound, OneOf, above_zero, at_least_one, below_one, between, for_each_block, sizes
+from lenet.datasets import IMAGE_SIZE, names
 
-IMAGE_SIZE = 28  # pixels, height and width, of the images of every data set
 SMALLEST_ERASED = 0.02  # of an image, as in Zhong et al. 2017
 BATCHES = Bound(0, inf, "give a number of batches, or a share of them from 0.0 to 1.0")
 
@@ -53,9 +53,11 @@ class Augment:
 class Data:
     """The images. A pixel p of 0..255 reaches the net as (p / 255 - mean) / std."""
 
-    name: Annotated[str, OneOf("fashion_mnist", "mnist")] = "fashion_mnist"
-    # Folder of the data files, laid out as torchvision does; made if absent.
+    name: Annotated[str, OneOf(*names())] = "fashion_mnist"
+    # Folder of the data files, laid out as torchvision does; made if absent. Of data=folder: of your pictures.
     root: str = field(default_factory=lambda: os.environ.get("LENET_DATA", "data"))
+    # Of data=folder, as a run records them: the names of its subfolders.
+    classes: list[str] = field(default_factory=list)
     batch_size: Annotated[int, between(1, 60_000)] = 256  # images per update
     val_fraction: Annotated[float, below_one("a share")] = (
         0.2  # share of the 60,000 training images held out; 0 trains on all of them

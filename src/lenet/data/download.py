@@ -13,6 +13,7 @@ import tarfile
 import tempfile
 import time
 import urllib.request
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,18 +24,15 @@ from pathlib import Path, PureWindowsPath
 from filelock import FileLock
 from tqdm import tqdm
 
-from lenet.datasets import DATASETS
+from lenet.datasets import DATASETS, FOLDER, IMAGE_SIZE, names
 from lenet.errors import BadInput
+from lenet.folders import PICTURES, TEST, TRAIN, VALIDATION, scan
 from lenet.runs.safe_io import open_file, read_bytes
 from lenet.system.machine import unwritable
 
 log = logging.getLogger(__name__)
 
-# How pictures are called, and the folders of a data set's parts.
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
-PARTS = ("train", "training", "test", "testing", "val", "valid", "validation")
-
-LARGEST_FILE = 64 * 2**20  # bytes; the largest real one has 47 MB, so a compressed file that goes on is no data file
+LARGEST_FILE = 64 * 2**20  # bytes that a file may have, if it should not have more: one that goes on is no data file
 CONNECT_TIMEOUT = 20  # seconds without an answer
 COMMAND_TIMEOUT = 600  # seconds
 
@@ -46,11 +44,16 @@ class SourceFailed(Exception):
 def fetch(name: str, root: str | Path) -> Path:
     """Make sure that the four files of data set `name` lie under `root`, and return their folder.
 
+    Of a folder of pictures, that it is one.
+
     Safe to call from several processes at once: one fetches, the others wait for it.
 
     Raises:
         BadInput: a file that is there is not what it should be, `root` cannot be written, or no source had the files.
     """
+    if name == FOLDER:
+        scan(str(root))
+        return Path(root)
     folder = _folder(name, root)
     with _accessible(root):
         if not _missing(name, folder):
@@ -66,7 +69,7 @@ def fetch(name: str, root: str | Path) -> Path:
 
 def _folder(name: str, root: str | Path) -> Path:
     if name not in DATASETS:
-        raise BadInput(f"data.name={name}: choose {', '.join(DATASETS)}")
+        raise BadInput(f"data.name={name}: choose {', '.join(names())}")
     if PureWindowsPath(root).drive and not Path(root).drive:  # of a run that was made there
         raise BadInput(f"data.root={root}: is a path on Windows, and this is another system; set data.root")
     return Path(root) / DATASETS[name].folder
@@ -78,6 +81,9 @@ def look(name: str, root: str | Path) -> None:
     Raises:
         BadInput: those of `fetch`, as far as they are known before a source is asked.
     """
+    if name == FOLDER:
+        scan(str(root))
+        return
     folder = _folder(name, root)
     with _accessible(root):
         if _missing(name, folder):
@@ -99,14 +105,14 @@ def _check_pictures(root: Path) -> None:
     if any((root / known.folder).parent.exists() for known in DATASETS.values()):  # it has been chosen before
         return
     inside = list(_seen(root))
-    parts = [path for path in inside if path.name.lower() in PARTS and path.is_dir()]
+    parts = [path for path in inside if path.name.lower() in (*TRAIN, *TEST, *VALIDATION) and path.is_dir()]
     inside = [path for path in inside if path not in parts] + [below for part in parts for below in _seen(part)]
     pictures = [path for path in inside if _is_picture(path) or _mostly(_is_picture, list(_seen(path)))]
     if pictures and 2 * len(pictures) >= len(inside):
         raise BadInput(
             f"data.root={root}: a folder of pictures ({pictures[0].relative_to(root)} ...), and data.root is where the "
-            "files of Fashion-MNIST and MNIST are kept; name another for them, or make FashionMNIST in it, and show a "
-            "trained net pictures of your own with scripts/activations.py RUN --image FILE"
+            "files of Fashion-MNIST and MNIST are kept; to train on your pictures add data=folder, to show some to a "
+            "trained net take scripts/activations.py RUN --image FILE; else name another folder"
         )
 
 
@@ -141,9 +147,12 @@ def find(name: str, root: str | Path) -> Path:
     Raises:
         BadInput: they are not there.
     """
+    if name == FOLDER:
+        scan(str(root))
+        return Path(root)
     folder = Path(root) / DATASETS[name].folder
     try:
-        missing = [file for file in DATASETS[name].sha256 if not (folder / file).exists()]
+        missing = [file for file in DATASETS[name].all_files if not (folder / file).exists()]
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
         raise BadInput(
             f"data.root={root}: cannot be read ({getattr(error, 'strerror', None) or error}); name a folder that can "
@@ -166,20 +175,32 @@ def read(name: str, root: str | Path, file: str) -> bytes:
     """
     path = Path(root) / DATASETS[name].folder / file
     try:
-        content = read_bytes(path, LARGEST_FILE)
+        content = read_bytes(path, _largest(name))
     except ValueError as error:
         raise BadInput(
             f"data.root: {path} is none of the data files ({error}); delete it and start again to fetch it anew, the "
             "other files are kept"
         ) from error
-    if _sha256(content) != DATASETS[name].sha256[file]:
+    if not _is_right(name, file, content):
         raise BadInput(_diagnosis(name, path, content))
     return content
 
 
+def _is_right(name: str, file: str, content: bytes) -> bool:
+    """Whether it is the file that it is called: by its SHA-256 or, where that is not known, by its header and size."""
+    known = DATASETS[name]
+    if file in known.sha256:
+        return _sha256(content) == known.sha256[file]
+    dimensions = 3 if "images" in file else 1
+    count = (known.size_of(file) - 4 - 4 * dimensions) // (IMAGE_SIZE**2 if dimensions == 3 else 1)
+    sizes = (count, IMAGE_SIZE, IMAGE_SIZE)[:dimensions]
+    header = bytes([0, 0, 8, dimensions]) + b"".join(size.to_bytes(4, "big") for size in sizes)
+    return content.startswith(header) and len(content) == known.size_of(file)
+
+
 def _missing(name: str, folder: Path) -> list[str]:
     missing = []
-    for file in DATASETS[name].sha256:
+    for file in DATASETS[name].all_files:
         if (folder / file).exists():
             read(name, folder.parents[1], file)
         else:
@@ -215,7 +236,7 @@ def _diagnosis(name: str, path: Path, content: bytes) -> str:
 
 def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> None:
     sources: list[tuple[str, Callable[[str, list[str], Path], None]]] = [
-        (f"compressed files in {folder}", lambda _name, files, to: _unpack_local(folder, files, to)),
+        (f"compressed files in {folder}", lambda name, files, to: _unpack_local(folder, files, to, _largest(name))),
         ("the mirrors that torchvision knows", _from_mirrors),
     ]
     if package := DATASETS[name].debian:
@@ -244,7 +265,7 @@ def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> N
             (target / file).replace(folder / file)
         log.info("%s: %d files from %s, checked, now in %s", name, len(missing), label, folder)
         return
-    wanted = "\n".join(f"  {file}  {DATASETS[name].sha256[file]}" for file in missing)
+    wanted = "\n".join(f"  {file}  {DATASETS[name].sha256.get(file, '')}".rstrip() for file in missing)
     raise BadInput(
         f"data.root={folder.parents[1]}: the files of {name} are not there, and no source had them:",
         "\n".join(failures)
@@ -254,43 +275,83 @@ def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> N
 
 
 def _check(name: str, path: Path) -> None:
-    if _sha256(path.read_bytes()) != DATASETS[name].sha256[path.name]:
-        raise SourceFailed(f"its {path.name} has the wrong SHA-256")
+    if not _is_right(name, path.name, path.read_bytes()):
+        wrong = "the wrong SHA-256" if path.name in DATASETS[name].sha256 else "another header or size"
+        raise SourceFailed(f"its {path.name} has {wrong}")
 
 
-def _gunzip(source: Path, target: Path) -> None:
+def _largest(name: str) -> int:
+    """How many bytes a file of a data set may have before it is read."""
+    known = DATASETS[name]
+    return max(LARGEST_FILE, *(known.size_of(file) for file in known.all_files))
+
+
+def _gunzip(source: Path, target: Path, largest: int) -> None:
     try:
-        packed = open_file(source, LARGEST_FILE * 101 // 100)  # packing may add a little
+        packed = open_file(source, largest * 101 // 100)  # packing may add a little
     except ValueError as error:
         raise SourceFailed(f"{source.name} is none of the data files ({error})") from error
     with packed, gzip.open(packed) as compressed:
-        content = compressed.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
+        content = compressed.read(largest + 1)
+    if len(content) > largest:
         raise SourceFailed(f"{source.name} is larger than any of the data files")
     target.write_bytes(content)
 
 
-def _unpack_local(folder: Path, files: Iterable[str], to: Path) -> None:
+def _unpack_local(folder: Path, files: Iterable[str], to: Path, largest: int) -> None:
     for file in files:
         if not (folder / f"{file}.gz").exists():
             raise SourceFailed(f"no {file}.gz")
-        _gunzip(folder / f"{file}.gz", to / file)
+        _gunzip(folder / f"{file}.gz", to / file, largest)
 
 
 def _from_mirrors(name: str, files: list[str], to: Path) -> None:
     from torchvision import datasets
 
+    known = DATASETS[name]
+    theirs = getattr(datasets, known.torchvision)
+    if hasattr(theirs, "url"):  # all of them in one archive
+        _from_archive(theirs.url, theirs.md5, files, to, _largest(name))
+        return
+    md5 = dict(theirs.resources)
     failures = []
-    for mirror in getattr(datasets, DATASETS[name].torchvision).mirrors:
+    for mirror in theirs.mirrors:
         try:
             for file in files:
-                _download(f"{mirror}{file}.gz", to / f"{file}.gz")
-                _gunzip(to / f"{file}.gz", to / file)
+                packed = to / f"{file}.gz"
+                _download(f"{mirror}{packed.name}", packed)
+                if file not in known.sha256:
+                    _check_md5(packed, md5[packed.name])
+                _gunzip(packed, to / file, _largest(name))
                 _check(name, to / file)
             return
         except (SourceFailed, OSError, HTTPException, EOFError, zlib.error) as error:
             failures.append(f"{mirror} {error}")
     raise SourceFailed("; ".join(failures))
+
+
+def _from_archive(url: str, md5: str, files: list[str], to: Path, largest: int) -> None:
+    archive = to / "archive.zip"
+    try:
+        _download(url, archive)
+        _check_md5(archive, md5)
+        with zipfile.ZipFile(archive) as content:
+            members = {Path(member).name: member for member in content.namelist()}
+            for file in files:
+                packed = to / f"{file}.gz"
+                with content.open(members[packed.name]) as source:
+                    packed.write_bytes(source.read(largest + 1))
+                _gunzip(packed, to / file, largest)
+    except (OSError, HTTPException, EOFError, zlib.error, zipfile.BadZipFile, KeyError) as error:
+        raise SourceFailed(f"{url} {error}") from error
+
+
+def _check_md5(file: Path, expected: str) -> None:
+    """Of what torchvision knows no better sum of: that it is whole, and what its authors gave."""
+    with file.open("rb") as content:
+        found = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != expected:
+        raise SourceFailed(f"its {file.name} has the MD5 {found}, and torchvision knows {expected}")
 
 
 def _download(url: str, to: Path) -> None:
@@ -319,7 +380,11 @@ def _from_debian(name: str, files: list[str], to: Path) -> None:
         raise SourceFailed("apt-get downloaded no package")
     _run(["dpkg-deb", "-x", str(packages[0]), str(to / "unpacked")], to, "dpkg-deb")
     for file in files:
-        _gunzip(to / "unpacked/usr/share/datasets" / package.removeprefix("dataset-") / f"{file}.gz", to / file)
+        _gunzip(
+            to / "unpacked/usr/share/datasets" / package.removeprefix("dataset-") / f"{file}.gz",
+            to / file,
+            _largest(name),
+        )
 
 
 def _from_npm(name: str, files: list[str], to: Path) -> None:

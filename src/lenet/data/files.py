@@ -5,9 +5,8 @@ import functools
 import torch
 from torch import Tensor
 
-from lenet.config import IMAGE_SIZE
-from lenet.data import download
-from lenet.datasets import DATASETS
+from lenet.data import download, pictures
+from lenet.datasets import DATASETS, FOLDER, IMAGE_SIZE
 from lenet.errors import BadInput
 
 Batch = tuple[Tensor, Tensor]  # images and labels
@@ -30,20 +29,28 @@ def parse_idx(content: bytes, dimensions: int) -> Tensor:
 
 
 @functools.lru_cache(maxsize=4)
-def load(name: str, root: str, part: str) -> Batch:
-    """Images (n, 1, 28, 28) as uint8 and labels (n,) as int64, of the official `train` or `t10k` part.
+def load(name: str, root: str, split: str) -> Batch:
+    """Images (n, 1, 28, 28) as uint8 and labels (n,) as int64, of the official `train` or `test` images.
 
-    Loaded once per process. Call `download.fetch` first. Treat the tensors as constants.
+    Loaded once per process. Call `fetched` first. Treat the tensors as constants.
     """
-    files = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+    if name == FOLDER:
+        return pictures.read(root, split)
+    known = DATASETS[name]
     try:
-        images, labels = (parse_idx(download.read(name, root, file), 3 - 2 * i) for i, file in enumerate(files))
+        images, labels = (
+            parse_idx(download.read(name, root, file), 3 - 2 * i) for i, file in enumerate(known.files(split))
+        )
     except OSError as error:
         raise BadInput(f"data.root={root}: {error.filename} cannot be read ({error.strerror})") from error
+    if known.is_transposed:
+        images = images.transpose(1, 2).contiguous()
+    labels = labels.long() - known.first_label
     assert images.shape[1:] == (IMAGE_SIZE, IMAGE_SIZE)
     assert len(images) == len(labels)
-    assert labels.max() < len(DATASETS[name].classes)
-    return images.unsqueeze(1), labels.long()
+    if not 0 <= labels.min() <= labels.max() < len(known.classes):
+        raise BadInput(f"data.root={root}: the labels of {known.title} are of other classes; remove its files")
+    return images.unsqueeze(1), labels
 
 
 @functools.cache
@@ -59,3 +66,5 @@ def fetched(name: str, root: str, only_there: bool = False) -> None:
     if only_there:
         download.find(name, root)
     download.fetch(name, root)
+    if name == FOLDER and not only_there:
+        pictures.keep(root)

@@ -19,6 +19,7 @@ from lenet.batches import EVALUATION_BATCH
 from lenet.data.files import Batch, fetched, load
 from lenet.data.seeds import epoch_seed
 from lenet.data.transforms import augment, distort, erase, normalise
+from lenet.datasets import check_classes
 
 
 def split(size: int, val_fraction: float, split_seed: int) -> tuple[Tensor, Tensor]:
@@ -82,7 +83,7 @@ def parts(
         # With all of them the files' own order stands.
         Images(images[training], labels[training]) if len(training) < len(labels) else Images(images, labels),
         Images(images[validation], labels[validation]),
-        Images(*(t.to(device) for t in load(name, root, "t10k"))),
+        Images(*(t.to(device) for t in load(name, root, "test"))),
     )
 
 
@@ -100,6 +101,7 @@ class ImageData(L.LightningDataModule):
         self.noise = torch.Generator()  # of augmentation alone; callbacks.SeedEpochs seeds it for each epoch
 
     def prepare_data(self) -> None:
+        check_classes(self.data)
         fetched(self.data.name, self.data.root)
 
     def setup(self, stage: str) -> None:

@@ -5,23 +5,25 @@ from pathlib import Path
 
 from PIL import Image
 
-from lenet.datasets import DATASETS
+from lenet.config import Data
+from lenet.datasets import data_set
 from lenet.errors import BadInput
 from lenet.runs.directory import WEIGHTS
 from lenet.system.machine import unwritable
 
 
-def class_names(data: str, classes: Sequence[str]) -> list[str]:
+def class_names(data: Data, classes: Sequence[str]) -> list[str]:
     """Classes of a data set, as it writes them.
 
     Raises:
         BadInput: it does not have one of them.
     """
-    known = DATASETS[data].classes
-    names = [name.lower() for name in classes]
+    known = data_set(data).classes
+    by_case = {name.lower(): name for name in known}
+    names = [by_case.get(name.lower(), name) for name in classes]
     for name in names:
         if name not in known:
-            raise BadInput(f"--classes {name}: no class of {data}; choose {', '.join(map(repr, known))}")
+            raise BadInput(f"--classes {name}: no class of {data.name}; choose {', '.join(map(repr, known))}")
     return names
 
 

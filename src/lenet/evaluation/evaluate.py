@@ -1,17 +1,17 @@
 """A trained net, read back from its run directory, and what it gets right and wrong."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from lenet.data.files import fetched
 from lenet.data.module import ImageData
-from lenet.datasets import DATASETS
+from lenet.datasets import check_classes, data_set
 from lenet.evaluation.load import Trained, check_memory
 from lenet.evaluation.predictions import Predictions
-from lenet.evaluation.saved import check_evaluation, is_own_root
+from lenet.evaluation.saved import check_evaluation, evaluated
 from lenet.training.metrics import Totals
 
 
@@ -26,29 +26,17 @@ class Evaluation:
     loss: float
     accuracy: float
     confusion: list[list[int]]
+    classes: list[str]  # what the images show, one name for each row of `confusion`
+    answers: list[str]  # what the net can say, one name for each column
     flip: bool = False  # the answers are the mean of those to each image and its mirror image
-
-    @property
-    def classes(self) -> list[str]:
-        """What the images show, one name for each row of `confusion`."""
-        return list(DATASETS[self.data].classes)
-
-    @property
-    def answers(self) -> list[str]:
-        """What the net can say, one name for each column of `confusion`."""
-        return list(DATASETS[self.trained_on].classes)
 
     def precision(self, number: int) -> float | None:
         """Share of the images called class `number` that are of it; None if there was none."""
-        if number >= min(len(self.classes), len(self.answers)):
-            return None  # images of another data set, or answers, that have no such class
         called = sum(row[number] for row in self.confusion)
         return self.confusion[number][number] / called if called else None
 
     def recall(self, number: int) -> float | None:
         """Share of the images of class `number` that were called so; None if there was none."""
-        if number >= min(len(self.classes), len(self.answers)):
-            return None
         images = sum(self.confusion[number])
         return self.confusion[number][number] / images if images else None
 
@@ -87,14 +75,15 @@ def evaluate(
             memory is certainly not there.
     """
     check_evaluation(trained.config, part, flip)
-    settings = replace(trained.config.data, name=data or trained.config.data.name)
-    settings, is_own = replace(settings, root=root or settings.root), bool(root) or is_own_root(settings.root)
+    settings, is_own = evaluated(trained.config.data, data, root)
+    classes, answers = list(data_set(settings).classes), list(data_set(trained.config.data).classes)
     check_memory(trained)
     images = ImageData(settings, trained.config.seed)
+    check_classes(settings)
     fetched(settings.name, settings.root, only_there=not is_own)
     images.setup("test")
     model, totals = trained.model, Totals().to(trained.model.device)
-    answers = []
+    seen = []
     loader = {"test": images.test_dataloader, "validation": images.val_dataloader}[part]()
     half = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}.get(trained.config.trainer.precision)
     if half is not None and model.device.type == "cpu":
@@ -108,9 +97,9 @@ def evaluate(
                 both = torch.stack([logits, model(pixels.flip(3))]).float().log_softmax(2)
                 logits = both.logsumexp(0) - math.log(2)
             totals.update(logits, labels, model.loss(logits, labels))
-            answers.append((logits.float().cpu(), true.cpu()))
+            seen.append((logits.float().cpu(), true.cpu()))
     metrics = totals.compute()
-    logits, labels = (torch.cat(parts) for parts in zip(*answers, strict=True))
+    logits, labels = (torch.cat(parts) for parts in zip(*seen, strict=True))
     return Evaluation(
         trained_on=trained.config.data.name,
         data=settings.name,
@@ -118,7 +107,9 @@ def evaluate(
         weights=trained.weights,
         loss=metrics["loss"],
         accuracy=metrics["acc"],
-        confusion=Predictions(logits, labels).confusion(len(DATASETS[settings.name].classes)),
+        confusion=Predictions(logits, labels).confusion(),
+        classes=classes,
+        answers=answers,
         flip=flip,
     )
 

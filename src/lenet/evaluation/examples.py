@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from lenet.config import IMAGE_SIZE, Data
+from lenet.config import Data
+from lenet.data.drawings import Drawing, drawing
 from lenet.data.files import fetched, load
 from lenet.data.transforms import normalise
-from lenet.datasets import data_set
+from lenet.datasets import IMAGE_SIZE, data_set
 from lenet.evaluation import checks
-from lenet.evaluation.drawings import Drawing, drawing
 
 
 def chosen(
@@ -42,12 +42,12 @@ def chosen(
     names = list(data_set(data).classes)
     if not (classes or numbers or files or noise):
         classes = data_set(data).pair
-    classes = checks.class_names(data.name, classes)
+    classes = checks.class_names(data, classes)
     pixels: list[Tensor] = []
     titles: list[str] = []
     if classes or numbers:
         fetched(data.name, data.root, only_there)
-        images, labels = load(data.name, data.root, "t10k")
+        images, labels = load(data.name, data.root, "test")
         checks.check_numbers(numbers, len(labels))
         firsts = [int((labels == names.index(name)).nonzero()[0]) for name in classes]
         for number in [*firsts, *numbers]:
@@ -65,7 +65,7 @@ def chosen(
 
 
 def picture(file: Path, invert: bool = False) -> Tensor:
-    """The picture in a file as a grey image (1, 28, 28) of uint8, as `lenet.evaluation.drawings` makes it.
+    """The picture in a file as a grey image (1, 28, 28) of uint8, as `lenet.data.drawings` makes it.
 
     Raises:
         BadInput: the file is no picture, or one too large to be opened safely.

@@ -32,15 +32,11 @@ class Predictions:
     def accuracy(self) -> float:
         return (self.logits.argmax(1) == self.labels).float().mean().item()
 
-    def confusion(self, true_classes: int | None = None) -> list[list[int]]:
-        """How many images of each class were taken for each: [true][predicted].
-
-        `true_classes`: how many classes the images have; None: as many as the net has answers.
-        """
-        answers = self.logits.shape[1]
-        rows = answers if true_classes is None else true_classes
-        pairs = self.labels * answers + self.logits.argmax(1)
-        counts: list[list[int]] = torch.bincount(pairs, minlength=rows * answers).view(rows, answers).tolist()
+    def confusion(self) -> list[list[int]]:
+        """How many images of each class were taken for each: [true][predicted]."""
+        classes = self.logits.shape[1]
+        pairs = self.labels * classes + self.logits.argmax(1)
+        counts: list[list[int]] = torch.bincount(pairs, minlength=classes**2).view(classes, classes).tolist()
         return counts
 
     def surest_mistakes(self, count: int) -> list[Mistake]:

@@ -9,6 +9,7 @@ import safetensors
 
 from lenet.config import Config, Data
 from lenet.data import download
+from lenet.datasets import data_set
 from lenet.errors import BadInput
 from lenet.models.layers import size_of
 from lenet.rules import validate
@@ -126,6 +127,21 @@ def is_own_root(root: str) -> bool:
         return os.path.realpath(root) == os.path.realpath(Data().root)
     except ValueError:  # a null byte
         return False
+
+
+def evaluated(of_the_run: Data, name: str | None, root: str | None) -> tuple[Data, bool]:
+    """The data to evaluate a net on, and whether their folder is one of this computer's user, who may change it.
+
+    Raises:
+        BadInput: they have another number of classes than the net.
+    """
+    settings = replace(of_the_run, name=name or of_the_run.name, root=root or of_the_run.root)
+    if name not in (None, of_the_run.name):
+        settings.classes = []
+        known, there = len(data_set(of_the_run).classes), len(data_set(settings).classes)
+        if known != there:
+            raise BadInput(f"--data {name}: has {there} classes, and this net knows {known}; take data with as many")
+    return settings, bool(root) or is_own_root(settings.root)
 
 
 def check_data(data: Data, is_own: bool) -> None:

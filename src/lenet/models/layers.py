@@ -6,8 +6,8 @@ Pure integers, no torch, so that an impossible net is refused in milliseconds an
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lenet.config import IMAGE_SIZE, Config, Model
-from lenet.datasets import data_set, input_size
+from lenet.config import Config, Model
+from lenet.datasets import IMAGE_SIZE, data_set, input_size
 from lenet.errors import BadInput
 
 CLASSES = 10  # of LeNet-5, whose outputs are bitmaps of the digits

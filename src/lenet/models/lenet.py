@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from lenet.config import IMAGE_SIZE, Model
+from lenet.config import Model
+from lenet.datasets import IMAGE_SIZE
 from lenet.models.layers import ACTIVATIONS, CLASSES, per_layer
 from lenet.models.lenet5 import ScaledTanh, Subsampling
 

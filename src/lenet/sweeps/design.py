@@ -341,7 +341,7 @@ def recipe(config: Any, prefix: str = "") -> dict[str, Any]:
     for key, value in (config if isinstance(config, dict) else {}).items():
         if isinstance(value, dict):
             found |= recipe(value, f"{prefix}{key}.")
-        elif prefix + str(key) not in ("name", "resume", *INCIDENTAL):
+        elif prefix + str(key) not in ("name", "resume", "data.classes", *INCIDENTAL):
             found[prefix + str(key)] = value
     return found
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from lenet.config import Config
+from lenet.datasets import FOLDER, data_set
 from lenet.errors import BadInput, Deserted, Stopped
 from lenet.models.layers import size_of
 from lenet.runs.directory import Result, Row, RunDirectory
@@ -120,7 +121,8 @@ def _begun(config: Config, run: RunDirectory, rows: list[Row], before: Result, o
     if not is_first():
         return result
     try:
-        data = dataclasses.replace(config.data, root=str(Path(config.data.root).resolve()))
+        classes = list(data_set(config.data).classes) if config.data.name == FOLDER else []
+        data = dataclasses.replace(config.data, root=str(Path(config.data.root).resolve()), classes=classes)
         run.write_config(dataclasses.replace(config, resume=None, data=data))
         run.write_result(result)
     except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lenet.config import IMAGE_SIZE
+from lenet.datasets import IMAGE_SIZE
 from lenet.errors import BadInput
 from lenet.runs.safe_io import open_file
 from lenet.text import one_line
@@ -104,8 +104,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 
 
 @contextmanager
-def picture(file: Path) -> Iterator[Image.Image]:
-    """A picture, to be looked at within.
+def picture(file: Path, named: str = "--image ") -> Iterator[Image.Image]:
+    """A picture, to be looked at within; `named` is how it was named, for what is said of a bad one.
 
     Raises:
         BadInput: the file is no picture, or one too large to be opened safely.
@@ -117,9 +117,9 @@ def picture(file: Path) -> Iterator[Image.Image]:
             with open_file(file, largest=None) as content, Image.open(content, formats=FORMATS) as opened:
                 yield opened
     except UnidentifiedImageError as error:
-        raise BadInput(f"--image {file}: not a picture that can be read here; give a PNG or JPEG file") from error
+        raise BadInput(f"{named}{file}: not a picture that can be read here; give a PNG or JPEG file") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         words = str(error).split(",")[0]
-        raise BadInput(f"--image {file}: {words}; give a smaller picture") from error
+        raise BadInput(f"{named}{file}: {words}; give a smaller picture") from error
     except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise BadInput(f"--image {file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise BadInput(f"{named}{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
