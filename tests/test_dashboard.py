@@ -203,10 +203,10 @@ def test_config_result_and_the_meaning_of_each_tag_can_be_read(tiny_config: Conf
     assert (run.path / "config.yaml").read_text() in text(run, "config")
     assert f"| best_epoch | {result['best_epoch']} |" in text(run, "result")
     assert "| status | completed |" in text(run, "result")
-    readme = (PROJECT / "README.md").read_text()
+    page = (PROJECT / "docs/dashboard.md").read_text()
     for tags, meaning in TAGS.items():
         assert f"| {tags} | {meaning} |" in text(run, "tags")
-        assert "| " + ", ".join(f"`{tag}`" for tag in tags.split(", ")) + f" | {meaning} |" in readme
+        assert "| " + ", ".join(f"`{tag}`" for tag in tags.split(", ")) + f" | {meaning} |" in page
     known = {tag for tags in TAGS for tag in tags.split(", ")}
     assert [tags.split(",")[0] for tags in TAGS] == sorted((t.split(",")[0] for t in TAGS), key=page_order)
     for tag in curves_and_more(run):

@@ -188,8 +188,8 @@ def test_a_preset_is_a_few_lines_and_has_as_many_parameters_as_published(preset:
 
 
 @pytest.mark.real_data
-def test_the_readmes_quick_try_learns(real_root: str, tmp_path: Path) -> None:
-    lines = (PROJECT / "README.md").read_text().replace("\\\n", " ").splitlines()
+def test_the_quick_try_learns(real_root: str, tmp_path: Path) -> None:
+    lines = (PROJECT / "docs/sweeps.md").read_text().replace("\\\n", " ").splitlines()
     (command,) = (line for line in lines if "name=quick" in line)
     words = [word for word in command.split()[3:] if not word.startswith("sweep=")]
     half = ["trainer.max_epochs=2", "dashboard.enabled=false", "trainer.accelerator=cpu"]
