@@ -20,48 +20,15 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from lenet.cli import guard, usage
-from lenet.cli.compose import RESUMABLE as RESUMABLE
-from lenet.cli.compose import _keys as _keys
-from lenet.cli.compose import _require_sweep as _require_sweep
-from lenet.cli.compose import config_from as config_from
-from lenet.cli.compose import resumed_config as resumed_config
-from lenet.cli.compose import run_path as run_path
-from lenet.cli.compose import typed as typed
 from lenet.cli.explain import (
     CHOOSE,
     _choices,
     describe,
 )
-from lenet.cli.explain import (
-    DISK_REMEDIES as DISK_REMEDIES,
-)
-from lenet.cli.explain import (
-    UNQUOTED as UNQUOTED,
-)
-from lenet.cli.explain import (
-    _described as _described,
-)
-from lenet.cli.explain import (
-    _not_understood as _not_understood,
-)
-from lenet.cli.explain import (
-    _remedy as _remedy,
-)
-from lenet.cli.explain import (
-    _unknown_key as _unknown_key,
-)
 from lenet.cli.messages import how_to_go_on
-from lenet.config import schema as schema
 from lenet.errors import BadInput, Deserted, Stopped
-from lenet.errors import Diverged as Diverged
-from lenet.rules import validate as validate
-from lenet.runs.directory import INCIDENTAL as INCIDENTAL
-from lenet.runs.directory import WEIGHTS as WEIGHTS
-from lenet.runs.directory import RunDirectory as RunDirectory
-from lenet.runs.directory import timestamp as timestamp
 from lenet.system import terminal
 from lenet.system.ranks import is_first
-from lenet.text import one_line as one_line
 
 
 class Parser(argparse.ArgumentParser):

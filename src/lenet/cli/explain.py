@@ -14,20 +14,8 @@ import yaml
 from hydra.errors import MissingConfigException, OverrideParseException
 
 from lenet.cli import guard, usage
-from lenet.cli.compose import RESUMABLE as RESUMABLE
-from lenet.cli.compose import _keys as _keys
-from lenet.cli.compose import _require_sweep as _require_sweep
-from lenet.cli.compose import config_from as config_from
-from lenet.cli.compose import resumed_config as resumed_config
-from lenet.cli.compose import run_path as run_path
-from lenet.cli.compose import typed as typed
 from lenet.config import choices, schema
 from lenet.errors import BadInput, Deserted, Diverged
-from lenet.rules import validate as validate
-from lenet.runs.directory import INCIDENTAL as INCIDENTAL
-from lenet.runs.directory import WEIGHTS as WEIGHTS
-from lenet.runs.directory import RunDirectory as RunDirectory
-from lenet.runs.directory import timestamp as timestamp
 from lenet.text import did_you_mean, one_line
 
 CHOOSE = "choose a file of conf/ by its name, or set a key such as model.kind"
