@@ -248,6 +248,13 @@ def choices() -> dict[str, tuple[str, ...]]:
     return {key: tuple(limit) for key, limit in limits().items() if isinstance(limit, OneOf)}
 
 
+def allow(key: str, word: str) -> None:
+    """Let a key have one more word than it has here."""
+    known = limits()[key]
+    assert isinstance(known, OneOf)
+    limits()[key] = OneOf(*known, word)
+
+
 def value_of(config: Config, key: str) -> Any:
     """What a config has under a key such as data.augment.shift."""
     value: Any = config

@@ -125,8 +125,8 @@ def _model(config: Config) -> Complaints:
             "model.norm=batch cannot normalise a batch of one image, which is what is left over; give another size, or "
             "data.drop_last=true",
         )
-    if model.init not in INITS[model.kind]:
-        known = INITS[model.kind]
+    known = INITS.get(model.kind, INITS["lenet"])
+    if model.init not in known:
         yield "model.init", did_you_mean(model.init, known) + "choose " + ", ".join(known)
     if model.kind == "lenet5":
         for key, fixed in LENET5.items():
@@ -161,7 +161,7 @@ def _size(config: Config) -> Complaints:
 
 def _training(config: Config) -> Complaints:
     optimizer, loss, precision = config.optimizer, config.loss, config.trainer.precision
-    if optimizer.momentum and optimizer.name != "sgd":
+    if optimizer.momentum and optimizer.name in ("adam", "adamw", "sdlm"):
         yield (
             "optimizer.momentum",
             f"{optimizer.name} has no momentum of its own; leave it at 0, or set optimizer.name=sgd",
@@ -182,6 +182,8 @@ def _training(config: Config) -> Complaints:
             "optimizer.ema_decay",
             f"trainer.precision={precision} has too few bits for a mean of many weights; set one of them otherwise",
         )
+    if optimizer.name == "sdlm" and config.model.kind not in INITS:
+        yield "optimizer.name", "it knows the second derivatives of LeNets alone; take another optimizer"
     if optimizer.name == "sdlm" and config.model.norm != "none":
         yield (
             "model.norm",

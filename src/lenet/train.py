@@ -23,7 +23,7 @@ from lenet.system.signals import stop_on_signals
 from lenet.training import demands, devices, nodes
 from lenet.training.averaging import AverageWeights, TestEachEpoch
 from lenet.training.blocks import build_classifier
-from lenet.training.callbacks import Bar, SeedEpochs, StopAfterStep
+from lenet.training.callbacks import FURTHER, Bar, SeedEpochs, StopAfterStep
 from lenet.training.checkpoints import checkpoint_callbacks
 from lenet.training.curvature import ObserveCurvature
 from lenet.training.epoch_log import EpochLog
@@ -83,7 +83,9 @@ def train(
         try:
             with signals.put_off(), recording(config, run, model, overrides, signals) as record:
                 average = AverageWeights(decay=config.optimizer.ema_decay) if config.optimizer.ema_decay else None
-                watching = _callbacks(record, data, average, [*callbacks, StopAfterStep(signals)])
+                watching = _callbacks(
+                    record, data, average, [*callbacks, *(build(config) for build in FURTHER), StopAfterStep(signals)]
+                )
                 logger = record.dashboard.start(record.rows, average) if record.dashboard else False
                 trainer = devices.build_trainer(config, callbacks=watching, logger=logger, default_root_dir=run.path)
                 fit(trainer, model, data, record)

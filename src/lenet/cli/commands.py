@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from lenet.cli import guard, usage
+from lenet.cli import extensions, guard, usage
 from lenet.cli.explain import (
     CHOOSE,
     _choices,
@@ -55,6 +55,7 @@ class JobFailed(BaseException):
 @contextmanager
 def job() -> Iterator[None]:
     """The body of a Hydra main function. In a sweep Hydra has to see a job's error; alone, `run` reports it."""
+    extensions.load()  # a launcher's process has not been through `run`
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         quiet(logging.WARNING)  # a sweep has a line per job; and a launcher's process has not been through `run`
     try:
@@ -85,6 +86,7 @@ def run(main: Callable[[], Any]) -> None:
     sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
     quiet()
     try:
+        sys.argv[1:] = extensions.take(sys.argv[1:])
         main()
         sys.stdout.flush()  # what fails at the exit of Python is beyond us
     except (Exception, JobFailed) as error:

@@ -54,6 +54,7 @@ LAUNCHERS = ("basic", "joblib", "processes", "slurm")
 FLAGS = {
     "-m": "a run for each of several values: -m model.pool=avg,max seed=0,1,2",
     "--cfg job": "print the whole config, and run nothing; --cfg hydra for the rest",
+    "--extend FILE.py": "code of your own: data sets, nets, optimizers and more (docs/extending.md)",
     "--config-dir FOLDER": "files of your own beside those of conf/",
     "hydra.run.dir=FOLDER": "the run directory; hydra.sweep.dir=FOLDER for a sweep",
     "hydra.sweeper.plan=true": "list the jobs of a sweep, and train nothing",

@@ -3,7 +3,7 @@
 The tags are chosen so that the page begins with what is asked first: TensorBoard sorts them by the alphabet.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.node_def_pb2 import NodeDef
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.versions_pb2 import VersionDef
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from lenet.batches import images_seen
@@ -40,6 +40,7 @@ from lenet.training.module import Classifier
 
 TAGS = {
     "test/loss, test/acc": "of the test set: once, at the epoch whose weights saw it; with test_each_epoch a curve",
+    "mine/…": "pictures that a file of your own draws, given with --extend",
     "train/loss, val/loss": "mean loss of an epoch; training is counted on the fly, while the weights change, as the "
     "book does",
     "train/acc, val/acc": "share of the images that are recognised, likewise",
@@ -79,6 +80,10 @@ LAYOUT = {
 OVER_EPOCHS = ("train/", "val/", "while_it_learns/", "weights/", "weight_gradients/", "weight_log10_lr/")
 
 EMBEDDED = 1000  # test images in the PROJECTOR tab
+
+
+# Pictures that somebody brings along, mine/NAME: of the test images' predictions and the names of the classes.
+PICTURES: dict[str, Callable[[Predictions, list[str]], Image]] = {}
 
 
 class RunLogger(TensorBoardLogger):
@@ -222,12 +227,13 @@ class Dashboard(L.Callback):
         """Write what the weights of `epoch` did on the test set, which the model has now, and what they see."""
         self.tested = epoch
         if not self.config.test_each_epoch:
-            for tag in ("test/loss", "test/acc"):
-                if tag in result["metrics"]:
-                    self.writer.add_scalar(tag, result["metrics"][tag], epoch)
+            for tag, value in result["metrics"].items():
+                if tag.startswith("test/"):
+                    self.writer.add_scalar(tag, value, epoch)
         if predictions := self._predictions():
             shown = self._of_what_it_confuses(predictions, self.data.test, f"test, weights of epoch {epoch}")
             self._add_pictures("what_it_confuses", shown, epoch)
+            self._add_pictures("mine", {name: draw(predictions, self.names) for name, draw in PICTURES.items()}, epoch)
             for number, (name, probability) in enumerate(zip(self.names, predictions.probabilities.T, strict=True)):
                 is_it = predictions.labels == number
                 self.writer.add_pr_curve(f"what_it_confuses/precision_recall/{name}", is_it, probability, epoch)
@@ -275,9 +281,15 @@ class Dashboard(L.Callback):
         rest = [name for name in self.names if name not in pair]
         pixels, titles, answers = chosen(self.config.data, pair + rest)
         sights = pictures.look(model, pixels, titles, answers, pooled=False)
+        if not sights[0].maps:  # a net without convolutions
+            return {}
         by_layer = {f"{layer.lower()}_by_class": pictures.classes(sights, layer) for layer in sights[0].maps}
-        weight = model.net.get_parameter("c1.weight")
-        return {"_and_".join(pair): pictures.activations(sights[:2]), **by_layer, "filters": pictures.filters(weight)}
+        first = next(module for module in model.net.modules() if isinstance(module, nn.Conv2d))
+        return {
+            "_and_".join(pair): pictures.activations(sights[:2]),
+            **by_layer,
+            "filters": pictures.filters(first.weight),
+        }
 
     def _add_pictures(self, group: str, shown: Mapping[str, Image], epoch: int) -> None:
         for name, picture in shown.items():
@@ -288,8 +300,7 @@ class Dashboard(L.Callback):
         images, labels = self.data.test.images[:EMBEDDED], self.data.test.labels[:EMBEDDED]
         with torch.inference_mode():
             x, _ = self.data.on_after_batch_transfer((images.to(model.device), labels), 0)
-            for layer in list(model.net.children())[:-1]:
-                x = layer(x.to(model.dtype))
+            x = pictures.features(model.net, x.to(model.dtype))
         names = [self.names[label] for label in labels.tolist()]
         thumbnails = 1 - images.cpu().float() / 255  # dark on bright: the page is bright
         self.writer.add_embedding(x.flatten(1).float(), names, thumbnails, tag="last_hidden_layer")

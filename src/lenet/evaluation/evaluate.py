@@ -82,7 +82,7 @@ def evaluate(
     check_classes(settings)
     fetched(settings.name, settings.root, only_there=not is_own)
     images.setup("test")
-    model, totals = trained.model, Totals().to(trained.model.device)
+    model, totals = trained.model, Totals(len(answers)).to(trained.model.device)
     seen = []
     loader = {"test": images.test_dataloader, "validation": images.val_dataloader}[part]()
     half = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}.get(trained.config.trainer.precision)

@@ -8,17 +8,20 @@ pixels, letters and all; `scale` makes larger ones for files.
 import functools
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
+from torch import Tensor, nn
 
 from lenet.evaluation.checks import picture_format
 from lenet.evaluation.predictions import Predictions
+from lenet.models.lenet import LeNet
+from lenet.models.lenet5 import LeNet5
 from lenet.text import one_line
 from lenet.training.module import Classifier
 
@@ -71,10 +74,13 @@ def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequ
         logits = model(x).cpu()  # LeNet-5 is more than its layers: it turns penalties into logits
         first = logits.argsort(dim=1, descending=True, stable=True)[:, :LIKELIEST]
         shares = logits.double().softmax(1).gather(1, first)
-        for name, layer in model.net.named_children():
-            x = layer(x)
-            if name in wanted and x.dim() == 4 and len(maps) < 2:  # C layers may be fully connected ones
-                maps[wanted[name]] = x.float().cpu()
+        if isinstance(model.net, LeNet | LeNet5):
+            for name, layer in model.net.named_children():
+                x = layer(x)
+                if name in wanted and x.dim() == 4 and len(maps) < 2:  # C layers may be fully connected ones
+                    maps[wanted[name]] = x.float().cpu()
+        else:
+            maps = _convolved(model.net, x)
     sights = []
     for i, title in enumerate(titles):
         image = images[i, 0].float().cpu()
@@ -84,6 +90,48 @@ def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequ
         seen = {name: values[i] for name, values in maps.items()}
         sights.append(Sight(image, title, answer, is_wrong, seen, likeliest))
     return sights
+
+
+def _convolved(net: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """What the first two convolution layers of a net of any kind give, (n, channels, h, w), by their names."""
+    maps: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(module: nn.Module, _: Any, output: Tensor) -> None:
+            if len(maps) < 2:
+                maps[name] = output.float().cpu()
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(keep(name))
+        for name, module in net.named_modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    try:
+        net(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return maps
+
+
+def features(net: nn.Module, images: Tensor) -> Tensor:
+    """What reaches the last layer of a net of any kind: the outputs of its last hidden layer."""
+    if isinstance(net, LeNet | LeNet5):
+        for layer in list(net.children())[:-1]:
+            images = layer(images)
+        return images
+    reached: list[Tensor] = []
+    linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        return net(images)  # type: ignore[no-any-return]
+    handle = linear[-1].register_forward_pre_hook(lambda _, given: reached.append(given[0]))
+    try:
+        net(images)
+    finally:
+        handle.remove()
+    return reached[-1]
 
 
 def in_words(sight: Sight) -> str:

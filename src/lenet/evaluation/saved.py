@@ -54,7 +54,8 @@ def saved(path: str | Path, weights: str | None = None) -> Saved:
     try:
         validate(config)
     except BadInput as error:
-        raise BadInput(f"{run.path}/config.yaml: {error}") from error
+        brought = "; or bring it with --extend FILE, as the run did" if "choose " in str(error) else ""
+        raise BadInput(f"{run.path}/config.yaml: {error}{brought}") from error
     if weights == "best" and config.data.val_fraction == 0:
         raise BadInput(f"--weights best: {path} had no validation images to find them by; take --weights last")
     weights = weights or config.test_on

@@ -3,7 +3,7 @@
 Pure integers, no torch, so that an impossible net is refused in milliseconds and a sweep can be planned.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lenet.config import Config, Model
@@ -74,11 +74,13 @@ def layers(model: Model, side: int = IMAGE_SIZE, classes: int = CLASSES) -> Iter
     Raises:
         BadInput: a window is larger than its map, or a map is too small to be pooled.
     """
-    if model.kind == "lenet5":
-        yield from _lenet5(model)
-        return
-    if model.kind != "lenet":
-        raise BadInput(f"model.kind={model.kind}: choose lenet, lenet5")
+    if model.kind not in LAYERS:
+        raise BadInput(f"model.kind={model.kind}: choose {', '.join(LAYERS)}")
+    yield from LAYERS[model.kind](model, side, classes)
+
+
+def _lenet(model: Model, side: int, classes: int) -> Iterator[Layer]:
+    """The parametric LeNet; `lenet.models.lenet` is the net itself."""
     count = len(model.conv_channels)
     kernels = per_layer("model.kernel_size", model.kernel_size, count)
     paddings = per_layer("model.padding", model.padding, count)
@@ -141,7 +143,7 @@ def _pooling(name: str, pool: str, maps: int, side: int) -> Layer:
     return Layer(name, POOLS[pool], shape)
 
 
-def _lenet5(model: Model) -> Iterator[Layer]:
+def _lenet5(model: Model, side: int, classes: int) -> Iterator[Layer]:
     """LeNet-5 of 1998, from the paper's figure 2 and table I; `lenet.models.lenet5` is the net itself."""
 
     def squashed(layer: Layer) -> Iterator[Layer]:
@@ -163,6 +165,10 @@ def _lenet5(model: Model) -> Iterator[Layer]:
     yield Layer("flatten", "Flatten", (c5,))
     yield from squashed(Layer("f6", "Linear", (f6,), c5 * f6 + f6, c5 * f6, c5 * f6 + f6))
     yield Layer("output", "RBF", (CLASSES,), 0, f6 * CLASSES, f6 * CLASSES)  # its weights are fixed
+
+
+# The values of model.kind: a net's layers, from the config, the input's height and width, and the number of classes.
+LAYERS: dict[str, Callable[[Model, int, int], Iterable[Layer]]] = {"lenet": _lenet, "lenet5": _lenet5}
 
 
 def parameters_and_macs(model: Model, side: int = IMAGE_SIZE, classes: int = CLASSES) -> tuple[int, int]:

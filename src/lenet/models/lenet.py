@@ -68,8 +68,12 @@ class LeNet(nn.Sequential):
         return x
 
 
+# Activations that torch does not have.
+ACTIVATION_MODULES: dict[str, Callable[[], nn.Module]] = {"scaled_tanh": ScaledTanh}
+
+
 def activation(name: str) -> nn.Module:
-    return ScaledTanh() if name == "scaled_tanh" else getattr(nn, ACTIVATIONS[name])()
+    return ACTIVATION_MODULES[name]() if name in ACTIVATION_MODULES else getattr(nn, ACTIVATIONS[name])()
 
 
 def pool(name: str, maps: int) -> nn.Module:

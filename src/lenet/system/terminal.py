@@ -43,8 +43,13 @@ def loading(what: str, library: str = "torch") -> None:
         print(f"{what}: loading {library} ...", file=sys.stderr, flush=True)
 
 
+EXTEND = "LENET_EXTEND"  # the files that --extend has named, for the processes that a command starts
+
+
 def command(*arguments: str) -> str:
     """The command that started this process, with other arguments, as a shell takes it."""
+    files = filter(None, os.environ.get(EXTEND, "").split(os.pathsep))
+    arguments = (*(word for file in files for word in ("--extend", file)), *arguments)
     script = sys.argv[0]
     words = sys.orig_argv[: sys.orig_argv.index(script)] if script in sys.orig_argv else []  # python, and its options
     if "UV_RUN_RECURSION_DEPTH" in os.environ:

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from lenet.batches import batches
 from lenet.data.module import ImageData
 from lenet.data.transforms import normalise
+from lenet.datasets import data_set
 from lenet.training.metrics import Totals
 from lenet.training.module import Classifier
 
@@ -43,7 +44,7 @@ class TestEachEpoch(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
-        totals, settings = Totals().to(pl_module.device), self.data.data
+        totals, settings = Totals(len(data_set(self.data.data).classes)).to(pl_module.device), self.data.data
         pl_module.eval()
         averaged = self.average.in_place(pl_module) if self.average else nullcontext()
         with torch.no_grad(), trainer.precision_plugin.forward_context(), averaged:

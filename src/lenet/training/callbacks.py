@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import lightning as L
@@ -20,6 +21,10 @@ from lenet.training.epoch_log import log_points
 from lenet.training.module import Classifier
 
 log = logging.getLogger(__name__)
+
+
+# Callbacks that somebody brings along: what makes one for a run.
+FURTHER: list[Callable[[Config], L.Callback]] = []
 
 
 class SeedEpochs(L.Callback):

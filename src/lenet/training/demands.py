@@ -145,7 +145,9 @@ def check_memory(config: Config, room: int, processes: int = 1, gpus: int = 0) -
     sizes = [math.prod(row.shape) for row in rows]
     output = 2 if "16" in trainer.precision else 8 if "64" in trainer.precision else 4  # bytes of a number
     weight = 4 if "mixed" in trainer.precision else output
-    copies = 2 + STATES[optimizer.name] + bool(optimizer.momentum) + bool(optimizer.ema_decay)  # 2: with the gradients
+    copies = (
+        2 + STATES.get(optimizer.name, 2) + bool(optimizer.momentum) + bool(optimizer.ema_decay)
+    )  # 2: with the gradients
     net = copies * weight * sum(row.parameters for row in rows)
     libraries = 0 if gpus else PROCESS
     always = processes * net + libraries + (processes - 1) * ANOTHER
@@ -206,7 +208,7 @@ def check_places(config: Config, place: Path) -> None:
             f"{place}: the run directory cannot be made ({reason}); start where you can write, or set hydra.run.dir"
         )
     parameters, _ = size_of(config)
-    checkpoint, free = parameters * (1 + STATES[config.optimizer.name]) * 4, free_disk(place)
+    checkpoint, free = parameters * (1 + STATES.get(config.optimizer.name, 2)) * 4, free_disk(place)
     if free is not None and free < (checkpoint if checkpoint > SMALL_FILE else BLOCK):
         raise BadInput(
             f"{place}: a checkpoint of this net has about {_size(checkpoint)}, and {_size(free)} are free; make room, "

@@ -67,7 +67,7 @@ def test(
         with ending_together(trainer):
             trainer.test(model, data, verbose=False)
     row = {name: value for name, value in rows[tested - 1].items() if "/" in name}
-    figures = {name: model.metrics[name] for name in ("test/loss", "test/acc") if name in model.metrics}
+    figures = {name: value for name, value in model.metrics.items() if name.startswith("test/")}
     result["metrics"] = row | figures  # all of the epoch whose weights were tested
     result["epochs"] = len(rows)
     if record.dashboard:

@@ -7,6 +7,7 @@ from torch import Tensor
 from lenet.batches import FEW_IMAGES
 from lenet.config import Config
 from lenet.data.files import Batch
+from lenet.datasets import data_set
 from lenet.models.build import build_net
 from lenet.training.losses import Loss
 from lenet.training.metrics import Totals
@@ -33,7 +34,8 @@ class Classifier(ShardedModule):
         if config.compile:
             self.net.compile()  # the net alone: what Lightning logs cannot be compiled
         self.loss = Loss(config.loss)
-        self.train_totals, self.val_totals, self.test_totals = Totals(), Totals(), Totals()
+        classes = len(data_set(config.data).classes)
+        self.train_totals, self.val_totals, self.test_totals = (Totals(classes) for _ in range(3))
         self.metrics: dict[str, float] = {}
 
     def forward(self, images: Tensor) -> Tensor:
