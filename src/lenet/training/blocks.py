@@ -8,6 +8,7 @@ from lenet.config import Config
 from lenet.data.files import Batch
 from lenet.data.module import ImageData
 from lenet.training.module import Classifier
+from lenet.training.optimizers import SCHEDULES
 
 
 class BlockClassifier(Classifier):
@@ -16,6 +17,8 @@ class BlockClassifier(Classifier):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.automatic_optimization = False
+        schedule = SCHEDULES[config.schedule.name]
+        self.changes_each = schedule[1] if schedule else None  # step | epoch: when the learning rate does
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
@@ -26,13 +29,13 @@ class BlockClassifier(Classifier):
             optimizer.zero_grad()
             self.manual_backward(self.step(part, self.train_totals)[0])
             optimizer.step()
-            if isinstance(scheduler, LRScheduler) and self.config.schedule.name != "steps":
+            if isinstance(scheduler, LRScheduler) and self.changes_each == "step":
                 scheduler.step()
 
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
         scheduler = self.lr_schedulers()
-        if isinstance(scheduler, LRScheduler) and self.config.schedule.name == "steps":
+        if isinstance(scheduler, LRScheduler) and self.changes_each == "epoch":
             scheduler.step()
 
 
