@@ -14,6 +14,7 @@ from lenet.errors import BadInput
 from lenet.runs.directory import RunDirectory
 from lenet.sweeps.design import Sweep
 from lenet.sweeps.results import read_jobs
+from lenet.tables import as_markdown, mean_and_spread
 
 # Errors in percent after each of the first ten passes; from there on the test error was flat.
 TEST_ERROR = (2.65, 2.24, 1.48, 1.43, 1.43, 1.09, 1.04, 1.07, 0.99, 0.96)
@@ -80,10 +81,17 @@ def pass_by_pass(table: pd.DataFrame) -> str:
 
 def at_the_end(found: dict[str, pd.DataFrame]) -> str:
     """The errors after the last pass beside the published ones, as Markdown."""
-    lines = [
-        "| trained on | passes | n | test error, % | each seed | paper | training error on the fly, % | paper |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    header = [
+        "trained on",
+        "passes",
+        "n",
+        "test error, %",
+        "each seed",
+        "paper",
+        "training error on the fly, %",
+        "paper",
     ]
+    rows = []
     for level, table in found.items():
         last = table.iloc[-1]
         test, train = last["test"], last["train"]
@@ -92,14 +100,13 @@ def at_the_end(found: dict[str, pd.DataFrame]) -> str:
             paper = BY_SIZE.get(int(level))
         elif level == "distorted":
             paper = (DISTORTED_TEST_ERROR, None)
-        spread = f" ± {test.std():.2f}" if len(test) > 1 else ""
+        error = mean_and_spread(test.mean(), test.std() if len(test) > 1 else None, 2)
         each = ", ".join(f"{value:.2f}" for value in test)
         theirs = (f"{paper[0]:.2f}", f"{paper[1]:.2f}" if paper[1] is not None else "") if paper else ("", "")
-        lines.append(
-            f"| {level} | {table.index[-1]} | {len(test)} | {test.mean():.2f}{spread} | {each} | {theirs[0]} "
-            f"| {train.mean():.2f} | {theirs[1]} |"
+        rows.append(
+            [level, str(table.index[-1]), str(len(test)), error, each, theirs[0], f"{train.mean():.2f}", theirs[1]]
         )
-    return "\n".join(lines)
+    return "\n".join(as_markdown(header, rows))
 
 
 def draw_passes(table: pd.DataFrame) -> Figure:

@@ -19,6 +19,8 @@ from lenet.runs.files import write_atomically
 from lenet.runs.safe_io import read_bytes
 from lenet.sweeps.design import Sweep
 from lenet.sweeps.results import read_jobs
+from lenet.tables import as_markdown as markdown
+from lenet.tables import mean_and_spread
 from lenet.text import first_line, one_line
 
 
@@ -166,28 +168,31 @@ def _by_net(jobs: pd.DataFrame) -> pd.DataFrame:
 
 def as_markdown(data: str, table: pd.DataFrame) -> str:
     """Ours and theirs, as a table of Markdown, the smallest net first."""
-    lines = [
-        f"| {data}: net | parameters | test accuracy, % | seeds | epochs | seconds of a run |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    header = [f"{data}: net", "parameters", "test accuracy, %", "seeds", "epochs", "seconds of a run"]
     rows = [
         (
             row["parameters"],
-            f"| **{name}** | {row['parameters']:,} | **{with_spread(row)}** | {row['seeds']} | {row['epochs']} "
-            f"| {'' if pd.isna(row['seconds']) else format(row['seconds'], ',.0f')} |",
+            [
+                f"**{name}**",
+                f"{row['parameters']:,}",
+                f"**{with_spread(row)}**",
+                row["seeds"],
+                str(row["epochs"]),
+                "" if pd.isna(row["seconds"]) else format(row["seconds"], ",.0f"),
+            ],
         )
         for name, row in table.iterrows()
     ]
     rows += [
-        (record.parameters or 10**9, f"| {_cited(record)} | {_count(record)} | {record.accuracy:g} | | | |")
+        (record.parameters or 10**9, [_cited(record), _count(record), f"{record.accuracy:g}", "", "", ""])
         for record in RECORDS.get(data, [])
     ]
-    return "\n".join([*lines, *(line for _, line in sorted(rows, key=lambda row: row[0]))])
+    return "\n".join(markdown(header, (cells for _, cells in sorted(rows, key=lambda row: row[0]))))
 
 
 def with_spread(row: pd.Series) -> str:
     """Mean ± standard deviation; with one seed the figure alone."""
-    return f"{row['mean']:.2f}" + (f" ± {row['sd']:.2f}" if row["n"] > 1 else "")
+    return mean_and_spread(row["mean"], row["sd"] if row["n"] > 1 else None, 2)
 
 
 def _cited(record: Record) -> str:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from lenet import cli
 from lenet.cli import messages
+from lenet.runs.directory import chosen_by
 from lenet.system import terminal
 from lenet.system.ranks import is_first
 from lenet.training import demands
@@ -44,7 +45,7 @@ def main(composed: DictConfig) -> float:
             if is_first():
                 print(closing_lines(result, run, config.test_on), flush=True)
         metrics: dict[str, float] = result["metrics"]
-        return metrics.get("val/acc", metrics["train/acc"])
+        return metrics[chosen_by(metrics)]
 
 
 if __name__ == "__main__":

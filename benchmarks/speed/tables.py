@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.speed.parts import Table
 from benchmarks.speed.turns import Times
 from lenet.errors import BadInput
+from lenet.tables import as_markdown, mean_and_spread
 
 VERSIONS = ("torch", "lightning", "torchvision")
 
@@ -53,14 +54,13 @@ def markdown(table: Table, rows: list[dict[str, Any]]) -> str:
     if table.score:
         columns[table.score] = _score
     columns["peak MB"] = lambda row: f"{row['memory_mb']:.0f}"
-    lines = [list(columns), ["---"] * len(columns)] + [[cell(row) for cell in columns.values()] for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(as_markdown(list(columns), [[cell(row) for cell in columns.values()] for row in rows]))
 
 
 def _score(row: dict[str, Any]) -> str:
     if row["score"] is None:
         return ""
-    return f"{row['score']:.4f}" + ("" if row["score_sd"] is None else f" ± {row['score_sd']:.4f}")
+    return mean_and_spread(row["score"], row["score_sd"])
 
 
 def compiling(rows: list[dict[str, Any]]) -> str | None:

@@ -107,13 +107,13 @@ def metric(name: str) -> Callable[[Made], Made]:
     """
 
     def bring(build: Made) -> Made:
-        from lenet.training.metrics import METRICS
+        from lenet.training.metrics import FURTHER_METRICS
 
-        if name in ("loss", "acc", *METRICS):
+        if name in ("loss", "acc", *FURTHER_METRICS):
             raise BadInput(f"{name}: there is a metric of this name already; give yours another name")
         if reason := trouble(name, longest=60):
             raise BadInput(f"{name}: no name for a metric: {reason}")
-        METRICS[name] = build
+        FURTHER_METRICS[name] = build
         return build
 
     return bring

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lenet.config import Config
 from lenet.models.layers import size_of
-from lenet.runs.directory import Result, RunDirectory
+from lenet.runs.directory import Result, RunDirectory, in_a_line
 from lenet.system.terminal import command
 from lenet.text import counted
 
@@ -27,11 +27,9 @@ def how_to_go_on(run: Path | None) -> str:
 
 def closing_lines(result: Result, run: RunDirectory, test_on: str) -> str:
     """The book's two closing lines, and where to look further; the first one ends with the epoch of its figures."""
-    shown = {"loss": "train/loss", "train acc": "train/acc", "val acc": "val/acc", "test acc": "test/acc"}
-    metrics = result["metrics"]
-    figures = [f"{label} {metrics[name]:.3f}" for label, name in shown.items() if name in metrics]
+    figures = in_a_line(result["metrics"], "train/loss", "train/acc", "val/acc", "test/acc")
     epoch = result["best_epoch"] if test_on == "best" else result["epochs"]
-    line = ", ".join([*figures, f"{test_on} epoch {epoch}"])
+    line = f"{figures}, {test_on} epoch {epoch}"
     speed = result["examples_per_sec"]
     lines = [line, f"{speed:.1f} examples/sec on {result['device']}" if speed else "", str(run.path)]
     return "\n".join(filter(None, lines))

@@ -34,6 +34,7 @@ from lenet.evaluation.examples import chosen
 from lenet.evaluation.predictions import Predictions
 from lenet.models.layers import Layer, layers_of
 from lenet.runs.directory import Row, RunDirectory
+from lenet.tables import as_markdown
 from lenet.training.averaging import AverageWeights
 from lenet.training.epoch_log import curves
 from lenet.training.module import Classifier
@@ -128,7 +129,7 @@ class Dashboard(L.Callback):
         logger.experiment.flush()  # makes the file, or fails to
         self.logger = logger
         self.writer.add_custom_scalars(LAYOUT)
-        self.writer.add_text("run/tags", _table("tag", "meaning", TAGS))
+        self.writer.add_text("run/tags", "\n".join(as_markdown(("tag", "meaning"), TAGS.items())))
         self.writer.add_text(
             "run/config", "```yaml\n" + (self.run.path / "config.yaml").read_text(encoding="utf-8") + "```"
         )
@@ -253,7 +254,7 @@ class Dashboard(L.Callback):
             if result["error"]:
                 told["error"] = result["error"]["message"]  # the traceback is in result.json
             known = {key: _as_text(value) for key, value in told.items() if value not in (None, [], {})}
-            self.writer.add_text("run/result", _table("", "", known), epoch)
+            self.writer.add_text("run/result", "\n".join(as_markdown(("", ""), known.items())), epoch)
             self._write(Event(summary=ending(result)))
         finally:
             self.writer.close()
@@ -321,11 +322,6 @@ def graph(config: Config) -> bytes:
         nodes.append(NodeDef(name=layer.name, op=layer.kind, input=previous, attr=attributes))
     drawn: bytes = GraphDef(node=nodes, versions=VersionDef(producer=22)).SerializeToString()
     return drawn
-
-
-def _table(left: str, right: str, rows: Mapping[str, str]) -> str:
-    """In Markdown."""
-    return "\n".join([f"| {left} | {right} |", "| --- | --- |", *(f"| {key} | {text} |" for key, text in rows.items())])
 
 
 def _as_text(value: Any) -> str:

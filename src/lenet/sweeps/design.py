@@ -25,6 +25,7 @@ from lenet.runs.files import write_atomically
 from lenet.runs.names import made_safe, seen_as
 from lenet.runs.safe_io import YAML_LOADER, fits, read_json, read_yaml
 from lenet.system.lock import FolderLock
+from lenet.tables import aligned
 from lenet.text import did_you_mean, one_line, shortened
 
 DESIGNS = ("grid", "one_at_a_time", "paired")
@@ -360,11 +361,6 @@ def plan(sweep: Sweep, directory: Path) -> str:
         done = RunDirectory(directory / job.name).epochs if is_state in ("cut off", "running") else 0
         left += job.epochs - done if is_state != "completed" else 0
         rows.append((str(number), job.name, f"{job.parameters:,}", f"{job.macs:,}", str(job.epochs), is_state))
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    lines = []
-    for row in rows:
-        cells = [text.ljust(width) if column in (1, 5) else text.rjust(width)
-                 for column, (text, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
-        lines.append("  ".join(cells).rstrip())
+    lines = aligned(rows, right=(0, 2, 3, 4))
     lines.append(f"{len(sweep.jobs)} jobs, {left} epochs to do, in {directory}; nothing was started")
     return "\n".join(lines)

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 from lenet.errors import BadInput
-from lenet.runs.directory import RunDirectory
+from lenet.runs.directory import METRICS, RunDirectory
 from lenet.runs.files import write_atomically
 from lenet.sweeps.design import Sweep
-from lenet.sweeps.results import NAMES, column, verdict
+from lenet.sweeps.results import column, verdict
 from lenet.text import shortened
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def draw_ranking(done: pd.DataFrame, ranked: pd.DataFrame, metric: str) -> Figur
         axes.axvline(shown["mean"]["baseline"], color=BLUE, linewidth=0.8, linestyle=":", label="baseline")
     axes.set_yticks(list(places.values()), [shortened(name) for name in places])
     axes.set_ylim(-0.6, len(shown) - 0.4)
-    axes.set_xlabel(NAMES[metric] + (OFF_SCALE if len(shown[~inside]) else ""))
+    axes.set_xlabel(METRICS[metric][1] + (OFF_SCALE if len(shown[~inside]) else ""))
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     return figure
@@ -95,7 +95,7 @@ def draw_effects(compared: pd.DataFrame, floor: float, metric: str) -> Figure:
     _beyond(axes, beyond)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_yticks(list(shown.index), [shortened(f"{row['parameter']}={row['level']}") for _, row in shown.iterrows()])
-    axes.set_xlabel(f"change of {NAMES[metric]} against the baseline, percentage points, 95 % confidence interval")
+    axes.set_xlabel(f"change of {METRICS[metric][1]} against the baseline, percentage points, 95 % confidence interval")
     title = "green: better, red: worse, grey: cannot be told from the spread of seeds"
     axes.set_title(title + (f"\n{OFF_SCALE.strip()}" if beyond else ""), fontsize="medium")
     axes.grid(axis="x", alpha=0.3)
@@ -142,7 +142,7 @@ def draw_cost(ranked: pd.DataFrame, metric: str, alone: bool) -> Figure:
             axes.text(
                 0.02, 0.02, f"{len(ranked) - len(inside)} settings below", transform=axes.transAxes, fontsize="small"
             )
-    figure.axes[0].set_ylabel(NAMES[metric])
+    figure.axes[0].set_ylabel(METRICS[metric][1])
     return figure
 
 
@@ -194,7 +194,7 @@ def draw_curves(sweep: Sweep, done: pd.DataFrame, directory: Path, metric: str) 
     for axes in list(grid.flat)[len(shown) :]:
         axes.remove()
     figure.supxlabel("epoch")
-    figure.supylabel(NAMES[metric])
+    figure.supylabel(METRICS[metric][1])
     return figure
 
 

@@ -13,11 +13,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lenet.runs.directory import METRICS
 from lenet.runs.files import write_atomically
 from lenet.sweeps.design import Sweep
 from lenet.sweeps.measured import Group, described, groups
 from lenet.sweeps.plots import draw_cost, draw_curves, draw_effects, draw_ranking, save
-from lenet.sweeps.results import NAMES, as_csv, column, effects, ranking, trained_from, verdict
+from lenet.sweeps.results import as_csv, column, effects, ranking, trained_from, verdict
+from lenet.tables import aligned, mean_and_spread
+from lenet.tables import as_markdown as markdown
 from lenet.text import shortened
 
 
@@ -101,7 +104,7 @@ def as_markdown(directory: Path, sweep: Sweep, jobs: pd.DataFrame, parts: Sequen
 
 
 def _section(sweep: Sweep, part: Part, level: str) -> list[str]:
-    metric_name = NAMES[part.group.metric]
+    metric_name = METRICS[part.group.metric][1]
     lines = []
     if len(part.ranked):
         seconds = "" if sweep.alone else " Seconds say little, as jobs may have run side by side."
@@ -207,8 +210,8 @@ def ranking_rows(ranked: pd.DataFrame) -> list[list[str]]:
         [
             str(name),
             str(int(row["n"])),
-            spread(row["mean"], row["sd"]),
-            spread(row["test_mean"], row["test_sd"]),
+            mean_and_spread(row["mean"], row["sd"]),
+            mean_and_spread(row["test_mean"], row["test_sd"]),
             f"{int(row['parameters']):,}",
             f"{int(row['macs']):,}",
             f"{row['seconds']:.0f}",
@@ -227,25 +230,15 @@ def effect_rows(compared: pd.DataFrame) -> list[list[str]]:
     return rows
 
 
-def spread(mean: float, sd: float) -> str:
-    """0.805 ± 0.012; with one seed there is no spread."""
-    if np.isnan(mean):
-        return ""
-    return f"{mean:.4f}" if np.isnan(sd) else f"{mean:.4f} ± {sd:.4f}"
-
-
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    shown = [[plain(cell) for cell in row] for row in rows]
-    return [f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *shown]]
+    return markdown(header, [[plain(cell) for cell in row] for row in rows])
 
 
 def _summary(part: Part, most: int = 12) -> str:
     """The best settings, as a table for a terminal."""
     found = [[shortened(row[0], 100), *row[1:4]] for row in ranking_rows(part.ranked)]
-    rows = [["setting", "n", NAMES[part.group.metric], "test accuracy"], *found]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-             for row in rows[: most + 1]]  # fmt: skip
+    rows = [["setting", "n", METRICS[part.group.metric][1], "test accuracy"], *found]
+    lines = aligned(rows)[: most + 1]
     if len(rows) > most + 1:
         lines.append(f"... and {len(rows) - most - 1} more")
     return "\n".join([f"{part.group.title}:"] * bool(part.group.title) + lines)

@@ -15,12 +15,11 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 from scipy import stats
 
-from lenet.runs.directory import RunDirectory
+from lenet.runs.directory import METRICS, RunDirectory, chosen_by
 from lenet.sweeps.design import Job, Sweep, state
 from lenet.text import first_line, one_line
 
-METRICS = ["train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/acc"]
-NAMES = {"val/acc": "validation accuracy", "train/acc": "training accuracy"}
+FIGURE = re.compile(r"(train|val|test)/\w{1,60}", re.ASCII)  # the name of a metric, also of somebody's own
 CONFIDENCE = 0.95
 LARGEST_FIGURE = 1e12  # seconds, images per second: no run has had as many
 EFFECTS = [
@@ -59,6 +58,7 @@ def read_jobs(sweep: Sweep, directory: Path) -> pd.DataFrame:
                 "seed": job.seed,
                 "state": became,
                 **{name: metrics.get(name, np.nan) for name in METRICS},
+                **{name: value for name, value in metrics.items() if FIGURE.fullmatch(name)},
                 "epochs": result.get("epochs", 0),
                 "best_epoch": result.get("best_epoch") or np.nan,
                 "parameters": job.parameters,
@@ -113,9 +113,7 @@ def column(parameter: str) -> str:
 def chosen_metric(jobs: pd.DataFrame) -> str:
     """What settings are compared by: never the test set."""
     done = jobs[jobs.state == "completed"]
-    return (
-        "val/acc" if done["val/acc"].notna().all() else "train/acc"
-    )  # where one has no validation images, none counts
+    return chosen_by([name for name in METRICS if done[name].notna().all()])  # where one has none, none counts
 
 
 def ranking(done: pd.DataFrame, metric: str) -> pd.DataFrame:

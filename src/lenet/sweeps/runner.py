@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed, Stopped
-from lenet.runs.directory import RunDirectory, cannot_be_locked
+from lenet.runs.directory import RunDirectory, cannot_be_locked, chosen_by, in_a_line
 from lenet.runs.files import remove_leftovers
 from lenet.sweeps.design import FAILED, Job, Sweep, check_directory, state
 from lenet.sweeps.time_left import Timed, time_left, work
@@ -285,11 +285,7 @@ def _outcome(result: Mapping[str, object]) -> str:
         return f"failed: {_message(result)}"
     metrics = result["metrics"]
     assert isinstance(metrics, dict)
-    shown = {"val acc": "val/acc", "train acc": "train/acc", "test acc": "test/acc"}
-    if "val/acc" in metrics:
-        del shown["train acc"]
-    words = [f"{label} {metrics[name]:.3f}" for label, name in shown.items() if name in metrics]
-    return ", ".join([*words, f"{result['seconds']:.0f} s"])
+    return f"{in_a_line(metrics, chosen_by(metrics), 'test/acc')}, {result['seconds']:.0f} s"
 
 
 def duration(seconds: float) -> str:

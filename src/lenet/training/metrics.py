@@ -8,7 +8,7 @@ from torchmetrics import Metric
 
 # Beside the loss and the accuracy: the name of a metric, and what makes it for so many classes. It is updated with
 # logits (n, classes) and labels (n,).
-METRICS: dict[str, Callable[[int], Metric]] = {}
+FURTHER_METRICS: dict[str, Callable[[int], Metric]] = {}
 
 
 class Totals(Metric):
@@ -27,7 +27,7 @@ class Totals(Metric):
         self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")
         self.add_state("hits", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
-        self.further = nn.ModuleDict({name: make(classes) for name, make in METRICS.items()})
+        self.further = nn.ModuleDict({name: make(classes) for name, make in FURTHER_METRICS.items()})
 
     def update(self, logits: Tensor, labels: Tensor, mean_loss: Tensor) -> None:
         """Add a batch: logits (n, classes), labels (n,), and the mean of the loss over it."""
