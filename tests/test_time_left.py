@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lenet.config import Config, Data, Model, Optimizer, Trainer
 from lenet.runs.directory import RunDirectory
-from lenet.sweeps import runner
+from lenet.sweeps import progress as shown
 from lenet.sweeps.design import Job, Sweep
 from lenet.sweeps.time_left import Timed, time_left, work
 
@@ -123,9 +123,9 @@ def test_a_sweep_reads_its_times_from_the_run_directories(tmp_path: Path, monkey
         os.utime(run.path / "result.json", (written, written))
 
     clock = SimpleNamespace(time=lambda: 1000.0, monotonic=lambda: 0.0)
-    monkeypatch.setattr(runner, "time", clock)
+    monkeypatch.setattr(shown, "time", clock)
     write("c", "interrupted", 5, 500.0, 600.0)
-    progress = runner.Progress(Sweep("grid", {}, {}, jobs), tmp_path, configs)
+    progress = shown.Progress(Sweep("grid", {}, {}, jobs), tmp_path, configs)
     monkeypatch.setattr(progress, "_watch", lambda: None)
     monkeypatch.setattr(progress, "_thread", SimpleNamespace(start=lambda: None, join=lambda: None))
     with progress:

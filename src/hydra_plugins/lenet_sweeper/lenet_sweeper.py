@@ -327,16 +327,7 @@ class LenetSweeper(BasicSweeper):
                 baseline[name] = same[0] if same else known[0]
             others = [text for text in known if text not in same] if self.design == "one_at_a_time" else known
             labels[name] = list(dict.fromkeys([baseline[name], *others]))
-        configs = []
-        wrong = []
-        for setting in varied:
-            try:
-                configs.append(self._config(setting))
-            except BadInput as error:
-                wrong.append(f"{job_names([(setting, None)])[0]}: {error}")
-        if wrong:
-            more = f" (and {len(wrong) - 1} more of {len(varied)} settings)" if len(wrong) > 1 else ""
-            raise BadInput(f"{wrong[0]}{more}; nothing was started")
+        configs = self._checked(varied)
         if (count := len(seeds) * len(varied)) > MOST_JOBS:
             raise BadInput(f"{count:,} jobs; a sweep has at most {MOST_JOBS:,}, so take fewer values or seeds")
         # Seed by seed, so that a sweep that is cut off has something to say about every setting.
@@ -364,6 +355,22 @@ class LenetSweeper(BasicSweeper):
             )
             checked[name] = config
         return Sweep(self.design, labels, baseline, jobs), checked
+
+    def _checked(self, varied: Sequence[Mapping[str, "Level"]]) -> list["Config"]:
+        """The checked configs of all settings, or a line about the first wrong one."""
+        from lenet.errors import BadInput
+        from lenet.sweeps.design import job_names
+
+        configs, wrong = [], []
+        for setting in varied:
+            try:
+                configs.append(self._config(setting))
+            except BadInput as error:
+                wrong.append(f"{job_names([(setting, None)])[0]}: {error}")
+        if wrong:
+            more = f" (and {len(wrong) - 1} more of {len(varied)} settings)" if len(wrong) > 1 else ""
+            raise BadInput(f"{wrong[0]}{more}; nothing was started")
+        return configs
 
     def _parameters(self, arguments: list[str]) -> tuple[list["Parameter"], list[int | None]]:
         """What is swept, and over which seeds; what is the same in all jobs goes to `self.frozen.shared`."""
@@ -407,19 +414,38 @@ class LenetSweeper(BasicSweeper):
         if self.max_batch_size is not None and self.max_batch_size < 1:
             raise BadInput(f"hydra.sweeper.max_batch_size={self.max_batch_size}: give a number of jobs, at least 1")
         self.frozen.shared = list(shared.values())
-        seeds: list[int | None] = [None]
-        if "seed" in levels:
-            seeds = [self.frozen.parse(level.overrides[0]).value() for level in levels.pop("seed")]  # type: ignore[misc]
+        seeds = self._seeds(levels.pop("seed", None), "seed" in shared)
+        self._require_one_setter(levels, shared, seeds)
+        parameters = [Parameter(short(name.lstrip("+~")), ones) for name, ones in levels.items()]
+        return parameters, seeds
+
+    def _seeds(self, levels: tuple["Level", ...] | None, is_given: bool) -> list[int | None]:
+        """The seeds of each setting; None is that of the config. `is_given`: the command line sets one."""
+        from lenet.errors import BadInput
+        from lenet.sweeps.design import MOST_JOBS
+
+        if levels is not None:
+            seeds = [self.frozen.parse(level.overrides[0]).value() for level in levels]
             if not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds) or not seeds:
                 raise BadInput(f"seed={seeds}: give one or more integers from 0 to 4294967295")
-        elif self.seeds is not None and "seed" not in shared:
-            if self.seeds < 1:
-                raise BadInput(f"hydra.sweeper.seeds={self.seeds}: give a number of seeds, at least 1")
-            if self.seeds > MOST_JOBS:
-                raise BadInput(
-                    f"hydra.sweeper.seeds={self.seeds}: a sweep has at most {MOST_JOBS:,} jobs; take fewer seeds"
-                )
-            seeds = list(range(self.seeds))
+            return list(dict.fromkeys(seeds))  # type: ignore[arg-type]
+        if self.seeds is None or is_given:
+            return [None]
+        if self.seeds < 1:
+            raise BadInput(f"hydra.sweeper.seeds={self.seeds}: give a number of seeds, at least 1")
+        if self.seeds > MOST_JOBS:
+            raise BadInput(
+                f"hydra.sweeper.seeds={self.seeds}: a sweep has at most {MOST_JOBS:,} jobs; take fewer seeds"
+            )
+        return list(range(self.seeds))
+
+    def _require_one_setter(
+        self, levels: Mapping[str, tuple["Level", ...]], shared: Mapping[str, str], seeds: list[int | None]
+    ) -> None:
+        """Whether every parameter has a name of its own, and every key is set by one of them."""
+        from lenet.errors import BadInput
+        from lenet.sweeps.design import short
+
         names = Counter(short(name.lstrip("+~")) for name in levels)
         if repeated := [name for name, times in names.items() if times > 1]:
             raise BadInput(f"{repeated[0]}: two parameters of the sweep have this name; leave one of them out")
@@ -432,8 +458,6 @@ class LenetSweeper(BasicSweeper):
                 if other and (other == "the command line" or self.design != "one_at_a_time"):
                     raise BadInput(f"{key}: set by {other} and by the sweep's {name}; leave one of them out")
                 setters[key] = name
-        parameters = [Parameter(short(name.lstrip("+~")), ones) for name, ones in levels.items()]
-        return parameters, list(dict.fromkeys(seeds))
 
     def _level(self, key: str, text: str) -> "Level":
         from lenet.sweeps.design import Level, label
