@@ -1,15 +1,19 @@
 """Whatever the encoding of what is printed on: nothing fails and nothing is lost."""
 
 import io
+import logging
 import os
 import sys
 from pathlib import Path
 
 import pytest
+from hydra.types import RunMode
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from conftest import PROJECT, script
+from lenet.cli import commands
 from lenet.system import terminal
 
 SHORT = ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
@@ -29,6 +33,18 @@ def test_every_text_can_be_printed(text: str, encoding: str) -> None:
     said = content.getvalue().decode(encoding)
     assert len(said) >= len(text.encode(encoding, "ignore").decode(encoding))
     assert "±" not in text or "±" in said or "+-" in said
+
+
+def test_what_a_job_of_a_sweep_says_is_printed_as_well(monkeypatch) -> None:
+    """A launcher's process has a standard output that is as Python made it."""
+    content, logger = io.BytesIO(), logging.getLogger("lenet")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, "ascii", errors="strict", write_through=True))
+    monkeypatch.setattr(commands.HydraConfig, "get", lambda: OmegaConf.create({"mode": RunMode.MULTIRUN}))
+    for name, value in (("handlers", logger.handlers), ("propagate", logger.propagate), ("level", logger.level)):
+        monkeypatch.setattr(logger, name, value)  # put back afterwards
+    with commands.job():
+        logger.warning("größe: ± 1")
+    assert content.getvalue().decode("ascii") == "gr\\xf6\\xdfe: +- 1\n"
 
 
 @pytest.fixture(scope="module")

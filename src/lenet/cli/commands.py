@@ -57,7 +57,9 @@ def job() -> Iterator[None]:
     """The body of a Hydra main function. In a sweep Hydra has to see a job's error; alone, `run` reports it."""
     extensions.load()  # a launcher's process has not been through `run`
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        quiet(logging.WARNING)  # a sweep has a line per job; and a launcher's process has not been through `run`
+        # A launcher's process has not been through `run`.
+        terminal.output()
+        quiet(logging.WARNING)  # a sweep has a line per job
     try:
         yield
     except Stopped as stopped:
