@@ -47,7 +47,8 @@ WRONG: list[tuple[str, list[str]]] = [
     ("activations.py run --out x.nix", ["--out x.nix", ".nix", ".png"]),
     ("activations.py run --out run.png", ["--out run.png", "folder"]),
     ("report.py nosuch", ["nosuch: no sweep"]),
-    ("report.py run", ["run: no sweep"]),
+    ("report.py run", ["run: no sweep, but a single run", "scripts/dashboard.py run"]),
+    ("report.py .", [".: no sweep, but single runs", "scripts/dashboard.py ."]),
     ("published.py run", ["run: no sweep"]),
     ("records.py run", ["run: no sweep"]),
     ("records.py run --out run", ["run: cannot be written", "it is a folder"]),
@@ -59,6 +60,9 @@ WRONG: list[tuple[str, list[str]]] = [
     ("train.py data.root=pictures", ["data.root=pictures: a folder of pictures"]),
     ("train.py -m seed=0,1 data.root=pictures", ["data.root=pictures: a folder of pictures", "nothing was started"]),
     ("train.py resume=words.safetensors", ["resume=words.safetensors", "scripts/evaluate.py", "start a new run"]),
+    ("train.py run", ["run: takes keys, not a run; resume=run"]),
+    ("summary.py run", ["run: takes keys, not a run; resume=run"]),
+    ("summary.py words.safetensors", ["words.safetensors: takes keys", "scripts/evaluate.py words.safetensors"]),
     ("train.py resume=run/checkpoints", ["run/checkpoints: no run directory", "name run"]),
 ]
 

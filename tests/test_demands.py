@@ -312,7 +312,8 @@ def test_what_cannot_be_gone_on_with_is_known_without_torch(in_empty_folder) -> 
     assert runs["busy"].lock()
     cases = {
         "resume=lost": "last.ckpt: there is no checkpoint, and no best.ckpt either; start the run again",
-        "resume=done": "resume=done: 10 epochs are done, and trainer.max_epochs=10; give a later one to go on",
+        "resume=done": "resume=done: 10 epochs are done, and trainer.max_epochs=10; give a larger "
+        "trainer.max_epochs to go on",
         "resume=busy": "resume=busy: another process trains in it; wait for it, or stop it",
     }
     answers = ask([("train.py", [text], in_empty_folder) for text in cases])

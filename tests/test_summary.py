@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from conftest import HANG, PROJECT, script
+from lenet.config import Config, Model
+from lenet.runs.directory import RunDirectory
 
 
 def test_the_modern_nets_table_is_the_blogs(in_empty_folder) -> None:
@@ -47,6 +49,14 @@ def test_a_net_that_cannot_be_is_refused(in_empty_folder) -> None:
     assert done.returncode == 2
     assert "model.kernel_size=40" in done.stderr
     assert done.stdout == ""
+
+
+def test_a_runs_own_net_is_shown_by_the_key_that_takes_a_run(in_empty_folder) -> None:
+    run = RunDirectory(in_empty_folder / "seed=0")
+    run.path.mkdir()
+    run.write_config(Config(model=Model(conv_channels=[7, 16])))
+    assert "7 x 28 x 28" in script("summary.py", "resume='seed=0'", cwd=in_empty_folder).stdout
+    assert "6 x 28 x 28" in script("summary.py", "seed=0", cwd=in_empty_folder).stdout, "which is a key too"
 
 
 def test_the_paddings_of_the_data_count(in_empty_folder) -> None:

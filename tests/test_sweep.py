@@ -210,6 +210,22 @@ def test_a_directory_with_runs_of_another_config_is_refused_with_the_two_ways_ou
     assert all(word in str(caught.value) for word in words)
 
 
+@pytest.mark.parametrize(("count", "more"), [(1, ""), (3, ""), (6, " (and 1 more)")])
+def test_all_keys_that_differ_are_named_or_the_first_of_many(tmp_path: Path, count: int, more: str) -> None:
+    run = RunDirectory(tmp_path / "job")
+    run.path.mkdir()
+    run.write_config(Config())
+    changes = {"dropout": 0.5, "activation": "relu", "pool": "max", "norm": "batch", "init": "lecun", "padding": 2}
+    other = Config(model=Model(**dict(list(changes.items())[:count])))
+    with pytest.raises(BadInput) as caught:
+        check_directory(tmp_path, {"job": other}, a_sweep("job"))
+    differ = {key: value for key, value in asdict(other.model).items() if value != asdict(Model())[key]}
+    old, new = (
+        ", ".join(f"model.{key}={label(of[key])}" for key in list(differ)[:5]) for of in (asdict(Model()), differ)
+    )
+    assert f"holds a run with {old}, and this sweep has {new}{more}; give name=ANOTHER" in str(caught.value)
+
+
 def test_a_run_of_an_older_version_without_a_newer_key_is_the_same_run(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "job")
     run.path.mkdir()

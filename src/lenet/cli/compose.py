@@ -80,6 +80,8 @@ def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
             f"resume={directory}: holds a net to look at, with scripts/evaluate.py or scripts/activations.py, and "
             "nothing of its optimizer to go on with; name the run's directory, or start a new run"
         )
+    if not Path(directory).exists():
+        raise BadInput(f"resume={directory}: no such directory; name that of a run, which is the last line it prints")
     run = RunDirectory(directory)
     saved = run.read_config()
     run.check()

@@ -87,9 +87,22 @@ def options(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if found.config_dir is not None and not Path(found.config_dir).is_dir():
         raise BadInput(f"--config-dir={found.config_dir}: no such folder; name one that is laid out as conf/")
     words, first = [*found.overrides, *unknown], list(arguments)[::-1]
+    for word in words:
+        _require_no_path(word)
     for word in words[::-1]:
         first.remove(word)
     return found, [*first[::-1], *words]
+
+
+def _require_no_path(word: str) -> None:
+    """A run or a file of weights is no key; Hydra would say that it is not understood."""
+    path = Path(word)
+    if "=" in word and "/" not in word.partition("=")[0]:
+        return  # a key, whatever lies here: a job of a sweep is called seed=0
+    if (path / "config.yaml").is_file():
+        raise BadInput(f"{word}: takes keys, not a run; resume={word} is a key that takes one")
+    if path.suffix == ".safetensors" and path.is_file():
+        raise BadInput(f"{word}: takes keys, not a file of weights; scripts/evaluate.py {word} takes one")
 
 
 def _instead(word: str, arguments: Sequence[str], parser: argparse.ArgumentParser) -> str:

@@ -37,6 +37,7 @@ LONGEST_SWEEP_NAME = 60  # characters of a name that is made of what is varied
 LONGEST_NAME = 100  # characters of a job's directory: Windows takes 259 for a whole path
 LONGEST_LABEL = 500  # characters of a parameter's name or of a value; they stand in tables and pictures
 MOST_JOBS = 100_000
+MOST_NAMED = 5  # keys that are named where two runs differ
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ class Sweep:
             sweep = cls(**content | {"jobs": [Job(**job) for job in content["jobs"]]})
             reason = _not_ours(sweep) or (_not_whole(sweep) if whole else "")
         except OSError as error:
+            if runs := _single_runs(directory):
+                raise BadInput(
+                    f"{directory}: no sweep, but {runs}; name the folder of a sweep, or compare runs with "
+                    f"scripts/dashboard.py {directory}"
+                ) from error
             raise BadInput(
                 f"{directory}: no sweep, sweep.json cannot be read ({error.strerror}); name the folder that holds the "
                 "jobs of one"
@@ -110,6 +116,13 @@ class Sweep:
                 "the jobs that are done"
             )
         return sweep
+
+
+def _single_runs(directory: Path) -> str:
+    """Which runs there are in a directory that is no sweep's, in words; nothing if there are none."""
+    if (directory / "config.yaml").is_file():
+        return "a single run"
+    return "single runs" if any(directory.glob("*/config.yaml")) else ""
 
 
 def _not_ours(sweep: Sweep) -> str:
@@ -315,12 +328,15 @@ def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep
             if recipe(yaml.load(read_yaml(run.path / "config.yaml"), YAML_LOADER)) == wanted:
                 continue
         there = recipe(asdict(run.read_config()))  # slower, and knows keys that are newer than the run
-        for key, value in wanted.items():
-            if there[key] != value:
-                raise BadInput(
-                    f"{run.path}: holds a run with {key}={label(there[key])}, and this sweep has {key}={label(value)}; "
-                    f"give name=ANOTHER for a sweep of its own, or remove {run.path}"
-                )
+        if differing := [key for key, value in wanted.items() if there[key] != value]:
+            old, new = (
+                ", ".join(f"{key}={label(one[key])}" for key in differing[:MOST_NAMED]) for one in (there, wanted)
+            )
+            more = f" (and {len(differing) - MOST_NAMED} more)" if len(differing) > MOST_NAMED else ""
+            raise BadInput(
+                f"{run.path}: holds a run with {old}, and this sweep has {new}{more}; give name=ANOTHER for a sweep of "
+                f"its own, or remove {run.path}"
+            )
 
 
 def check_job(path: Path) -> None:

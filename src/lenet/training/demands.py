@@ -244,7 +244,7 @@ def _check_run(config: Config, run: RunDirectory) -> None:
     if result.get("status") == "completed" and result.get("epochs", 0) >= config.trainer.max_epochs:
         raise BadInput(
             f"resume={config.resume}: {result['epochs']} epochs are done, and trainer.max_epochs="
-            f"{config.trainer.max_epochs}; give a later one to go on"
+            f"{config.trainer.max_epochs}; give a larger trainer.max_epochs to go on"
         )
 
 

@@ -34,7 +34,7 @@ def resumed(config: Config, run: RunDirectory, model: Classifier) -> tuple[list[
     if finished or epochs > config.trainer.max_epochs:
         raise BadInput(
             f"resume={config.resume}: {epochs} epochs are done, and trainer.max_epochs={config.trainer.max_epochs}; "
-            "give a later one to go on"
+            "give a larger trainer.max_epochs to go on"
         )
     try:
         rows = run.read_metrics()
