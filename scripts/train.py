@@ -8,7 +8,6 @@ from omegaconf import DictConfig
 from lenet import cli
 from lenet.cli import messages
 from lenet.runs.directory import chosen_by
-from lenet.system import terminal
 from lenet.system.ranks import is_first
 from lenet.training import demands
 
@@ -31,7 +30,7 @@ def main(composed: DictConfig) -> float:
         if hydra_config.mode == RunMode.RUN:  # a sweep has looked before its first job
             demands.check(config)
             demands.check_places(config, place)
-            terminal.loading(messages.about(config))
+            messages.begin(config)
 
         # Only now: what can be known without torch is answered before it is imported.
         from lenet.cli.messages import closing_lines

@@ -1,6 +1,7 @@
 """One run on several devices: here two processes that share a CPU, which compute as one."""
 
 import json
+import logging
 import os
 import signal
 from collections import Counter
@@ -20,6 +21,7 @@ from lenet.config import Config, Data, Model, Trainer
 from lenet.errors import BadInput
 from lenet.rules import check_shards, device_count, validate
 from lenet.runs.directory import RunDirectory
+from lenet.training import demands, devices
 from lenet.training.module import Classifier
 
 TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
@@ -41,6 +43,16 @@ def test_the_shares_of_a_batch_are_the_batch(size: int, processes: int) -> None:
     assert all(len(share[0]) == len(share[1]) > 0 for share, _ in dealt), "each has something to keep in step with"
     assert Counter(i for share, count in dealt for i in share[1][:count].tolist()) == Counter(range(size))
     assert max(count for _, count in dealt) - min(count for _, count in dealt) <= 1
+
+
+@pytest.mark.parametrize(("count", "lines"), [(1, []), (2, ["trainer.devices=2: 2 processes train on the CPU"])])
+def test_several_devices_of_a_cpu_are_said_to_be_processes(count, lines, monkeypatch, caplog) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(demands, "check_cpu", lambda _: None)
+    config = Config(trainer=Trainer(accelerator="cpu", devices=count))
+    caplog.set_level(logging.INFO, "lenet.training.devices")
+    devices._check_devices(config, devices.bare_trainer(config))
+    assert [record.getMessage() for record in caplog.records if record.name == devices.__name__] == lines
 
 
 @given(size=st.integers(1, 12), processes=st.integers(1, 5), seed=st.integers(0, 9))
@@ -136,6 +148,7 @@ def test_two_processes_find_what_one_finds(in_empty_folder, real_root) -> None:
 COUNTING = """
 import json, os, sys
 from pathlib import Path
+from lenet.training import demands, devices
 from lenet.training.module import Classifier
 from lenet.config import Config, Data, Model, Trainer
 from lenet.train import train

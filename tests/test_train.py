@@ -821,13 +821,14 @@ def real_environment(real_root: str) -> dict[str, str]:
 
 
 @pytest.mark.real_data
-def test_the_command_prints_a_line_per_epoch_the_books_two_lines_and_the_directory(
+def test_the_command_prints_what_it_trains_a_line_per_epoch_the_books_two_lines_and_the_directory(
     in_empty_folder, real_environment
 ) -> None:
     done = fresh("train.py", *QUICK, "trainer.max_epochs=2", cwd=in_empty_folder, env=real_environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    first, second, metrics, speed, where = done.stdout.splitlines()
+    about, first, second, metrics, speed, where = done.stdout.splitlines()
+    assert about == "lenet on fashion_mnist, 61,706 parameters, 2 epochs"
     assert re.match(r"epoch 1/2  train loss \d\.\d{3}  train acc 0\.\d{3}  val loss .*  val acc 0\.\d{3}  \d", first)
     assert second.startswith("epoch 2/2")
     figures = r"loss \d\.\d{3}, train acc 0\.\d{3}, val acc 0\.\d{3}, test acc 0\.\d{3}"
@@ -901,6 +902,7 @@ def test_on_a_terminal_there_is_a_progress_bar(start, real_environment) -> None:
     assert code == 0, said
     assert re.search(r"epoch 1/1: +\d+%\|", said)
     assert "epoch 1/1  train loss" in said
+    assert said.count("61,706 parameters, 1 epoch") == 1, "once, where it says that torch is loaded"
 
 
 @pytest.mark.real_data

@@ -1,12 +1,23 @@
 """What a person at a terminal is told while waiting, and after an interruption. Nothing here imports torch."""
 
+import logging
+import sys
 from pathlib import Path
 
 from lenet.config import Config
 from lenet.models.layers import size_of
 from lenet.runs.directory import Result, RunDirectory, in_a_line
-from lenet.system.terminal import command
+from lenet.system.terminal import command, loading
 from lenet.text import counted
+
+log = logging.getLogger(__name__)
+
+
+def begin(config: Config) -> None:
+    """Say what is about to be trained: a first epoch may take minutes, also for whoever reads a pipe or a file."""
+    loading(about(config))
+    if not sys.stdout.isatty():
+        log.info(about(config))
 
 
 def about(config: Config) -> str:

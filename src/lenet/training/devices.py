@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,8 @@ from lenet.training import demands
 from lenet.training.checkpoints import (
     AtomicCheckpointIO,
 )
+
+log = logging.getLogger(__name__)
 
 
 def set_arithmetic(config: Config, threads: int) -> None:
@@ -146,6 +149,8 @@ def _check_devices(config: Config, trainer: L.Trainer) -> int:
     check_shards(config, trainer.world_size)
     if trainer.strategy.root_device.type == "cpu":
         demands.check_cpu(config)
+        if trainer.num_devices > 1:  # what somebody may have meant for GPUs
+            log.info("trainer.devices=%s: %d processes train on the CPU", settings.devices, trainer.num_devices)
     elif trainer.strategy.root_device.type == "cuda":
         device = trainer.strategy.root_device
         room = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)  # that this process has already
