@@ -130,6 +130,90 @@ def test_a_folder_that_goes_while_it_is_taken_is_made_again(tmp_path: Path, monk
     assert FolderLock(folder).is_taken
 
 
+def test_a_folder_that_goes_and_comes_back_while_it_is_taken_is_no_file(tmp_path: Path, monkeypatch) -> None:
+    folder, really, went = tmp_path / "run", Path.is_dir, list[str]()
+    folder.mkdir()
+
+    def is_dir(path: Path) -> bool:
+        if path != folder or went:
+            return really(path)
+        went.append("once")
+        return False  # when mkdir looks what is in its way, another process has removed it, and a third one makes it
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    assert FolderLock(folder).take(wait=True)
+    assert went
+
+
+def denied(winerror: int, path: Path) -> PermissionError:
+    error = PermissionError(errno.EACCES, "denied", str(path))
+    error.winerror = winerror  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(("winerror", "times"), [(lock.SHARING, 3 * lock.LOOKS), (5, lock.LOOKS - 1)])
+def test_what_windows_denies_for_a_moment_is_waited_for(tmp_path: Path, monkeypatch, winerror: int, times: int) -> None:
+    really, left = os.open, [None] * times
+
+    def opened(path: Path, *given: int, **more: int) -> int:
+        if Path(path).name == LOCK and left:
+            left.pop()
+            raise denied(winerror, path)
+        return really(path, *given, **more)
+
+    monkeypatch.setattr(lock.os, "open", opened)
+    monkeypatch.setattr(lock.time, "sleep", lambda seconds: None)
+    assert FolderLock(tmp_path / "run").take(wait=True)
+    assert not left
+
+
+def test_what_windows_denies_for_good_is_not(tmp_path: Path, monkeypatch) -> None:
+    def opened(path: Path, *given: int, **more: int) -> int:
+        raise denied(5, path)
+
+    monkeypatch.setattr(lock.os, "open", opened)
+    monkeypatch.setattr(lock.time, "sleep", lambda seconds: None)
+    with pytest.raises(PermissionError):
+        FolderLock(tmp_path / "run").take(wait=True)
+
+
+def test_a_run_that_never_began_takes_nothing_of_whoever_has_the_folder_next(tmp_path: Path, monkeypatch) -> None:
+    really, locks = Path.unlink, lock.lock_descriptor
+    ours, theirs = RunDirectory(tmp_path / "run"), RunDirectory(tmp_path / "run")
+
+    def files_alone(descriptor: int, *, blocking: bool) -> bool:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(9, "Bad file descriptor")  # what NFS says
+        return locks(descriptor, blocking=blocking)
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        really(path, missing_ok)
+        if path.name == LOCK and not theirs.begun:
+            assert theirs.lock()
+            theirs.write_result({"status": "running"})
+
+    monkeypatch.setattr(lock, "lock_descriptor", files_alone)
+    assert ours.lock()
+    monkeypatch.setattr(Path, "unlink", unlink)
+    ours.remove()
+    assert theirs.read_result() == {"status": "running"}
+    assert theirs.is_locked
+
+
+def test_a_run_that_never_began_is_taken_back_where_nothing_open_can_be_removed(tmp_path: Path, monkeypatch) -> None:
+    really = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if str(path) in {os.path.realpath(one) for one in Path("/proc/self/fd").iterdir()}:
+            raise denied(lock.SHARING, path)
+        really(path, missing_ok)
+
+    run = RunDirectory.create(tmp_path / "run")
+    monkeypatch.setattr(Path, "unlink", unlink)
+    run.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_in_one_that_is_gone_cannot_be_made_and_nobody_waits_for_it(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")

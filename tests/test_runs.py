@@ -1,6 +1,8 @@
 """A run directory never lies."""
 
+import errno
 import json
+import logging
 import multiprocessing
 import os
 import resource
@@ -95,6 +97,30 @@ def test_only_a_run_that_has_saved_nothing_may_start_anew(tmp_path: Path) -> Non
     run.checkpoints.mkdir()
     run.best_checkpoint.touch()
     assert not run.has_saved_nothing
+
+
+def test_the_log_takes_every_text_whatever_the_system(tmp_path: Path) -> None:
+    log = logging.getLogger("lenet")
+    with RunDirectory(tmp_path).log_file():
+        log.warning("größe ± ✓ \udcff")
+        (handler,) = [one for one in log.handlers if isinstance(one, logging.FileHandler)]
+        assert handler.encoding == "utf-8"
+    assert (tmp_path / "train.log").read_text(encoding="utf-8").endswith("größe ± ✓ \\udcff\n")
+
+
+def test_a_file_that_is_being_replaced_is_read_a_moment_later(tmp_path: Path, monkeypatch) -> None:
+    run, really, times = RunDirectory(tmp_path), Path.open, [5, 32]
+    run.write_result({"status": "completed"})
+
+    def opened(path: Path, *args: str) -> object:
+        if times and path.name == "result.json":
+            error = PermissionError(errno.EACCES, "denied", str(path))
+            error.winerror = times.pop()  # type: ignore[attr-defined]
+            raise error
+        return really(path, *args)
+
+    monkeypatch.setattr(Path, "open", opened)
+    assert run.read_result() == {"status": "completed"}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"status": "comp', b"[1, 2]", b"\xff\xfe", b"null"])

@@ -206,8 +206,9 @@ class RunDirectory:
 
     def remove(self) -> None:
         """Take back a run that has not begun: its own files, and the directory if nothing else is in it."""
-        for name in ("train.log", LOCK, *BEGUN):
+        for name in ("train.log", *BEGUN):
             (self.path / name).unlink(missing_ok=True)
+        self.unlock()  # the last of all files: from then on another process may have begun here
         with suppress(OSError):
             self.path.rmdir()
 
@@ -331,7 +332,7 @@ class RunDirectory:
     @contextmanager
     def log_file(self) -> Iterator[None]:
         """While this lasts, what we and Lightning log, and all warnings, also go to train.log."""
-        handler = logging.FileHandler(self.path / "train.log")
+        handler = logging.FileHandler(self.path / "train.log", encoding="utf-8", errors="backslashreplace")
         # On a full disk the files that matter say so; the log need not.
         handler.handleError = lambda record: None  # type: ignore[method-assign]
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

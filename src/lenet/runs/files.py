@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psutil
 
-IN_USE = (5, 32)  # what Windows says where somebody has a file open: access denied, sharing violation
-
+from lenet.system.lock import IN_USE
 
 PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)  # seconds; whoever reads a file of ours has it for milliseconds
+FEW = PAUSES[:5]  # to open it: it is replaced within a moment, and what may not be read is to be said soon
 
 
 # What a file is called while it is written; without the computer's name if it is from before there was one.

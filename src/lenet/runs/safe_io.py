@@ -6,6 +6,7 @@ call themselves until the stack is full. Nothing here imports torch.
 
 import json
 import stat
+import time
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
@@ -13,6 +14,9 @@ from types import UnionType
 from typing import Any, BinaryIO, get_args, get_origin
 
 import yaml
+
+from lenet.runs.files import FEW
+from lenet.system.lock import IN_USE
 
 # A sweep of 10,000 jobs is listed in 4 MB; all else has a few kilobytes.
 LARGEST_FILE = 64 * 2**20  # bytes
@@ -32,6 +36,17 @@ def open_file(path: Path, largest: int | None = LARGEST_FILE) -> BinaryIO:
         OSError: it cannot be opened.
         ValueError: it is larger than any of ours; or a folder, or a pipe or a device, whose reader may wait for ever.
     """
+    for pause in FEW:
+        try:
+            return _opened(path, largest)
+        except PermissionError as error:  # Windows opens nothing at the moment when it is replaced
+            if getattr(error, "winerror", None) not in IN_USE:
+                raise
+        time.sleep(pause)
+    return _opened(path, largest)
+
+
+def _opened(path: Path, largest: int | None) -> BinaryIO:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise ValueError("no regular file")

@@ -17,6 +17,8 @@ from filelock import lock_descriptor
 LOCK = ".lock"  # the file that is locked; it is there while somebody has the folder
 LOOKS, PAUSE = 5, 0.05  # how often, since another process that tries has a folder for a moment
 PATIENCE = 200  # tries, while nobody has it but those who look whether somebody has
+SHARING = 32  # what Windows says of a file that somebody else has open, in such a way that nobody may
+IN_USE = (5, SHARING)  # 5, access denied, also of one that is being replaced or removed
 
 
 class CannotLock(OSError):
@@ -62,7 +64,7 @@ class FolderLock:
             CannotLock: the system locks nothing there.
             OSError: the folder cannot be made, or not be written to.
         """
-        tries = taken = gone = 0
+        tries = taken = gone = denied = 0
         while True:
             try:
                 if self._try():
@@ -71,6 +73,11 @@ class FolderLock:
             except FileNotFoundError:  # whoever had it has removed the folder between two steps of ours
                 gone += 1
                 if gone == LOOKS:  # nobody does so again and again: what it should lie in is gone itself
+                    raise
+            except PermissionError as error:
+                # Windows denies for a moment what is being removed, and for good what is not to be written to.
+                denied += 1
+                if getattr(error, "winerror", None) not in IN_USE or denied == LOOKS:
                     raise
             # Those who only look soon have enough; how many they are says nothing.
             taken += not gone and not wait and self.is_taken
@@ -83,9 +90,9 @@ class FolderLock:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
-            if os.path.lexists(self.folder):
+            if os.path.lexists(self.folder) and not self.folder.is_dir():
                 raise
-            return False  # it was there, and is gone
+            return False  # it was there, and is gone, or was gone and is there
         held = []
         try:
             with suppress(OSError):
@@ -94,7 +101,12 @@ class FolderLock:
                 return False
             file = self.folder / LOCK
             is_new = not os.path.lexists(file)
-            held.append(os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666))
+            try:
+                held.append(os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666))
+            except PermissionError as error:
+                if getattr(error, "winerror", None) == SHARING:
+                    return False
+                raise
             try:
                 if not _lock(held[-1]):
                     return False
