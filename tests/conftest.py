@@ -489,6 +489,6 @@ settings.register_profile("long", max_examples=5000, deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-docs", action="store_true", help="docs/bad_input.md says what was said")
+    parser.addoption("--write-docs", action="store_true", help="docs/bad_input.md and CONTRIBUTING.md are made anew")
     parser.addoption("--kills", type=int, default=4, help="how many times test_soak.py kills a sweep (default 4)")
     parser.addoption("--every-call", action="store_true", help="test_kills.py kills a run at every change of a file")
