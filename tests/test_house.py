@@ -15,12 +15,18 @@ PAGE = PROJECT / "CONTRIBUTING.md"
 
 # From the ground up: a room imports those before it.
 ORDER = (
-    *("text", "errors", "bounds", "folders", "datasets", "config", "system", "runs", "models", "batches", "rules"),
-    *("data", "sweeps", "training", "evaluation", "dashboard", "train", "job", "cli"),
+    *("text", "tables", "errors", "bounds", "folders", "datasets", "config", "system", "runs", "models", "batches"),
+    *("rules", "data", "sweeps", "training", "evaluation", "dashboard", "extend", "train", "job", "cli"),
 )
 
 # Modules beside the folders, which the drawing has in one box.
-TOGETHER = (("text", "errors", "bounds", "folders", "datasets", "config"), ("batches", "rules"), ("train", "job"))
+TOGETHER = (
+    ("text", "tables", "errors", "bounds", "folders", "datasets", "config"),
+    ("batches", "rules"),
+    ("train", "job"),
+)
+
+LONGEST = 60  # lines of a function: what a screen shows
 
 
 def imports(source: Path) -> Iterator[tuple[Path, int, str]]:
@@ -109,6 +115,18 @@ def test_every_room_has_its_place() -> None:
 def test_nothing_in_src_imports_the_benchmarks() -> None:
     found = [f"{path}:{line}" for path, line, name in imports(PROJECT / "src") if name.split(".")[0] == "benchmarks"]
     assert not found, f"{', '.join(found)}: benchmarks/ is not in the wheel; move what both need to src/"
+
+
+def test_a_function_of_src_fits_on_a_screen() -> None:
+    found = []
+    for path in sorted((PROJECT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno
+                if (lines := node.end_lineno - node.lineno + 1) > LONGEST:
+                    where = f"{path.relative_to(PROJECT).as_posix()}:{node.lineno}"
+                    found.append(f"{where}: {node.name} has {lines} lines; split it, for {LONGEST} at most")
+    assert not found, "\n".join(found)
 
 
 def test_the_page_shows_the_house_as_it_is(request: pytest.FixtureRequest) -> None:
