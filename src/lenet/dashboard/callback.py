@@ -40,8 +40,8 @@ from lenet.training.epoch_log import curves
 from lenet.training.module import Classifier
 
 TAGS = {
-    "test/loss, test/acc": "of the test set: once, at the epoch whose weights saw it; with test_each_epoch a curve",
     "mine/…": "pictures that a file of your own draws, given with --extend",
+    "test/loss, test/acc": "of the test set: once, at the epoch whose weights saw it; with test_each_epoch a curve",
     "train/loss, val/loss": "mean loss of an epoch; training is counted on the fly, while the weights change, as the "
     "book does",
     "train/acc, val/acc": "share of the images that are recognised, likewise",
