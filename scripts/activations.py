@@ -55,22 +55,22 @@ def main() -> None:
     # Only now: what is wrong with the arguments is answered before torch is imported.
     from lenet.evaluation.examples import chosen
     from lenet.evaluation.load import load_trained
-    from lenet.evaluation.pictures import activations, as_file, in_words, look
+    from lenet.evaluation.pictures import activations, as_file, capture, in_words
 
     trained = load_trained(arguments.run, arguments.weights)
     pixels, titles, answers = chosen(
         data, arguments.classes, arguments.images, drawings, arguments.noise, only_there=not is_own
     )
-    sights = look(trained.model, pixels, titles, answers, arguments.pooled)
+    captured = capture(trained.model, pixels, titles, answers, arguments.pooled)
     try:
-        write_atomically(out, as_file(activations(sights, scale=3), out.suffix))
+        write_atomically(out, as_file(activations(captured, scale=3), out.suffix))
     except (OSError, ValueError) as error:
         raise _not_written(out, error) from error
     for one in drawings:
         if one.warning:
             print(f"warning: {one.warning}", file=sys.stderr)
-    for sight in sights:
-        print(in_words(sight))
+    for each in captured:
+        print(in_words(each))
     print(out)
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from lenet.config import Config, Data, Model, Optimizer, Trainer
 from lenet.data import download
 from lenet.data.files import fetched, load
-from lenet.data.module import parts
+from lenet.data.module import splits
 from lenet.datasets import DATASETS
 from lenet.errors import BadInput
 from lenet.runs.directory import RunDirectory
@@ -77,7 +77,7 @@ def know(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> None:
     for name in TINY:
         tiny = replace(DATASETS[name], sha256=sums, training_images=TINY_TRAIN, test_images=TINY_TEST)
         monkeypatch.setitem(DATASETS, name, tiny)
-    for cached in (load, fetched, parts):
+    for cached in (load, fetched, splits):
         cached.cache_clear()
 
 

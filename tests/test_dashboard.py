@@ -183,8 +183,8 @@ def test_pictures_are_there_once_and_as_wide_as_tensorboard_shows_them(tiny_conf
     names = evaluation.classes
     title = f"fashion_mnist, test, weights of epoch {result['best_epoch']}: accuracy {evaluation.accuracy:.4f} of 50"
     assert shown(events, "what_it_confuses/matrix") == pictures.confusion(evaluation.confusion, names, names, title)
-    sights = pictures.look(trained.model, *chosen(trained.config.data), pooled=False)
-    assert shown(events, "what_it_sees/pullover_and_coat").size == pictures.activations(sights).size
+    captured = pictures.capture(trained.model, *chosen(trained.config.data), pooled=False)
+    assert shown(events, "what_it_sees/pullover_and_coat").size == pictures.activations(captured).size
     assert shown(events, "what_it_sees/filters") == pictures.filters(trained.model.net.c1.weight)
 
 

@@ -57,7 +57,7 @@ def test_training_validation_and_test_are_disjoint_and_of_48000_12000_and_10000_
     assert not set(training.tolist()) & set(validation.tolist())
     assert torch.equal(images.training.images, everything[training])
     assert torch.equal(images.validation.labels, labels[validation])
-    test_images, test_labels = load("fashion_mnist", real_root, "t10k")
+    test_images, test_labels = load("fashion_mnist", real_root, "test")
     assert torch.equal(images.test.images, test_images)
     assert torch.equal(images.test.labels, test_labels)
     assert torch.bincount(labels).tolist() == [6000] * 10

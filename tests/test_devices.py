@@ -39,7 +39,7 @@ def one_of(model: Classifier, processes: int, rank: int) -> Classifier:
 @given(size=st.integers(1, 40), processes=st.integers(1, 7))
 def test_the_shares_of_a_batch_are_the_batch(size: int, processes: int) -> None:
     model, images = Classifier(Config()), torch.arange(size)
-    dealt = [one_of(model, processes, rank).share((images, images)) for rank in range(processes)]
+    dealt = [one_of(model, processes, rank).shard((images, images)) for rank in range(processes)]
     assert all(len(share[0]) == len(share[1]) > 0 for share, _ in dealt), "each has something to keep in step with"
     assert Counter(i for share, count in dealt for i in share[1][:count].tolist()) == Counter(range(size))
     assert max(count for _, count in dealt) - min(count for _, count in dealt) <= 1
@@ -80,7 +80,7 @@ def test_batch_normalisation_is_refused_just_where_a_share_has_no_two_images(
     config = Config(data=data, model=Model(conv_channels=[2], padding=2, fc_sizes=[], norm="batch"))
     model, images = Classifier(config), torch.arange(size)
     epoch = [batch for batch in images.split(batch_size) if len(batch) == batch_size or not drop_last]
-    counts = [one_of(model, processes, rank).share((batch, batch))[1] for batch in epoch for rank in range(processes)]
+    counts = [one_of(model, processes, rank).shard((batch, batch))[1] for batch in epoch for rank in range(processes)]
     if min(counts) > 1:
         check_shards(config, processes)
     else:
@@ -155,7 +155,7 @@ from lenet.train import train
 
 root, folder = sys.argv[1:]
 counted = {"train": [], "validate": [], "test": []}
-share = Classifier.share
+share = Classifier.shard
 
 def noting(self, batch):
     (images, labels), count = share(self, batch)
@@ -163,7 +163,7 @@ def noting(self, batch):
     counted[self.trainer.state.stage.value].extend(pixels.sum((1, 2, 3)).tolist())
     return (images, labels), count
 
-Classifier.share = noting
+Classifier.shard = noting
 config = Config(
     data=Data(root=root, val_fraction=0.0335, train_size=1001, batch_size=100),  # 2010 validation images: 1024 and 986
     model=Model(conv_channels=[2], padding=2, fc_sizes=[]),

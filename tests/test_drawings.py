@@ -177,7 +177,7 @@ def test_a_name_that_a_terminal_would_obey_is_written_out() -> None:
 
 @pytest.mark.real_data
 def test_nothing_is_said_of_the_images_that_nets_are_tested_on(real_root: str) -> None:
-    images, _ = load("fashion_mnist", real_root, "t10k")
+    images, _ = load("fashion_mnist", real_root, "test")
     said = [Drawing("x", Image.fromarray(image)).warning for image in images[:2000, 0].numpy()]
     assert said == [None] * 2000
 

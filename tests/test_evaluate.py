@@ -15,7 +15,7 @@ from lenet.errors import BadInput
 from lenet.evaluation.evaluate import Evaluation, as_text, evaluate
 from lenet.evaluation.examples import chosen
 from lenet.evaluation.load import load_trained
-from lenet.evaluation.pictures import look
+from lenet.evaluation.pictures import capture
 from lenet.runs.directory import RunDirectory
 from lenet.train import train
 
@@ -48,7 +48,7 @@ def test_so_they_are_in_other_precisions(tiny_config: Config, tmp_path: Path, pr
 
 def test_the_confusion_matrix_counts_every_image_once(run: RunDirectory) -> None:
     evaluation = evaluate(load_trained(run.path))
-    labels = load("fashion_mnist", run.read_config().data.root, "t10k")[1]
+    labels = load("fashion_mnist", run.read_config().data.root, "test")[1]
     assert [sum(row) for row in evaluation.confusion] == torch.bincount(labels, minlength=10).tolist()
     hits = sum(evaluation.confusion[i][i] for i in range(10))
     assert hits / len(labels) == evaluation.accuracy
@@ -56,7 +56,7 @@ def test_the_confusion_matrix_counts_every_image_once(run: RunDirectory) -> None
 
 def test_with_mirror_images_the_answer_is_the_mean_of_two(run: RunDirectory) -> None:
     trained = load_trained(run.path)
-    images, labels = load("fashion_mnist", trained.config.data.root, "t10k")
+    images, labels = load("fashion_mnist", trained.config.data.root, "test")
     with torch.inference_mode():
         once, mirrored = (trained.model(pixels / 255).softmax(1) for pixels in (images, images.flip(3)))
     mean = (once + mirrored) / 2
@@ -72,7 +72,8 @@ def test_with_mirror_images_the_answer_is_the_mean_of_two(run: RunDirectory) -> 
 def two_classes() -> Evaluation:
     confusion = [[0] * 10 for _ in range(10)]
     confusion[0][0], confusion[0][1], confusion[1][0] = 6, 2, 4
-    return Evaluation("fashion_mnist", "fashion_mnist", "test", "best", 1.0, 0.5, confusion)
+    names = list(DATASETS["fashion_mnist"].classes)
+    return Evaluation("fashion_mnist", "fashion_mnist", "test", "best", 1.0, 0.5, confusion, names, names)
 
 
 def test_precision_and_recall_are_shares_of_columns_and_of_rows() -> None:
@@ -132,14 +133,14 @@ def test_a_lenet5_is_evaluated_by_its_own_loss_and_its_maps_can_be_seen(tiny_con
     found = evaluate(trained)
     assert (found.loss, found.accuracy) == (result["metrics"]["test/loss"], result["metrics"]["test/acc"])
     pixels, titles, answers = chosen(trained.config.data)
-    sights = look(trained.model, pixels, titles, answers, pooled=False)
-    assert [tuple(sights[0].maps[name].shape) for name in ("C1", "C3")] == [(6, 28, 28), (16, 10, 10)]
-    assert [sight.answer for sight in sights] == [answers[i] for i in trained.model(pixels).argmax(1)]
+    captured = capture(trained.model, pixels, titles, answers, pooled=False)
+    assert [tuple(captured[0].maps[name].shape) for name in ("C1", "C3")] == [(6, 28, 28), (16, 10, 10)]
+    assert [each.answer for each in captured] == [answers[i] for i in trained.model(pixels).argmax(1)]
 
 
 def test_counts_stand_apart_where_names_are_short() -> None:
     confusion = [[1000 + 10 * i + j for j in range(10)] for i in range(10)]
-    text = as_text(Evaluation("mnist", "mnist", "test", "last", 0.1, 0.9, confusion))
+    text = as_text(Evaluation("mnist", "mnist", "test", "last", 0.1, 0.9, confusion, list("0123456789"), list("0123456789")))
     assert [line.split() for line in text.splitlines()[-10:]] == [
         [str(i), *map(str, row)] for i, row in enumerate(confusion)
     ]

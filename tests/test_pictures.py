@@ -17,7 +17,7 @@ from lenet.data.files import load
 from lenet.errors import BadInput
 from lenet.evaluation import pictures
 from lenet.evaluation.examples import chosen, picture
-from lenet.evaluation.pictures import look, mosaic
+from lenet.evaluation.pictures import capture, mosaic
 from lenet.evaluation.predictions import Predictions
 from lenet.train import train
 from lenet.training.module import Classifier
@@ -36,7 +36,7 @@ def test_the_maps_are_those_of_the_layers(pooled: bool) -> None:
     torch.manual_seed(0)
     model = Classifier(Config(model=Model(activation="relu", pool="max"))).eval()
     images = torch.rand(2, 1, 28, 28)
-    sights = look(model, images, ["a", "b"], [f"class {i}" for i in range(10)], pooled)
+    captured = capture(model, images, ["a", "b"], [f"class {i}" for i in range(10)], pooled)
     with torch.inference_mode():
         c1 = model.net.c1(images).relu()
         s2 = model.net.s2(c1)
@@ -44,12 +44,12 @@ def test_the_maps_are_those_of_the_layers(pooled: bool) -> None:
         s4 = model.net.s4(c3)
         logits = model.net(images)
     expected = {"S2": s2, "S4": s4} if pooled else {"C1": c1, "C3": c3}
-    for i, sight in enumerate(sights):
-        assert list(sight.maps) == list(expected)
+    for i, each in enumerate(captured):
+        assert list(each.maps) == list(expected)
         for name, maps in expected.items():
-            assert torch.equal(sight.maps[name], maps[i])
-        assert sight.answer == f"class {logits[i].argmax()}"
-        assert torch.equal(sight.image, images[i, 0])
+            assert torch.equal(each.maps[name], maps[i])
+        assert each.answer == f"class {logits[i].argmax()}"
+        assert torch.equal(each.image, images[i, 0])
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_blocks_of_several_convolutions_show_the_first_two_of_each_kind(repeats,
     model = Classifier(config).eval()
     images = torch.rand(1, 1, 28, 28)
     for pooled, expected in ((False, layers), (True, pools)):
-        (sight,) = look(model, images, ["a"], [str(i) for i in range(10)], pooled)
-        assert list(sight.maps) == expected
+        (each,) = capture(model, images, ["a"], [str(i) for i in range(10)], pooled)
+        assert list(each.maps) == expected
     with torch.inference_mode():
         for name, layer in model.net.named_children():
             images = layer(images)
             if name == f"s{pools[1][1:]}":
-                assert torch.equal(sight.maps[pools[1]], images[0])
+                assert torch.equal(each.maps[pools[1]], images[0])
 
 
 @pytest.fixture
@@ -84,12 +84,12 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return words
 
 
-def sights_of(model: Classifier, titles: list[str], pooled: bool = False) -> list[pictures.Sight]:
-    return look(model, torch.rand(len(titles), 1, 28, 28), titles, [str(i) for i in range(10)], pooled)
+def capture_of(model: Classifier, titles: list[str], pooled: bool = False) -> list[pictures.Activations]:
+    return capture(model, torch.rand(len(titles), 1, 28, 28), titles, [str(i) for i in range(10)], pooled)
 
 
 def test_the_picture_of_activations_names_image_answer_and_layers(written: list[str]) -> None:
-    shown = pictures.activations(sights_of(Classifier(Config()).eval(), ["coat", "bag", "noise"]), scale=2)
+    shown = pictures.activations(capture_of(Classifier(Config()).eval(), ["coat", "bag", "noise"]), scale=2)
     assert [text for text in written if text in ("coat", "bag", "noise")] == ["coat", "bag", "noise"]
     assert sum(text.startswith("taken for: ") for text in written) == 3
     assert sum(text.startswith("C1: 6 maps of 28x28") for text in written) == 3
@@ -110,16 +110,16 @@ LENET5 = Config(
 def test_the_three_likeliest_classes_are_named_with_their_shares(kind: str) -> None:
     model = Classifier(LENET5 if kind == "lenet5" else Config()).eval()
     images = torch.rand(4, 1, 32, 32) if kind == "lenet5" else torch.rand(4, 1, 28, 28)
-    sights = look(model, images, ["a", "b", "c\x1b", "d"], [f"class {i}" for i in range(10)], pooled=False)
+    captured = capture(model, images, ["a", "b", "c\x1b", "d"], [f"class {i}" for i in range(10)], pooled=False)
     with torch.inference_mode():
         shares = Predictions(model(images), torch.zeros(4, dtype=torch.long)).probabilities
-    for sight, row in zip(sights, shares, strict=True):
-        named = [(int(name.removeprefix("class ")), share) for name, share in sight.likeliest]
+    for each, row in zip(captured, shares, strict=True):
+        named = [(int(name.removeprefix("class ")), share) for name, share in each.likeliest]
         assert [share for _, share in named] == sorted(row.tolist(), reverse=True)[:3]
         assert all(row[number] == share for number, share in named)
-        assert sight.answer == sight.likeliest[0][0]
-    shown = ", ".join(f"{name} {100 * share:.1f} %" for name, share in sights[2].likeliest)
-    assert pictures.in_words(sights[2]) == f"c\\x1b: {shown}"
+        assert each.answer == each.likeliest[0][0]
+    shown = ", ".join(f"{name} {100 * share:.1f} %" for name, share in captured[2].likeliest)
+    assert pictures.in_words(captured[2]) == f"c\\x1b: {shown}"
 
 
 def test_the_script_says_of_each_image_what_it_may_be_and_of_ink_on_paper_what_to_do(
@@ -147,14 +147,14 @@ def test_the_script_says_of_each_image_what_it_may_be_and_of_ink_on_paper_what_t
 @pytest.mark.parametrize("pooled", [False, True])
 def test_a_net_with_one_convolution_layer_has_one_column_of_maps(pooled: bool) -> None:
     model = Classifier(Config(model=Model(conv_channels=[4], padding=0))).eval()
-    (sight,) = sights_of(model, ["x"], pooled)
-    assert list(sight.maps) == (["S2"] if pooled else ["C1"])
-    pictures.activations([sight])
+    (each,) = capture_of(model, ["x"], pooled)
+    assert list(each.maps) == (["S2"] if pooled else ["C1"])
+    pictures.activations([each])
 
 
 def test_images_are_chosen_by_class_number_and_file(tiny: Path, tmp_path: Path) -> None:
     data = Data(root=str(tiny), mean=0.5, std=0.5)
-    images, labels = load("fashion_mnist", str(tiny), "t10k")
+    images, labels = load("fashion_mnist", str(tiny), "test")
     Image.new("RGB", (300, 200), "white").save(tmp_path / "white.png")
     pixels, titles, answers = chosen(data, ["coat", "bag"], [7], [tmp_path / "white.png"], noise=True)
     assert pixels.shape == (5, 1, 28, 28)
@@ -222,7 +222,7 @@ def test_a_truncated_picture_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("maps", [3, 8, 16, 40])
 def test_each_class_has_a_row_of_maps_sixteen_at_most(maps: int, written: list[str]) -> None:
     model = Classifier(Config(model=Model(conv_channels=[maps, 4]))).eval()
-    shown = pictures.classes(sights_of(model, [f"class {i}" for i in range(10)]), "C1")
+    shown = pictures.classes(capture_of(model, [f"class {i}" for i in range(10)]), "C1")
     assert shown.width == pictures.WIDTH
     assert written[0].startswith("C1: 16 of 40 maps" if maps == 40 else f"C1: {maps} maps")
     assert [text for text in written if text.startswith("class")] == [f"class {i}" for i in range(10)]

@@ -33,9 +33,9 @@ def test_the_surest_mistakes_are_mistakes_and_no_other_is_surer(drawn: Predictio
     assert len(mistakes) == min(count, len(wrong))
     probabilities = drawn.logits.double().softmax(1)
     for mistake in mistakes:
-        assert mistake.true == drawn.labels[mistake.index] != mistake.taken_for
+        assert mistake.true == drawn.labels[mistake.index] != mistake.predicted
         assert (
-            mistake.probability == probabilities[mistake.index, mistake.taken_for] == probabilities[mistake.index].max()
+            mistake.probability == probabilities[mistake.index, mistake.predicted] == probabilities[mistake.index].max()
         )
     left = set(wrong) - {mistake.index for mistake in mistakes}
     least = min((mistake.probability for mistake in mistakes), default=1)

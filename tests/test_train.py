@@ -34,7 +34,7 @@ from lenet.job import train_job
 from lenet.models.build import build_net
 from lenet.runs.directory import RunDirectory
 from lenet.runs.files import host
-from lenet.system.signals import starting_deaf, stop_on_signals
+from lenet.system.signals import block_signals, stop_on_signals
 from lenet.train import train
 from lenet.training.callbacks import Bar
 from lenet.training.optimizers import build_optimizer
@@ -334,7 +334,7 @@ def test_a_signal_is_not_lost_while_other_processes_are_started() -> None:
     deaf = "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, []) >= {signal.SIGINT, signal.SIGTERM})"
 
     def start_others() -> None:
-        with starting_deaf():
+        with block_signals():
             os.kill(os.getpid(), signal.SIGINT)
             assert subprocess.check_output([sys.executable, "-c", deaf], text=True) == "True\n"
 
@@ -582,7 +582,7 @@ def test_the_test_accuracy_is_that_of_the_checkpoint_in_plain_pytorch(real_root:
     config.model.activation = "relu"
     config.optimizer.lr = 0.1
     result, run = train(config, tmp_path / "run")
-    images, labels = load("fashion_mnist", real_root, "t10k")
+    images, labels = load("fashion_mnist", real_root, "test")
     for name in ("best", "last"):
         assert weights(run.checkpoints / f"{name}.ckpt")
     net = plain_net(weights(run.best_checkpoint), nn.ReLU, nn.AvgPool2d, [6, 16], [120, 84])

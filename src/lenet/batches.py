@@ -21,16 +21,16 @@ def training_size(data: Data) -> int:
     return data.train_size or data_set(data).training_images - validation_size(data)
 
 
-def batches(config: Config, part: str) -> int:
+def batches(config: Config, split: str) -> int:
     """Batches of one pass over the train, val or test images, the Trainer's limits included."""
-    if part == "train":
+    if split == "train":
         images, size = training_size(config.data), config.data.batch_size
-    elif part == "val":
+    elif split == "val":
         images, size = validation_size(config.data), EVALUATION_BATCH
     else:
         images, size = data_set(config.data).test_images, EVALUATION_BATCH
-    count = images // size if part == "train" and config.data.drop_last else math.ceil(images / size)
-    limit = value_of(config, f"trainer.limit_{part}_batches")
+    count = images // size if split == "train" and config.data.drop_last else math.ceil(images / size)
+    limit = value_of(config, f"trainer.limit_{split}_batches")
     if isinstance(limit, float):
         count = int(count * limit)
     elif limit is not None:

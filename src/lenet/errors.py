@@ -39,7 +39,7 @@ class Stopped(BaseException):
         return Stopped, (self.signum,)  # from the process of a job to that of its sweep
 
 
-class Deserted(Exception):
+class PeerLost(Exception):
     """Another process of those that train one net together has ended."""
 
 

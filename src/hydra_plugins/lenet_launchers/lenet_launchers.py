@@ -69,7 +69,7 @@ if AVAILABLE:
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
             from lenet.system.machine import cores
-            from lenet.system.signals import starting_ignorant
+            from lenet.system.signals import ignore_signals
 
             most = self.n_jobs if self.n_jobs > 0 else cores()
             there, jobs = executor(self), list["submitit.Job[JobReturn]"]()
@@ -77,7 +77,7 @@ if AVAILABLE:
                 for call in calls(self, job_overrides, initial_job_idx):
                     while sum(not job.done() for job in jobs) >= most:
                         time.sleep(0.2)
-                    with starting_ignorant():
+                    with ignore_signals():
                         jobs.append(there.submit(call))
                 while not all(job.done() for job in jobs):
                     time.sleep(0.2)

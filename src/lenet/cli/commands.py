@@ -26,7 +26,7 @@ from lenet.cli.explain import (
     describe,
 )
 from lenet.cli.messages import how_to_go_on
-from lenet.errors import BadInput, Deserted, Stopped
+from lenet.errors import BadInput, PeerLost, Stopped
 from lenet.system import terminal
 from lenet.system.ranks import is_first
 
@@ -102,7 +102,7 @@ def run(main: Callable[[], Any]) -> None:
             cause = BadInput(f"{' '.join(_choices())}: {CHOOSE}")
         if isinstance(error, OSError) and _is_run_directory(str(error.filename)):
             cause = BadInput(f"hydra.run.dir: {describe(error)}; name a folder that can be made")
-        if is_first() or not isinstance(cause, Deserted):  # the first one says what became of the run
+        if is_first() or not isinstance(cause, PeerLost):  # the first one says what became of the run
             print(f"error: {describe(cause)}", file=sys.stderr)
         by_hydra = (
             isinstance(cause, HydraException | OmegaConfBaseException | yaml.YAMLError) or type(error) is ValueError

@@ -15,7 +15,7 @@ from hydra.errors import MissingConfigException, OverrideParseException
 
 from lenet.cli import guard, usage
 from lenet.config import choices, schema
-from lenet.errors import BadInput, Deserted, Diverged
+from lenet.errors import BadInput, Diverged, PeerLost
 from lenet.text import did_you_mean, one_line
 
 CHOOSE = "choose a file of conf/ by its name, or set a key such as model.kind"
@@ -37,7 +37,7 @@ def describe(error: BaseException) -> str:
 def _described(error: BaseException) -> str:
     if isinstance(error, Diverged):
         return str(error)
-    if isinstance(error, Deserted):
+    if isinstance(error, PeerLost):
         return f"{error}; resume=RUN_DIR goes on from the last epoch"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}: not YAML ({error.problem})"

@@ -281,13 +281,13 @@ class Dashboard(L.Callback):
         pair = list(data_set(self.config.data).pair)
         rest = [name for name in self.names if name not in pair]
         pixels, titles, answers = chosen(self.config.data, pair + rest)
-        sights = pictures.look(model, pixels, titles, answers, pooled=False)
-        if not sights[0].maps:  # a net without convolutions
+        captured = pictures.capture(model, pixels, titles, answers, pooled=False)
+        if not captured[0].maps:  # a net without convolutions
             return {}
-        by_layer = {f"{layer.lower()}_by_class": pictures.classes(sights, layer) for layer in sights[0].maps}
+        by_layer = {f"{layer.lower()}_by_class": pictures.classes(captured, layer) for layer in captured[0].maps}
         first = next(module for module in model.net.modules() if isinstance(module, nn.Conv2d))
         return {
-            "_and_".join(pair): pictures.activations(sights[:2]),
+            "_and_".join(pair): pictures.activations(captured[:2]),
             **by_layer,
             "filters": pictures.filters(first.weight),
         }

@@ -71,7 +71,7 @@ def _whole_batch(batch: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=2)  # on a GPU and, where they are looked at first, in memory
-def parts(
+def splits(
     name: str, root: str, val_fraction: float, split_seed: int, train_size: int | None, device: torch.device
 ) -> tuple[Images, Images, Images]:
     """Training, validation and test images on the device, the same ones for every job of a sweep in this process."""
@@ -108,7 +108,7 @@ class ImageData(L.LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         data = self.data
         self.noise = torch.Generator(device)
-        self.training, self.validation, self.test = parts(
+        self.training, self.validation, self.test = splits(
             data.name, data.root, data.val_fraction, data.split_seed, data.train_size, device
         )
 

@@ -43,7 +43,7 @@ Pixels = npt.NDArray[np.uint8]  # (height, width, 3)
 
 
 @dataclass(frozen=True)
-class Sight:
+class Activations:
     """One image, what it is, what the net takes it for, and every map of its first convolution layers."""
 
     image: Tensor  # (h, w), as the net gets it
@@ -54,7 +54,9 @@ class Sight:
     likeliest: list[tuple[str, float]]  # the classes that come first, with the softmax of the outputs
 
 
-def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequence[str], pooled: bool) -> list[Sight]:
+def capture(
+    model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequence[str], pooled: bool
+) -> list[Activations]:
     """Run normalised images (n, 1, h, w) through the net and keep what its first two convolution layers give.
 
     Args:
@@ -81,15 +83,15 @@ def look(model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequ
                     maps[wanted[name]] = x.float().cpu()
         else:
             maps = _convolved(model.net, x)
-    sights = []
+    captured = []
     for i, title in enumerate(titles):
         image = images[i, 0].float().cpu()
         likeliest = [(answers[c], share) for c, share in zip(first[i].tolist(), shares[i].tolist(), strict=True)]
         answer = likeliest[0][0]
         is_wrong = _name(title) in answers and _name(title) != answer
         seen = {name: values[i] for name, values in maps.items()}
-        sights.append(Sight(image, title, answer, is_wrong, seen, likeliest))
-    return sights
+        captured.append(Activations(image, title, answer, is_wrong, seen, likeliest))
+    return captured
 
 
 def _convolved(net: nn.Module, images: Tensor) -> dict[str, Tensor]:
@@ -134,9 +136,9 @@ def features(net: nn.Module, images: Tensor) -> Tensor:
     return reached[-1]
 
 
-def in_words(sight: Sight) -> str:
+def in_words(each: Activations) -> str:
     """A line for the terminal."""
-    return one_line(f"{sight.title}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in sight.likeliest))
+    return one_line(f"{each.title}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in each.likeliest))
 
 
 def _name(title: str) -> str:
@@ -225,34 +227,36 @@ def mosaic(maps: Tensor) -> Tensor:
     return picture
 
 
-def _range(sights: Sequence[Sight], layer: str) -> tuple[float, float]:
+def _range(captured: Sequence[Activations], layer: str) -> tuple[float, float]:
     """One scale for all images, so that they can be compared."""
     return (
-        min(sight.maps[layer].min().item() for sight in sights),
-        max(sight.maps[layer].max().item() for sight in sights),
+        min(each.maps[layer].min().item() for each in captured),
+        max(each.maps[layer].max().item() for each in captured),
     )
 
 
-def activations(sights: Sequence[Sight], scale: int = 1) -> Image.Image:
+def activations(captured: Sequence[Activations], scale: int = 1) -> Image.Image:
     """A column for each image: the image, then all maps of each layer, with one scale per layer."""
-    mosaics = {layer: [mosaic(sight.maps[layer]) for sight in sights] for layer in sights[0].maps}
-    column = (max(WIDTH, 150 * len(sights)) - GAP * (len(sights) + 1)) // max(2, len(sights))  # one has half the width
+    mosaics = {layer: [mosaic(each.maps[layer]) for each in captured] for layer in captured[0].maps}
+    column = (max(WIDTH, 150 * len(captured)) - GAP * (len(captured) + 1)) // max(
+        2, len(captured)
+    )  # one has half the width
     side = min(column, 140)  # of the image
     heights = {layer: column * shown[0].shape[0] // shown[0].shape[1] for layer, shown in mosaics.items()}
     height = 2 * LINE + side + sum(LINE + GAP + tall for tall in heights.values()) + 3 * GAP
-    canvas = Canvas(max(WIDTH, GAP + (column + GAP) * len(sights)), height, scale)
-    for number, sight in enumerate(sights):
+    canvas = Canvas(max(WIDTH, GAP + (column + GAP) * len(captured)), height, scale)
+    for number, each in enumerate(captured):
         x, y = GAP + number * (column + GAP), GAP
-        canvas.write(sight.title, x, y, column)
-        canvas.write(f"taken for: {sight.answer}", x, y + LINE, column, colour=DARK_RED if sight.is_wrong else BLACK)
+        canvas.write(each.title, x, y, column)
+        canvas.write(f"taken for: {each.answer}", x, y + LINE, column, colour=DARK_RED if each.is_wrong else BLACK)
         y += 2 * LINE
-        grey = (sight.image.min().item(), sight.image.max().item())
-        canvas.put(paint(sight.image, *grey, GREY), x, y, side, side)
+        grey = (each.image.min().item(), each.image.max().item())
+        canvas.put(paint(each.image, *grey, GREY), x, y, side, side)
         canvas.frame(x, y, side, side)  # where it is bright at its edge, so is the page
         y += side + GAP
         for layer, shown in mosaics.items():
-            low, high = _range(sights, layer)
-            maps = sight.maps[layer]
+            low, high = _range(captured, layer)
+            maps = each.maps[layer]
             size = "x".join(str(side) for side in maps.shape[1:])
             canvas.write(f"{layer}: {len(maps)} maps of {size}, {low:.2f} to {high:.2f}", x, y, column)
             canvas.put(paint(shown[number], low, high, HEAT), x, y + LINE, column, heights[layer])
@@ -260,27 +264,27 @@ def activations(sights: Sequence[Sight], scale: int = 1) -> Image.Image:
     return canvas.image
 
 
-def classes(sights: Sequence[Sight], layer: str) -> Image.Image:
+def classes(captured: Sequence[Activations], layer: str) -> Image.Image:
     """A row for each image: what it is and what it is taken for, the image, and the maps of one layer."""
-    low, high = _range(sights, layer)
-    maps = len(sights[0].maps[layer])
+    low, high = _range(captured, layer)
+    maps = len(captured[0].maps[layer])
     shown = min(maps, MOST_MAPS)
     names, side, gap, in_a_line = 72, 28, 2, 8
     tall = (side + gap) * math.ceil(shown / in_a_line)
-    canvas = Canvas(WIDTH, LINE + 2 * GAP + (tall + GAP) * len(sights))
+    canvas = Canvas(WIDTH, LINE + 2 * GAP + (tall + GAP) * len(captured))
     which = f"{shown} of {maps} maps" if shown < maps else f"{maps} maps"
     canvas.write(f"{layer}: {which}, {low:.2f} to {high:.2f}; red: taken for another class", GAP, GAP, WIDTH - 2 * GAP)
-    for row, sight in enumerate(sights):
+    for row, each in enumerate(captured):
         y = LINE + 2 * GAP + row * (tall + GAP)
-        canvas.write(_name(sight.title), GAP, y + tall // 2 - sight.is_wrong * LINE // 2, names - GAP, "lm")
-        if sight.is_wrong:
-            canvas.write(f"-> {sight.answer}", GAP, y + tall // 2 + LINE // 2, names - GAP, "lm", DARK_RED)
-        grey = (sight.image.min().item(), sight.image.max().item())
-        canvas.put(paint(sight.image, *grey, GREY), names, y + (tall - side) // 2 - 1, side, side)
+        canvas.write(_name(each.title), GAP, y + tall // 2 - each.is_wrong * LINE // 2, names - GAP, "lm")
+        if each.is_wrong:
+            canvas.write(f"-> {each.answer}", GAP, y + tall // 2 + LINE // 2, names - GAP, "lm", DARK_RED)
+        grey = (each.image.min().item(), each.image.max().item())
+        canvas.put(paint(each.image, *grey, GREY), names, y + (tall - side) // 2 - 1, side, side)
         for number in range(shown):
             x = names + side + GAP + number % in_a_line * (side + gap)
             top = y + number // in_a_line * (side + gap)
-            canvas.put(paint(sight.maps[layer][number], low, high, HEAT), x, top, side, side)
+            canvas.put(paint(each.maps[layer][number], low, high, HEAT), x, top, side, side)
     return canvas.image
 
 
@@ -300,7 +304,7 @@ def filters(weight: Tensor) -> Image.Image:
 
 
 def confusion(
-    counts: Sequence[Sequence[int]], is_: Sequence[str], taken_for: Sequence[str], title: str, scale: int = 1
+    counts: Sequence[Sequence[int]], is_: Sequence[str], predicted: Sequence[str], title: str, scale: int = 1
 ) -> Image.Image:
     """The confusion matrix [true][predicted] with names; colours show shares of a row, numbers count images."""
     names, cell = 66, 28
@@ -309,8 +313,8 @@ def confusion(
     canvas.write(title, GAP, GAP, WIDTH - 2 * GAP)
     canvas.write("row: what it is; column: what it is taken for", GAP, GAP + LINE, WIDTH - 2 * GAP)
     shares = torch.tensor([[count / max(1, sum(row)) for count in row] for row in counts])
-    canvas.put(paint(shares, 0, 1, BLUES), names, top, cell * len(taken_for), cell * len(is_))
-    for j, name in enumerate(taken_for):
+    canvas.put(paint(shares, 0, 1, BLUES), names, top, cell * len(predicted), cell * len(is_))
+    for j, name in enumerate(predicted):
         canvas.write_upwards(name, names + j * cell + cell // 2, top - GAP // 2, names)
     for i, name in enumerate(is_):
         y = top + i * cell + cell // 2
@@ -336,6 +340,6 @@ def surest_mistakes(predictions: Predictions, images: Tensor, names: Sequence[st
         image = images[mistake.index, 0].float().cpu()
         canvas.put(paint(image, 0, image.max().item(), GREY), x, y, side, side)
         canvas.write(f"is: {names[mistake.true]}", x, y + side + 2, column - GAP)
-        taken = f"{names[mistake.taken_for]} {100 * mistake.probability:.0f} %"
+        taken = f"{names[mistake.predicted]} {100 * mistake.probability:.0f} %"
         canvas.write(taken, x, y + side + 2 + LINE, column - GAP, colour=DARK_RED)
     return canvas.image

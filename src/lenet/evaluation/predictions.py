@@ -12,7 +12,7 @@ class Mistake:
 
     index: int  # of the image, in the order in which the net saw them
     true: int
-    taken_for: int
+    predicted: int
     probability: float  # that the net gave to its answer
 
 
@@ -41,7 +41,7 @@ class Predictions:
 
     def surest_mistakes(self, count: int) -> list[Mistake]:
         """At most `count` images that were taken for another class, those with the most confident answers first."""
-        probability, taken_for = self.probabilities.max(1)
-        wrong = (taken_for != self.labels).nonzero().squeeze(1)
+        probability, predicted = self.probabilities.max(1)
+        wrong = (predicted != self.labels).nonzero().squeeze(1)
         surest = wrong[probability[wrong].argsort(descending=True, stable=True)][:count]
-        return [Mistake(i, int(self.labels[i]), int(taken_for[i]), float(probability[i])) for i in surest.tolist()]
+        return [Mistake(i, int(self.labels[i]), int(predicted[i]), float(probability[i])) for i in surest.tolist()]

@@ -65,7 +65,7 @@ def _mask(how: str, signals: Iterable[int]) -> Iterable[int]:
 
 
 @contextmanager
-def starting_deaf() -> Iterator[None]:
+def block_signals() -> Iterator[None]:
     """Processes that are started meanwhile hear no SIGINT and SIGTERM until they listen (`Signals.handle`).
 
     A Ctrl-C goes to them as well, and would end them while they import. Windows cannot block signals: there a Ctrl-C in
@@ -83,7 +83,7 @@ def starting_deaf() -> Iterator[None]:
 
 
 @contextmanager
-def starting_ignorant() -> Iterator[None]:
+def ignore_signals() -> Iterator[None]:
     """Processes that are started meanwhile ignore SIGINT and SIGTERM until they set handlers, as submitit's do.
 
     They would not unblock what is blocked. What comes to this process in this moment is lost.

@@ -48,9 +48,9 @@ class TestEachEpoch(L.Callback):
         pl_module.eval()
         averaged = self.average.in_place(pl_module) if self.average else nullcontext()
         with torch.no_grad(), trainer.precision_plugin.forward_context(), averaged:
-            for stored, labels in islice(self.data.test_dataloader(), batches(pl_module.config, "test")):
-                (images, known), count = pl_module.share((stored, labels))
+            for batch in islice(self.data.test_dataloader(), batches(pl_module.config, "test")):
+                (images, labels), count = pl_module.shard(batch)
                 logits = pl_module(normalise(images, settings.mean, settings.std, settings.pad))
-                totals.update(logits[:count], known[:count], pl_module.loss(logits, known))
+                totals.update(logits[:count], labels[:count], pl_module.loss(logits, labels))
         pl_module.train()
         pl_module.metrics |= {f"test/{name}": value for name, value in totals.compute().items()}

@@ -17,7 +17,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as 
 
 from lenet.batches import FEW_IMAGES, updates_per_step, validates
 from lenet.config import Config, Trainer
-from lenet.errors import BadInput, Deserted
+from lenet.errors import BadInput, PeerLost
 from lenet.rules import check_shards
 from lenet.system.ranks import is_first
 from lenet.training import demands
@@ -63,7 +63,7 @@ def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
         limit_val_batches=one or settings.limit_val_batches if validates(config) else 0,
         limit_test_batches=one or settings.limit_test_batches,
         num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # Classifier.share deals out each batch
+        use_distributed_sampler=False,  # Classifier.shard deals out each batch
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(c, TQDMProgressBar) for c in kwargs.get("callbacks", [])),
         # Under submitit a job goes back into the queue by itself; Lightning's own way would do it a second time.
@@ -77,7 +77,7 @@ def ending_together(trainer: L.Trainer) -> Iterator[None]:
     """Where this process breaks off, end those that it has started to train with it: they would wait for it.
 
     Raises:
-        Deserted: one of the others broke off before.
+        PeerLost: one of the others broke off before.
     """
     try:
         yield
@@ -88,7 +88,7 @@ def ending_together(trainer: L.Trainer) -> Iterator[None]:
                 process.kill()
             launcher.procs.clear()  # or Lightning, which looks at them now and then, would kill this process as well
         if trainer.world_size > 1 and LEFT in str(error):
-            raise Deserted("another process that trained this net with this one has ended") from error
+            raise PeerLost("another process that trained this net with this one has ended") from error
         raise
 
 

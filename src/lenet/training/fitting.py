@@ -9,7 +9,7 @@ from lenet.data.module import ImageData
 from lenet.runs.directory import RunDirectory
 from lenet.runs.files import write_atomically
 from lenet.system.ranks import is_first
-from lenet.system.signals import starting_deaf
+from lenet.system.signals import block_signals
 from lenet.training.averaging import AverageWeights
 from lenet.training.checkpoints import NoCheckpoint, load_checkpoint
 from lenet.training.devices import ending_together
@@ -25,7 +25,7 @@ def fit(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record) 
     """
     if isinstance(launcher := trainer.strategy.launcher, SubprocessLauncher):
         # Not a hook of Lightning's, but the only place between its environment variables and its processes.
-        launcher._call_children_scripts = starting_deaf()(launcher._call_children_scripts)  # type: ignore[method-assign]
+        launcher._call_children_scripts = block_signals()(launcher._call_children_scripts)  # type: ignore[method-assign]
     device = trainer.strategy.root_device
     record.result["device"] = str(device) if trainer.world_size == 1 else f"{trainer.world_size} x {device.type}"
     checkpoint = record.checkpoint

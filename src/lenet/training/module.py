@@ -59,7 +59,7 @@ class Classifier(ShardedModule):
 
     def step(self, batch: Batch, totals: Totals) -> tuple[Tensor, Tensor]:
         """The loss of this process's share of a batch and its logits; `totals` counts them."""
-        (images, labels), count = self.share(batch)
+        (images, labels), count = self.shard(batch)
         logits = self(images)
         loss = self.loss(logits, labels, self.training)
         totals.update(logits[:count], labels[:count], loss)  # also of none: whoever adds up the totals waits for all

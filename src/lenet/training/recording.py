@@ -18,7 +18,7 @@ import torch
 
 from lenet.config import Config
 from lenet.datasets import FOLDER, data_set
-from lenet.errors import BadInput, Deserted, Stopped
+from lenet.errors import BadInput, PeerLost, Stopped
 from lenet.models.layers import size_of
 from lenet.runs.directory import Result, Row, RunDirectory
 from lenet.system.ranks import is_first
@@ -69,7 +69,7 @@ def recording(
         with run.log_file() if is_first() else nullcontext(), signals.put_off():
             try:
                 yield record
-            except Deserted:
+            except PeerLost:
                 signals.check()  # the others may have had it a moment before
                 raise
         result["status"] = "completed"

@@ -15,7 +15,7 @@ class ShardedModule(L.LightningModule):
         """How many train this net together."""
         return self._trainer.world_size if self._trainer else 1
 
-    def share(self, batch: Batch) -> tuple[Batch, int]:
+    def shard(self, batch: Batch) -> tuple[Batch, int]:
         """This process's share of a batch, and how many of its images count.
 
         Of fewer images than processes some have none to count; those are given one all the same, to keep in step.
