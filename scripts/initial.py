@@ -9,9 +9,9 @@ import hydra
 from omegaconf import DictConfig
 
 from lenet import cli
-from lenet.cli.messages import about
 from lenet.data import download
 from lenet.system.terminal import loading
+from lenet.training.demands import about
 
 EXAMPLES = (
     "scripts/initial.py experiment=lenet5_1998",

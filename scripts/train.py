@@ -6,8 +6,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lenet import cli
-from lenet.cli import messages
 from lenet.runs.directory import chosen_by
+from lenet.system import terminal
 from lenet.system.ranks import is_first
 from lenet.training import demands
 
@@ -30,7 +30,7 @@ def main(composed: DictConfig) -> float:
         if hydra_config.mode == RunMode.RUN:  # a sweep has looked before its first job
             demands.check(config)
             demands.check_places(config, place)
-            messages.begin(config)
+            terminal.loading(demands.about(config))
 
         # Only now: what can be known without torch is answered before it is imported.
         from lenet.cli.messages import closing_lines

@@ -140,7 +140,9 @@ def test_a_lenet5_is_evaluated_by_its_own_loss_and_its_maps_can_be_seen(tiny_con
 
 def test_counts_stand_apart_where_names_are_short() -> None:
     confusion = [[1000 + 10 * i + j for j in range(10)] for i in range(10)]
-    text = as_text(Evaluation("mnist", "mnist", "test", "last", 0.1, 0.9, confusion, list("0123456789"), list("0123456789")))
+    text = as_text(
+        Evaluation("mnist", "mnist", "test", "last", 0.1, 0.9, confusion, list("0123456789"), list("0123456789"))
+    )
     assert [line.split() for line in text.splitlines()[-10:]] == [
         [str(i), *map(str, row)] for i, row in enumerate(confusion)
     ]

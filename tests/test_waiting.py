@@ -13,6 +13,7 @@ from conftest import ask
 from lenet.cli import commands, messages
 from lenet.config import Config, Trainer
 from lenet.system import terminal
+from lenet.training import demands
 
 LIBRARIES = ("torch", "pandas", "matplotlib", "tensorboard")
 
@@ -25,13 +26,13 @@ def test_on_a_terminal_a_run_says_what_it_is_before_torch_is_imported(in_empty_f
 
 
 def test_what_reads_from_a_pipe_gets_nothing_of_it(capfd) -> None:
-    terminal.loading(messages.about(Config()))
+    terminal.loading(demands.about(Config()))
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_run_that_goes_on_says_so(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    terminal.loading(messages.about(Config(resume="runs/x", trainer=Trainer(max_epochs=20))))
+    terminal.loading(demands.about(Config(resume="runs/x", trainer=Trainer(max_epochs=20))))
     assert capsys.readouterr().err == "runs/x goes on, to epoch 20: loading torch ...\n"
 
 

@@ -1,32 +1,9 @@
 """What a person at a terminal is told while waiting, and after an interruption. Nothing here imports torch."""
 
-import logging
-import sys
 from pathlib import Path
 
-from lenet.config import Config
-from lenet.models.layers import size_of
 from lenet.runs.directory import Result, RunDirectory, in_a_line
-from lenet.system.terminal import command, loading
-from lenet.text import counted
-
-log = logging.getLogger(__name__)
-
-
-def begin(config: Config) -> None:
-    """Say what is about to be trained: a first epoch may take minutes, also for whoever reads a pipe or a file."""
-    loading(about(config))
-    if not sys.stdout.isatty():
-        log.info(about(config))
-
-
-def about(config: Config) -> str:
-    """A run in a few words."""
-    if config.resume:
-        return f"{config.resume} goes on, to epoch {config.trainer.max_epochs}"
-    parameters, _ = size_of(config)
-    epochs = 1 if config.trainer.fast_dev_run else config.trainer.max_epochs
-    return f"{config.model.kind} on {config.data.name}, {parameters:,} parameters, {counted(epochs, 'epoch')}"
+from lenet.system.terminal import command
 
 
 def how_to_go_on(run: Path | None) -> str:

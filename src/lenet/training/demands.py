@@ -30,6 +30,7 @@ from lenet.system.machine import (
     why_not,
 )
 from lenet.system.ranks import is_first
+from lenet.text import counted
 
 TRIAL = 2  # processes that even a single core is left to, to see whether several devices work
 
@@ -287,3 +288,12 @@ def _rounded(count: float) -> int:
 
 def _cores() -> str:
     return "1 core" if cores() == 1 else f"{cores()} cores"
+
+
+def about(config: Config) -> str:
+    """What a run is to do, in a few words."""
+    if config.resume:
+        return f"{config.resume} goes on, to epoch {config.trainer.max_epochs}"
+    parameters, _ = size_of(config)
+    epochs = 1 if config.trainer.fast_dev_run else config.trainer.max_epochs
+    return f"{config.model.kind} on {config.data.name}, {parameters:,} parameters, {counted(epochs, 'epoch')}"

@@ -5,6 +5,7 @@ import functools
 import logging
 import platform
 import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from lenet.system.ranks import is_first
 from lenet.system.signals import Signals
 from lenet.training.callbacks import Throughput
 from lenet.training.checkpoints import NoCheckpoint
+from lenet.training.demands import about
 from lenet.training.module import Classifier
 from lenet.training.resuming import resumed
 
@@ -61,6 +63,8 @@ def recording(
     """
     rows, before, checkpoint = resumed(config, run, model) if config.resume else ([], {}, None)
     kept = run.begun_with()
+    if is_first() and not sys.stdout.isatty():  # a terminal has been told before the imports
+        log.info("%s", about(config))
     record = Record(config, run, _begun(config, run, rows, before, overrides), rows, checkpoint)
     result = record.result
     started = time.perf_counter()
