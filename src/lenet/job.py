@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lenet.config import Config
@@ -49,7 +50,9 @@ def train_job(config: Config, path: str | Path, overrides: Sequence[str]) -> Res
         try:
             return train(config, run, overrides)[0]
         except BadInput:
-            run.remove()
+            with suppress(BadInput):
+                if run.lock():  # which `train` has let go of
+                    run.remove()
             raise
     finally:
         run.unlock()
