@@ -237,6 +237,8 @@ SWEEPS: list[tuple[str, list[str]]] = [
     ("-m model.kernel_size=5,[5] model.conv_channels=[6] model.padding=2", ["kernel_size=5", "2 jobs"]),
     ("-m +hydra.sweeper.params.pool.one=max seed=1,2", ["hydra.sweeper.params.pool.one", "model.pool"]),
     ("-m +hydra.sweeper.params.x={a:{optimizer.lr:1}} optimizer.lr=0.1,0.2", ["optimizer.lr", "x"]),
+    ("-m optimizer.lr=range(0.0,nan,0.5)", ["lr=range(0.0,nan,0.5)", "give finite numbers"]),
+    ("-m seed=range(0,1,0)", ["seed=range(0,1,0)", "a step other than 0"]),
     ("-m seed=range(100001)", ["seed=range(100001)", "at most 100,000"]),
 ]
 

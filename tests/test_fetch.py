@@ -293,3 +293,8 @@ def test_a_folder_of_pictures_is_not_silently_filled(tmp_path, no_source, files)
 def test_other_folders_may_keep_the_data_too(tmp_path, files) -> None:
     lay(tmp_path / "mine", *files)
     download.look("fashion_mnist", tmp_path / "mine")
+
+
+def test_two_slashes_at_the_beginning_are_no_path_of_windows(tiny: Path) -> None:
+    download.look("fashion_mnist", f"/{tiny}")
+    assert str(f"/{tiny}").startswith("//")

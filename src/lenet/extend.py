@@ -44,12 +44,9 @@ def net(name: str) -> Callable[[Made], Made]:
 
     def bring(build: Made) -> Made:
         from lenet.models.build import NETS
-        from lenet.models.layers import LAYERS
-        from lenet.models.measure import measured
 
         _new("model.kind", name)
         NETS[name] = build
-        LAYERS[name] = lambda model, size, classes: measured(build, model, size, classes)
         return build
 
     return bring

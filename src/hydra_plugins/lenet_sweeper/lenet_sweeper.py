@@ -4,6 +4,7 @@ Hydra reads this file at every start, so it imports nothing that takes time.
 """
 
 import copy
+import math
 import os
 import re
 import threading
@@ -395,6 +396,8 @@ class LenetSweeper(BasicSweeper):
             shared.pop(name, None)
             if override.is_discrete_sweep():
                 values = override.value()
+                if isinstance(values, RangeSweep):
+                    _require_range(values, override.input_line or name)
                 many = isinstance(values, RangeSweep) and _has_more(values, MOST_JOBS)
                 texts = [] if many else list(islice(override.sweep_string_iterator(), MOST_JOBS + 1))
                 if many or len(texts) > MOST_JOBS:  # before each is looked at, which takes a while
@@ -489,6 +492,14 @@ class LenetSweeper(BasicSweeper):
             return label(self.frozen.composed[()].hydra.runtime.choices[key])
         value = OmegaConf.select(self.frozen.tasks[()], key)
         return label(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+
+
+def _require_range(values: RangeSweep, words: str) -> None:
+    from lenet.errors import BadInput
+
+    numbers = [float(number) for number in (values.start, values.stop, values.step) if number is not None]
+    if not all(map(math.isfinite, numbers)) or values.step == 0:
+        raise BadInput(f"{words}: no range; give finite numbers, and a step other than 0")
 
 
 def _has_more(values: RangeSweep, most: int) -> bool:

@@ -70,9 +70,14 @@ def fetch(name: str, root: str | Path) -> Path:
 def _folder(name: str, root: str | Path) -> Path:
     if name not in DATASETS:
         raise BadInput(f"data.name={name}: choose {', '.join(names())}")
-    if PureWindowsPath(root).drive and not Path(root).drive:  # of a run that was made there
+    if _is_of_windows(root) and not Path(root).drive:  # of a run that was made there
         raise BadInput(f"data.root={root}: is a path on Windows, and this is another system; set data.root")
     return Path(root) / DATASETS[name].folder
+
+
+def _is_of_windows(path: str | Path) -> bool:
+    """Whether it begins with a drive, or with two backslashes and a computer; //folder is a path elsewhere too."""
+    return PureWindowsPath(path).drive.endswith(":") or str(path).startswith("\\\\")
 
 
 def look(name: str, root: str | Path) -> None:

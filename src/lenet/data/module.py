@@ -18,7 +18,7 @@ from lenet import config
 from lenet.batches import EVALUATION_BATCH
 from lenet.data.files import Batch, fetched, load
 from lenet.data.seeds import epoch_seed
-from lenet.data.transforms import augment, distort, erase, normalise
+from lenet.data.transforms import changed, normalise
 from lenet.datasets import check_classes
 
 
@@ -146,16 +146,10 @@ class ImageData(L.LightningDataModule):
     def transform(self, batch: Batch, training: bool) -> Batch:
         """Stored images (n, 1, 28, 28) of 0 to 255 as the net wants them; where it trains, changed at random."""
         images, labels = batch
-        change = self.data.augment
         if self.data.pad:  # first, so that what moves has room
             images = F.pad(images, [self.data.pad] * 4)
         if training:
-            if change.scale or change.squeeze or change.shear:
-                images = distort(images, change, self.noise)
-            elif change.shift or change.flip:
-                images = augment(images, change.shift, change.flip, self.noise)
-            if change.erase:
-                images = erase(images, change.erase, change.erase_area, self.noise)
+            images = changed(images, self.data.augment, self.noise)
         return normalise(images, self.data.mean, self.data.std), labels
 
     def batches_of(self, block: Batch) -> Iterator[Batch]:

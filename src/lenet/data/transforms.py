@@ -19,6 +19,17 @@ def normalise(images: Tensor, mean: float, std: float, pad: int = 0) -> Tensor:
     return pixels if (mean, std) == (0, 1) else pixels.sub_(mean).div_(std)
 
 
+def changed(images: Tensor, change: config.Augment, generator: torch.Generator | None = None) -> Tensor:
+    """Images (n, 1, h, w) of 0 to 255, each changed at random as the config says; unchanged where it says nothing."""
+    if change.scale or change.squeeze or change.shear:
+        images = distort(images, change, generator)
+    elif change.shift or change.flip:
+        images = augment(images, change.shift, change.flip, generator)
+    if change.erase:
+        images = erase(images, change.erase, change.erase_area, generator)
+    return images
+
+
 def augment(images: Tensor, shift: int, flip: bool, generator: torch.Generator | None = None) -> Tensor:
     """Move and mirror each image by its own random amount; the gaps are background.
 

@@ -74,9 +74,15 @@ def layers(model: Model, side: int = IMAGE_SIZE, classes: int = CLASSES) -> Iter
     Raises:
         BadInput: a window is larger than its map, or a map is too small to be pooled.
     """
-    if model.kind not in LAYERS:
-        raise BadInput(f"model.kind={model.kind}: choose {', '.join(LAYERS)}")
-    yield from LAYERS[model.kind](model, side, classes)
+    if model.kind in LAYERS:
+        yield from LAYERS[model.kind](model, side, classes)
+        return
+    from lenet.models.build import NETS  # with torch: nobody has written down the arithmetic of this net
+    from lenet.models.measure import measured
+
+    if model.kind not in NETS:
+        raise BadInput(f"model.kind={model.kind}: choose {', '.join(NETS)}")
+    yield from measured(NETS[model.kind], model, side, classes)
 
 
 def _lenet(model: Model, side: int, classes: int) -> Iterator[Layer]:
@@ -167,7 +173,8 @@ def _lenet5(model: Model, side: int, classes: int) -> Iterator[Layer]:
     yield Layer("output", "RBF", (CLASSES,), 0, f6 * CLASSES, f6 * CLASSES)  # its weights are fixed
 
 
-# The values of model.kind: a net's layers, from the config, the input's height and width, and the number of classes.
+# Of values of model.kind: a net's layers, from the config, the input's height and width, and the number of classes. Of
+# a net that is not here they are found by building it (`lenet.models.measure`).
 LAYERS: dict[str, Callable[[Model, int, int], Iterable[Layer]]] = {"lenet": _lenet, "lenet5": _lenet5}
 
 
