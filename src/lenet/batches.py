@@ -6,9 +6,12 @@ from lenet.config import Config, Data, value_of
 from lenet.datasets import data_set
 from lenet.models.layers import size_of
 
-EVALUATION_BATCH = (
-    1000  # images; evaluation keeps nothing for a backward pass, so a batch may be larger than in training
-)
+# Images; evaluation keeps nothing for a backward pass, so a batch may be larger than in training.
+EVALUATION_BATCH = 1000
+FEW_IMAGES = 8  # in a batch: so few that other arithmetic is faster than for many
+MOST_UPDATES = 256  # that the Trainer sees as one step
+MOST_WORK = 6e9  # multiply-accumulates forward in one step of the Trainer: about a second on two cores
+POINTS_PER_EPOCH = 5  # of train/loss within an epoch, as in the book's plot
 
 
 def validation_size(data: Data) -> int:
@@ -61,25 +64,13 @@ def validates(config: Config) -> bool:
     return config.data.val_fraction > 0 and config.trainer.limit_val_batches != 0
 
 
-FEW_IMAGES = 8  # in a batch: so few that other arithmetic is faster than for many
-
-
-MOST_UPDATES = 256  # that the Trainer sees as one step
-
-
-MOST_WORK = 6e9  # multiply-accumulates forward in one step of the Trainer: about a second on two cores
-
-
-POINTS_PER_EPOCH = 5  # of train/loss within an epoch, as in the book's plot
-
-
 def updates_per_step(config: Config) -> int:
     """How many updates one step of the Trainer makes: one, but many where they take little time.
 
     Lightning takes 1 to 2 ms around each of its steps: a tenth of an update of the book's net, and twice what LeNet-5
     needs for one on a single image. What is logged within an epoch falls on the end of a step, and a signal is heeded
-    there; nothing else depends on this. A mean of the weights has to see every update, and so have several devices,
-    which exchange their gradients.
+    there; nothing else depends on this. It is one where something has to be done after every update: a mean of the
+    weights changes, or several devices exchange their gradients.
     """
     trainer = config.trainer
     if trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val or config.optimizer.ema_decay:
@@ -88,5 +79,5 @@ def updates_per_step(config: Config) -> int:
         return 1
     every = trainer.log_every_n_steps or max(1, batches(config, "train") // POINTS_PER_EPOCH)
     _, macs = size_of(config)
-    most = max(1, min(MOST_UPDATES, int(MOST_WORK / (macs * config.data.batch_size))))
+    most = max(1, min(MOST_UPDATES, int(MOST_WORK / (max(1, macs) * config.data.batch_size))))
     return math.ceil(every / math.ceil(every / most))  # so that steps end where a point is due, or soon after

@@ -29,24 +29,19 @@ PRECISIONS = ("32-true", "32", "16-mixed", "bf16-mixed", "16-true", "bf16-true",
 class Augment:
     """Random changes to each training image, drawn anew every epoch, each of them uniform in its range."""
 
-    shift: Annotated[int, between(0, IMAGE_SIZE, "pixels,")] = (
-        0  # pixels; each image moves by up to this many, up or down and left or right; by whole ones, unless
-    )
-    #                 scale, squeeze or shear ask for interpolation
+    # Pixels; each image moves by up to this many, up or down and left or right. By whole ones, unless scale, squeeze or
+    # shear ask for interpolation.
+    shift: Annotated[int, between(0, IMAGE_SIZE, "pixels,")] = 0
     flip: bool = False  # mirror each image left to right with probability 1/2
     scale: Annotated[float, between(0, 0.9, "a share")] = 0.0  # 0.1: the size changes by up to a tenth, up or down
-    squeeze: Annotated[float, between(0, 0.9, "a share")] = (
-        0.0  # 0.1: up to a tenth narrower and as much taller, or the reverse
-    )
-    shear: Annotated[float, between(0, 2, "a share of the height")] = (
-        0.0  # 0.1: the top moves against the bottom by up to a tenth of the height
-    )
-    erase: Annotated[float, between(0, 1, "a probability")] = (
-        0.0  # probability that a rectangle of the image becomes background (Zhong et al. 2017)
-    )
-    erase_area: Annotated[float, between(SMALLEST_ERASED, 1, "a share of the image")] = (
-        0.25  # largest share of the image that the rectangle covers; the smallest is 0.02
-    )
+    # 0.1: up to a tenth narrower and as much taller, or the reverse.
+    squeeze: Annotated[float, between(0, 0.9, "a share")] = 0.0
+    # 0.1: the top moves against the bottom by up to a tenth of the height.
+    shear: Annotated[float, between(0, 2, "a share of the height")] = 0.0
+    # Probability that a rectangle of the image becomes background (Zhong et al. 2017).
+    erase: Annotated[float, between(0, 1, "a probability")] = 0.0
+    # Largest share of the image that the rectangle covers; the smallest is 0.02.
+    erase_area: Annotated[float, between(SMALLEST_ERASED, 1, "a share of the image")] = 0.25
 
 
 @dataclass
@@ -59,22 +54,18 @@ class Data:
     # Of data=folder, as a run records them: the names of its subfolders.
     classes: list[str] = field(default_factory=list)
     batch_size: Annotated[int, between(1, 60_000)] = 256  # images per update
-    val_fraction: Annotated[float, below_one("a share")] = (
-        0.2  # share of the 60,000 training images held out; 0 trains on all of them
-    )
-    split_seed: Annotated[int, between(0, 2**32 - 1)] = (
-        0  # which images are held out; nothing else depends on it, and it on nothing else
-    )
+    # Share of the 60,000 training images held out; 0 trains on all of them.
+    val_fraction: Annotated[float, below_one("a share")] = 0.2
+    # Which images are held out; nothing else depends on it, and it on nothing else.
+    split_seed: Annotated[int, between(0, 2**32 - 1)] = 0
     shuffle: bool = True  # a new order every epoch, a function of seed and epoch alone
     drop_last: bool = False  # leave out the last, smaller batch of an epoch
     train_size: int | None = None  # images to train on, the first of a random order that split_seed sets; null: all
-    mean: Annotated[float, Bound(-inf, inf, "give a finite number")] = (
-        0.0  # in units of 0..1 pixels; Fashion-MNIST 0.2860, MNIST 0.1307
-    )
+    # In units of 0..1 pixels; Fashion-MNIST 0.2860, MNIST 0.1307.
+    mean: Annotated[float, Bound(-inf, inf, "give a finite number")] = 0.0
     std: Annotated[float, above_zero("a finite number")] = 1.0  # likewise; Fashion-MNIST 0.3530, MNIST 0.3081
-    pad: Annotated[int, between(0, 100, "pixels,")] = (
-        0  # pixels of background added on every side; 2 gives the paper's 32x32
-    )
+    # Pixels of background added on every side; 2 gives the paper's 32x32.
+    pad: Annotated[int, between(0, 100, "pixels,")] = 0
     augment: Augment = field(default_factory=Augment)
 
 
@@ -103,8 +94,9 @@ class Model:
     fc_sizes: Annotated[list[int], sizes()] = field(default_factory=lambda: [120, 84])
     # After every hidden fully connected layer.
     dropout: Annotated[float, below_one("a probability")] = 0.0
-    init: str = "xavier_uniform"  # xavier_uniform | default (the framework's) | kaiming | lecun | normal;
-    #                               lenet5: sqrt_fan_in | eblearn | fan_in (the paper's, which does not train)
+    # xavier_uniform | default (the framework's) | kaiming | lecun | normal; for lenet5 sqrt_fan_in | eblearn | fan_in
+    # (the paper's, which does not train). `lenet.rules` has the choices, as they depend on model.kind.
+    init: str = "xavier_uniform"
     init_std: Annotated[float, above_zero("a number")] = 0.01  # standard deviation of the weights under init=normal
 
 
@@ -115,10 +107,9 @@ class Loss:
     # map: the penalty at which an image counts as no digit at all. The paper gives no value. 12 is the penalty of a
     # picture half-way between the two bitmaps that are most alike: beyond it a digit is nearer to another one.
     j: Annotated[float, between(-1000, 1000, "a penalty")] = 12.0
-    label_smoothing: Annotated[float, below_one("a share")] = (
-        0.0  # cross_entropy: share of each target that is spread over all classes; train/loss has
-    )
-    #                               it, val/loss and test/loss do not
+    # cross_entropy: share of each target that is spread over all classes; train/loss has it, val/loss and test/loss do
+    # not.
+    label_smoothing: Annotated[float, below_one("a share")] = 0.0
 
 
 @dataclass
@@ -129,23 +120,19 @@ class Optimizer:
     momentum: Annotated[float, below_one("a number")] = 0.0  # sgd
     nesterov: bool = False  # sgd, with momentum
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])  # adam, adamw: decay of the two running means
-    weight_decay: Annotated[float, Bound(0, inf, "give a finite number, at least 0")] = (
-        0.0  # L2 in the gradient for sgd and adam, decoupled for adamw
-    )
+    # L2 in the gradient for sgd and adam, decoupled for adamw.
+    weight_decay: Annotated[float, Bound(0, inf, "give a finite number, at least 0")] = 0.0
     decay_biases: bool = True  # false: weight_decay spares biases, and the scale and shift of batch normalisation
     ema_decay: Annotated[float | None, Bound(0, 1, "give a share between 0 and 1, such as 0.999, or null", "both")] = (
         None  # validation and test see the running mean of the weights, of which each update
     )
     #                                 keeps this share; null: the weights as they are
-    mu: Annotated[float, above_zero("a finite number", 1e-12)] = (
-        0.02  # sdlm: each weight's learning rate is lr / (mu + its second derivative)
-    )
-    curvature_samples: Annotated[int, between(1, 60_000)] = (
-        500  # sdlm: training images, at most, for second derivatives before each epoch
-    )
-    curvature_memory: Annotated[float, below_one("a share")] = (
-        0.9  # sdlm: share of the earlier estimate that stays in the mean with the new one
-    )
+    # Sdlm: each weight's learning rate is lr / (mu + its second derivative).
+    mu: Annotated[float, above_zero("a finite number", 1e-12)] = 0.02
+    # Sdlm: training images, at most, for second derivatives before each epoch.
+    curvature_samples: Annotated[int, between(1, 60_000)] = 500
+    # Sdlm: share of the earlier estimate that stays in the mean with the new one.
+    curvature_memory: Annotated[float, below_one("a share")] = 0.9
 
 
 @dataclass
@@ -170,18 +157,15 @@ class Trainer:
     strategy: Annotated[str, OneOf(*STRATEGIES)] = "auto"
     precision: Annotated[str, OneOf(*PRECISIONS)] = "32-true"
     deterministic: bool = False  # on a GPU: only algorithms that repeat to the last bit; a CPU always does
-    log_every_n_steps: Annotated[int | None, at_least_one(10**9)] = (
-        None  # batches from one point of train/loss_within_epoch to the next; null: a fifth
-    )
+    # Batches from one point of train/loss_within_epoch to the next; null: a fifth.
+    log_every_n_steps: Annotated[int | None, at_least_one(10**9)] = None
     gradient_clip_val: Annotated[float | None, above_zero("a number", null=True)] = None  # largest norm of the gradient
     accumulate_grad_batches: Annotated[int, at_least_one(10**6)] = 1  # batches per update
     fast_dev_run: bool = False  # one batch of everything, to see whether it runs
-    limit_train_batches: Annotated[int | float | None, BATCHES] = (
-        None  # batches, or a share of them, per epoch; null: all
-    )
-    limit_val_batches: Annotated[int | float | None, BATCHES] = (
-        None  # likewise; evaluation takes 1,000 images at a time
-    )
+    # Batches, or a share of them, per epoch; null: all.
+    limit_train_batches: Annotated[int | float | None, BATCHES] = None
+    # Of these too; evaluation takes 1,000 images at a time.
+    limit_val_batches: Annotated[int | float | None, BATCHES] = None
     limit_test_batches: Annotated[int | float | None, BATCHES] = None
     enable_progress_bar: bool = True  # shown on a terminal only
 
@@ -191,9 +175,8 @@ class Dashboard:
     """What TensorBoard shows beside the curves, the pictures at the end, and the row of HPARAMS."""
 
     enabled: bool = True  # false: nothing at all is written for TensorBoard
-    pictures_every: Annotated[int | None, Bound(1, 10**6, "give a number of epochs, at least 1, or null")] = (
-        None  # epochs from one set of pictures to the next while the net trains; null: none
-    )
+    # Epochs from one set of pictures to the next while the net trains; null: none.
+    pictures_every: Annotated[int | None, Bound(1, 10**6, "give a number of epochs, at least 1, or null")] = None
     histograms: bool = False  # of weights and gradients, after every epoch
     embedding: bool = False  # the last hidden layer's outputs for 1,000 test images, in the PROJECTOR tab
 

@@ -23,8 +23,10 @@ class DataSet:
 
     title: str
     classes: tuple[str, ...]  # what the images of each label show, in the order of the labels
-    pair: tuple[str, str]  # two classes to show side by side, where it is known such that are easily confused
-    torchvision: str = ""  # what torchvision calls it: its mirrors are asked, and one copy of the files serves both
+    pair: tuple[str, str]  # two classes to show side by side: such as are easily confused, where that is known
+    # What torchvision calls it: its mirrors are asked, and one copy of the files serves both. Without it the files are
+    # looked for in a folder that is called as the title says.
+    torchvision: str = ""
     # SHA-256 of the uncompressed files. Where it is not known, what is fetched has to have the MD5 that torchvision
     # knows of the compressed ones, and what lies there the size that it should have.
     sha256: Mapping[str, str] = field(default_factory=dict)
@@ -39,7 +41,7 @@ class DataSet:
     @property
     def folder(self) -> str:
         """Where its files lie below data.root."""
-        return f"{self.torchvision}/raw"
+        return f"{self.torchvision or self.title}/raw"
 
     def files(self, split: str) -> tuple[str, str]:
         """The names of the files of the images and labels of a split, train or test."""

@@ -182,7 +182,7 @@ def _training(config: Config) -> Complaints:
             "optimizer.ema_decay",
             f"trainer.precision={precision} has too few bits for a mean of many weights; set one of them otherwise",
         )
-    if optimizer.name == "sdlm" and config.model.kind not in INITS:
+    if optimizer.name == "sdlm" and config.model.kind not in ("lenet", "lenet5"):
         yield "optimizer.name", "it knows the second derivatives of LeNets alone; take another optimizer"
     if optimizer.name == "sdlm" and config.model.norm != "none":
         yield (

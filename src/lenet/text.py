@@ -1,4 +1,4 @@
-"""How texts, counts and figures are written: on one line, in a table, in Markdown."""
+"""How texts and counts are written on one line, and what somebody may have meant by a word."""
 
 import difflib
 import re

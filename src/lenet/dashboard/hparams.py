@@ -61,7 +61,7 @@ HYPERPARAMETERS = PRINCIPAL | _others()
 # Keys that say how a run is called and shown, not what it computes: no column of theirs comes first.
 LABELS = ("name", "tags", "data.root", "data.classes", "trainer.enable_progress_bar", "dashboard.")
 
-LEGAL = {**choices(), "model.init": (*INITS["lenet"], *INITS["lenet5"])}
+LEGAL = {**choices(), "model.init": tuple(init for known in INITS.values() for init in known)}
 
 # The points that the tab reads, with the name that each has there and in result.json.
 RESULTS = {

