@@ -1,12 +1,14 @@
 """The config: its defaults, and what it says to input that cannot be meant."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from lenet.config import Config
+from lenet import rules
+from lenet.config import Config, Model, Optimizer
 from lenet.errors import BadInput
 from lenet.models.layers import layers, parameters_and_macs
 from lenet.rules import validate
@@ -124,3 +126,10 @@ def test_no_name_that_there_is_not_falls_through_to_a_default(tmp_path) -> None:
     for find in (fetch, look):
         with pytest.raises(BadInput, match=r"data\.name=cifar10: choose fashion_mnist, mnist"):
             find("cifar10", tmp_path)
+
+
+def test_a_net_with_initialisations_of_its_own_is_no_lenet_for_sdlm(monkeypatch) -> None:
+    monkeypatch.setitem(rules.INITS, "mine", ("default",))
+    config = Config(model=Model(kind="mine"), optimizer=Optimizer(name="sdlm"))
+    assert dict(rules._training(config))["optimizer.name"].startswith("it knows the second derivatives of LeNets alone")
+    assert "optimizer.name" not in dict(rules._training(replace(config, model=Model())))

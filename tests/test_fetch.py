@@ -16,7 +16,7 @@ import torchvision.datasets
 
 from conftest import HANG, know, tiny_files
 from lenet.data import download
-from lenet.datasets import DATASETS
+from lenet.datasets import DATASETS, DataSet
 from lenet.errors import BadInput
 
 FOLDER = DATASETS["fashion_mnist"].folder
@@ -169,6 +169,19 @@ def test_when_nothing_works_every_source_is_named_with_its_reason_and_the_way_by
     for file, digest in DATASETS[name].sha256.items():
         assert f"{file}  {digest}" in said
     assert not (tmp_path / "data" / DATASETS[name].folder).exists()
+
+
+@pytest.mark.parametrize(("torchvision", "said"), [("", ""), ("Nonesuch", "torchvision knows no Nonesuch")])
+def test_a_data_set_that_torchvision_does_not_know_is_looked_for_where_it_lies(
+    torchvision: str, said: str, monkeypatch, tmp_path
+) -> None:
+    mine = DataSet(title="Mine", classes=("a", "b"), pair=("a", "b"), torchvision=torchvision)
+    monkeypatch.setitem(DATASETS, "mine", mine)
+    with pytest.raises(BadInput) as caught:
+        download.fetch("mine", tmp_path / "data")
+    assert str(tmp_path / "data" / (torchvision or "Mine") / "raw") in str(caught.value)
+    assert ("torchvision knows" in str(caught.value)) == bool(said)
+    assert said in str(caught.value)
 
 
 def damaged(name: str, content: bytes) -> dict[str, tuple[bytes, str]]:

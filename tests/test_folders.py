@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import random
 import zipfile
 from dataclasses import replace
@@ -96,6 +97,54 @@ def test_what_somebody_else_has_put_there_for_the_tensors_is_not_taken_for_them(
                  test=np.zeros((1, 28, 28), np.uint8))  # fmt: skip
     pictures._pixels.cache_clear()
     assert pictures.read(root, "test")[0].shape == (3, 1, 28, 28)
+
+
+def npy(shape: str = "(1, 28, 28)", pixels: int = 784) -> bytes:
+    head = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(pixels)
+
+
+@pytest.mark.parametrize("kind", ["too large a shape", "no shape", "encrypted", "compressed otherwise", "damaged"])
+def test_a_file_that_means_harm_is_not_taken_for_the_tensors(pets: Path, kind: str) -> None:
+    """What numpy and zipfile say of these: MemoryError, TokenError, RuntimeError, NotImplementedError, zlib.error."""
+    root = str(pets)
+    shape = {"too large a shape": f"({10**14},)", "no shape": "("}.get(kind, "(1, 28, 28)")
+    mark = io.BytesIO()
+    np.save(mark, np.array(pictures._mark(root, scan(root))))
+    with zipfile.ZipFile(pets / pictures.KEPT, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mark.npy", mark.getvalue())
+        for split in ("train", "test"):
+            archive.writestr(f"{split}.npy", npy(shape))
+    content = bytearray((pets / pictures.KEPT).read_bytes())
+    entry = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1)  # of train.npy, in the list at the end
+    if kind == "encrypted":
+        content[entry + 8] |= 1
+    if kind == "compressed otherwise":
+        content[entry + 10] = 99
+    if kind == "damaged":
+        start = content.index(b"train.npy") + len("train.npy")
+        content[start : start + 4] = b"\xff\xff\xff\xff"
+    (pets / pictures.KEPT).write_bytes(content)
+    assert pictures.read(root, "test")[0].shape == (3, 1, 28, 28)
+
+
+def test_a_picture_that_is_put_in_the_place_of_one_of_its_age_and_size_is_seen(pets: Path) -> None:
+    def mark() -> str:
+        scan.cache_clear()
+        return pictures._mark(str(pets), scan(str(pets)))
+
+    file = pets / "cat" / "0.png"
+    content, known, before = file.read_bytes(), file.stat(), mark()
+    assert mark() == before
+    file.write_bytes(content[:-1] + b"?")
+    os.utime(file, ns=(known.st_atime_ns, known.st_mtime_ns))
+    assert mark() != before
+
+
+def test_a_link_to_nothing_among_the_pictures_is_named(pets: Path) -> None:
+    (pets / "cat" / "gone.png").symlink_to(pets / "nowhere.png")
+    with pytest.raises(BadInput, match=r"data\.root=.*gone\.png cannot be read \(No such file"):
+        pictures.read(str(pets), "train")
 
 
 @pytest.mark.real_data

@@ -594,6 +594,11 @@ def test_the_test_accuracy_is_that_of_the_checkpoint_in_plain_pytorch(real_root:
     assert result["metrics"]["test/acc"] > 0.7
 
 
+def test_a_net_whose_arithmetic_nobody_knows_has_blocks_as_well(monkeypatch) -> None:
+    monkeypatch.setattr("lenet.batches.size_of", lambda config: (10, 0))
+    assert updates_per_step(Config()) > 1
+
+
 def test_batches_may_be_gathered_into_one_update(tiny_config: Config, tmp_path: Path) -> None:
     tiny_config.data.batch_size = 80
     whole = train(tiny_config, tmp_path / "whole")[1]

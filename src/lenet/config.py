@@ -54,7 +54,7 @@ class Data:
     # Of data=folder, as a run records them: the names of its subfolders.
     classes: list[str] = field(default_factory=list)
     batch_size: Annotated[int, between(1, 60_000)] = 256  # images per update
-    # Share of the 60,000 training images held out; 0 trains on all of them.
+    # Share of the training images held out; 0 trains on all of them.
     val_fraction: Annotated[float, below_one("a share")] = 0.2
     # Which images are held out; nothing else depends on it, and it on nothing else.
     split_seed: Annotated[int, between(0, 2**32 - 1)] = 0
@@ -123,10 +123,11 @@ class Optimizer:
     # L2 in the gradient for sgd and adam, decoupled for adamw.
     weight_decay: Annotated[float, Bound(0, inf, "give a finite number, at least 0")] = 0.0
     decay_biases: bool = True  # false: weight_decay spares biases, and the scale and shift of batch normalisation
+    # Validation and test see the running mean of the weights, of which each update keeps this share; null: the weights
+    # as they are.
     ema_decay: Annotated[float | None, Bound(0, 1, "give a share between 0 and 1, such as 0.999, or null", "both")] = (
-        None  # validation and test see the running mean of the weights, of which each update
+        None
     )
-    #                                 keeps this share; null: the weights as they are
     # Sdlm: each weight's learning rate is lr / (mu + its second derivative).
     mu: Annotated[float, above_zero("a finite number", 1e-12)] = 0.02
     # Sdlm: training images, at most, for second derivatives before each epoch.

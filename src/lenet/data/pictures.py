@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from lenet.data.drawings import as_grey, picture
 from lenet.datasets import IMAGE_SIZE
+from lenet.errors import BadInput
 from lenet.folders import Folder, Pictures, scan
 from lenet.runs.files import write_atomically
 from lenet.runs.safe_io import read_bytes
@@ -75,11 +76,12 @@ def _kept(root: str, mark: str) -> dict[str, np.ndarray] | None:
         with zipfile.ZipFile(content) as archive:  # a few bytes may be packed gigabytes
             if sum(info.file_size for info in archive.infolist()) > sum(sizes.values()) * IMAGE_SIZE**2 + 10_000:
                 return None
+        content.seek(0)
         with np.load(content, allow_pickle=False) as arrays:
             if str(arrays["mark"]) != mark:
                 return None
             pixels = {split: arrays[split] for split in sizes}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # none yet, or a stranger's, which fails in as many ways as zip files and numpy's have
         return None
     shapes = {split: (size, IMAGE_SIZE, IMAGE_SIZE) for split, size in sizes.items()}
     ours = all(one.dtype == np.uint8 and one.shape == shapes[split] for split, one in pixels.items())
@@ -91,7 +93,14 @@ def _mark(root: str, found: Folder) -> str:
     digest = hashlib.sha256()
     for split in (found.train, found.test):
         for file, label in split:
-            known = file.stat()
-            digest.update(f"{os.path.relpath(file, root)} {label} {known.st_size} {known.st_mtime_ns}\n".encode())
+            try:
+                known = file.stat()
+            except OSError as error:
+                raise BadInput(
+                    f"data.root={root}: {file} cannot be read ({error.strerror}); remove it, or put a picture there"
+                ) from error
+            # The time of its last change as well: an unpacked archive gives a file the time that it once had.
+            told = (os.path.relpath(file, root), label, known.st_size, known.st_mtime_ns, known.st_ctime_ns)
+            digest.update(f"{told}\n".encode())
         digest.update(b"\n")
     return digest.hexdigest()
