@@ -3,11 +3,13 @@
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
 from conftest import PROJECT, ask, script
+from lenet.cli import extensions
 
 PAGE = (PROJECT / "docs/extending.md").read_text(encoding="utf-8")
 
@@ -97,6 +99,14 @@ def test_a_file_that_brings_in_nothing_good_gets_one_line_and_nothing_is_written
     assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
 
 
+def test_a_file_that_runs_leaves_nothing_beside_it(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    (tmp_path / "harmless_one.py").write_text("def double(x):\n    return 2 * x\n")
+    extensions._run(str(tmp_path / "harmless_one.py"))
+    assert sys.modules.pop("harmless_one").double(2) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["harmless_one.py"]
+
+
 def test_a_file_that_is_not_there_or_not_named_is_said(tmp_path: Path) -> None:
     missing, unnamed, none = ask(
         [("train.py", ["--extend", "mine.py"], tmp_path), ("train.py", ["--extend"], tmp_path),
@@ -123,7 +133,7 @@ def test_a_net_that_cannot_be_is_refused_before_anything_is_written(tmp_path, bo
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
     assert f"model.kind=mine: {words}" in done.stderr
-    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["mine.py"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
 
 
 def test_no_config_says_what_to_run(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from lenet.errors import BadInput
 from lenet.system.terminal import EXTEND
@@ -54,6 +56,13 @@ def load() -> None:
             _run(file)
 
 
+class _Source(SourceFileLoader):
+    """Leaves no __pycache__ in the folder of somebody's file."""
+
+    def set_data(self, *_: Any, **__: Any) -> None:
+        pass
+
+
 def _run(file: str) -> None:
     path = Path(file)
     try:
@@ -67,13 +76,13 @@ def _run(file: str) -> None:
             return
         if not path.is_file():
             raise BadInput(f"--extend {file}: no such file; name a Python file")
-        name = path.stem
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
+        if path.suffix != ".py":
             raise BadInput(f"--extend {file}: no Python file; let its name end in .py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules.setdefault(name, module)  # so that what it defines can be sent to other processes
-        spec.loader.exec_module(module)
+        loader = _Source(path.stem, str(path))
+        module = importlib.util.module_from_spec(ModuleSpec(path.stem, loader, origin=str(path)))
+        module.__file__ = str(path)
+        sys.modules.setdefault(path.stem, module)  # so that what it defines can be sent to other processes
+        loader.exec_module(module)
     except BadInput as error:
         words = str(error)
         raise BadInput(words if words.startswith("--extend") else f"--extend {file}: {words}") from error
