@@ -101,7 +101,9 @@ def test_only_a_run_that_has_saved_nothing_may_start_anew(tmp_path: Path) -> Non
 
 def test_the_log_takes_every_text_whatever_the_system(tmp_path: Path, monkeypatch) -> None:
     log = logging.getLogger("lenet")
-    monkeypatch.setattr(log, "propagate", False)  # pytest-xdist cannot pass on what pytest would keep of it
+    # pytest-xdist cannot pass on what pytest would keep of it, be it logged or, as a command logs, printed.
+    monkeypatch.setattr(log, "propagate", False)
+    monkeypatch.setattr(log, "handlers", [])
     with RunDirectory(tmp_path).log_file():
         log.warning("größe ± ✓ \udcff")
         (handler,) = [one for one in log.handlers if isinstance(one, logging.FileHandler)]
