@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
+import lightning as L
 import pytest
 import torch
 from hypothesis import settings
@@ -479,6 +480,24 @@ def same_run(ours: RunDirectory, theirs: RunDirectory) -> None:
             if not torch.equal(a["state_dict"][key], value)
         }
         assert not differ, f"{ours.path}: {name}"
+
+
+class CutOff(BaseException):
+    pass
+
+
+class CutOffIn(L.Callback):
+    """Stops in the middle of an epoch: what lies on disk then is what a kill would leave there."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
+        if trainer.current_epoch == self.epoch:
+            raise CutOff
+
+    def on_test_start(self, trainer: L.Trainer, *_: object) -> None:
+        raise CutOff  # after the last epoch
 
 
 # No deadline: machines are shared, and no test here is about time. The same examples on every machine: the README's

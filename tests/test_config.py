@@ -72,7 +72,7 @@ def test_the_number_of_training_images_follows_from_the_fraction() -> None:
 
 
 WRONG = {
-    "optimizer.name": "rmsprop",
+    "optimizer.name": "lion",
     "model.activation": "swish",
     "model.norm": "layer",
     "model.kind": "alexnet",
@@ -111,8 +111,8 @@ def test_no_name_that_there_is_not_falls_through_to_a_default(tmp_path) -> None:
     from lenet.training.optimizers import build_optimizer
 
     wrong = (KeyError, ValueError, BadInput)
-    with pytest.raises(wrong, match="rmsprop"):
-        build_optimizer(nn.Linear(1, 1), Optimizer(name="rmsprop"))
+    with pytest.raises(wrong, match="lion"):
+        build_optimizer(nn.Linear(1, 1), Optimizer(name="lion"))
     with pytest.raises(wrong, match="hinge"):
         Losses(Loss(name="hinge"))
     with pytest.raises(wrong, match="warm"):

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from conftest import PROJECT, Terminal, fresh, script, until
+from conftest import PROJECT, CutOff, CutOffIn, Terminal, fresh, script, until
 from lenet.batches import updates_per_step
 from lenet.cli.compose import resumed_config
 from lenet.cli.messages import closing_lines, how_to_go_on
@@ -108,24 +108,6 @@ BLOCKS = {
         model=replace(c.model, norm="none"),
     ),
 }
-
-
-class CutOff(BaseException):
-    pass
-
-
-class CutOffIn(L.Callback):
-    """Stops in the middle of an epoch: what lies on disk then is what a kill would leave there."""
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
-        if trainer.current_epoch == self.epoch:
-            raise CutOff
-
-    def on_test_start(self, trainer: L.Trainer, *_: object) -> None:
-        raise CutOff  # after the last epoch
 
 
 @pytest.mark.parametrize("kind", BLOCKS)

@@ -41,9 +41,19 @@ def batches(config: Config, split: str) -> int:
     return min(count, 1) if config.trainer.fast_dev_run else count
 
 
+def updates_per_epoch(config: Config) -> int:
+    """Updates of the weights in each epoch."""
+    return math.ceil(batches(config, "train") / config.trainer.accumulate_grad_batches)
+
+
 def updates(config: Config) -> int:
     """Updates of the weights in the whole run."""
-    return math.ceil(batches(config, "train") / config.trainer.accumulate_grad_batches) * config.trainer.max_epochs
+    return updates_per_epoch(config) * config.trainer.max_epochs
+
+
+def warmup_updates(config: Config) -> int:
+    """Updates of the epochs in which the learning rate rises before its schedule begins."""
+    return updates_per_epoch(config) * config.schedule.warmup_epochs
 
 
 def images_seen(config: Config, epochs: int, more: int = 0) -> int:

@@ -16,12 +16,15 @@ from lenet.bounds import Bound, OneOf, above_zero, at_least_one, below_one, betw
 from lenet.datasets import IMAGE_SIZE, names
 
 SMALLEST_ERASED = 0.02  # of an image, as in Zhong et al. 2017
+SHARE = Bound(0, 1, "give a share between 0 and 1", "both")
 BATCHES = Bound(0, inf, "give a number of batches, or a share of them from 0.0 to 1.0")
 
 # Of Lightning's, those whose processes are the command again (others would have to send them what cannot be sent) and
 # whose checkpoints are files like ours.
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true", "single_device",
               "fsdp", "fsdp_cpu_offload")  # fmt: skip
+OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "adagrad", "adadelta", "sdlm")
+SCHEDULES = ("constant", "one_cycle", "cosine", "steps", "exponential", "plateau")
 PRECISIONS = ("32-true", "32", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "64")
 
 
@@ -115,12 +118,13 @@ class Loss:
 @dataclass
 class Optimizer:
     # optimizer=adam brings the learning rate that goes with it, where optimizer.name=adam leaves it as it is.
-    name: Annotated[str, OneOf("sgd", "adam", "adamw", "sdlm")] = "sgd"
+    name: Annotated[str, OneOf(*OPTIMIZERS)] = "sgd"
     lr: Annotated[float, above_zero("a finite number")] = 0.9  # the peak, where the schedule has one
-    momentum: Annotated[float, below_one("a number")] = 0.0  # sgd
+    momentum: Annotated[float, below_one("a number")] = 0.0  # sgd, rmsprop
     nesterov: bool = False  # sgd, with momentum
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])  # adam, adamw: decay of the two running means
-    # L2 in the gradient for sgd and adam, decoupled for adamw.
+    # Adam, adamw, nadam: decay of the two running means.
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    # L2 in the gradient, but decoupled for adamw; sdlm has none.
     weight_decay: Annotated[float, Bound(0, inf, "give a finite number, at least 0")] = 0.0
     decay_biases: bool = True  # false: weight_decay spares biases, and the scale and shift of batch normalisation
     # Validation and test see the running mean of the weights, of which each update keeps this share; null: the weights
@@ -134,17 +138,30 @@ class Optimizer:
     curvature_samples: Annotated[int, between(1, 60_000)] = 500
     # Sdlm: share of the earlier estimate that stays in the mean with the new one.
     curvature_memory: Annotated[float, below_one("a share")] = 0.9
+    # Rmsprop: share of the running mean of squared gradients that each update keeps (the book's gamma).
+    alpha: Annotated[float, below_one("a share")] = 0.99
+    rho: Annotated[float, below_one("a share")] = 0.9  # adadelta: likewise, and of squared changes
 
 
 @dataclass
 class Schedule:
-    """The learning rate over a run, changed after every update or, in steps, between epochs."""
+    """The learning rate over a run of trainer.max_epochs, changed after every update, or between epochs."""
 
-    # one_cycle: half a cosine up, half a one down to 0; cosine: down to 0; steps: as epochs and factors say
-    name: Annotated[str, OneOf("constant", "one_cycle", "cosine", "steps")] = "constant"
+    # one_cycle: half a cosine up, half a one down to 0; cosine: down to 0; steps: as epochs and factors say;
+    # exponential: each epoch has gamma times the one before; plateau: times factor, where monitor no longer falls
+    name: Annotated[str, OneOf(*SCHEDULES)] = "constant"
     warmup: float = 0.3  # one_cycle: share of the updates spent going up
     epochs: list[int] = field(default_factory=list)  # steps: after how many epochs the learning rate changes
     factors: list[float] = field(default_factory=list)  # steps: and to what share of optimizer.lr
+    # Epochs in which the learning rate first rises, update by update, in a straight line from 0; the schedule has those
+    # that are left. one_cycle has its own: warmup.
+    warmup_epochs: Annotated[int, between(0, 10**6, "a number of epochs")] = 0
+    gamma: Annotated[float, SHARE] = 0.9  # exponential
+    # Plateau: what is to fall, by a ten-thousandth of its least value so far or more.
+    monitor: Annotated[str, OneOf("val/loss", "train/loss")] = "val/loss"
+    # Plateau: epochs without such a fall that pass before the learning rate changes; torch's 10 are a whole run here.
+    patience: Annotated[int, between(0, 10**6, "a number of epochs")] = 2
+    factor: Annotated[float, SHARE] = 0.1  # plateau
 
 
 @dataclass

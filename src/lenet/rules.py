@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from lenet.batches import EVALUATION_BATCH, batch_sizes, batches, training_size, updates, validates, validation_size
 from lenet.bounds import Bound
-from lenet.config import Augment, Config, Dashboard, Loss, limits, schema, value_of
+from lenet.config import OPTIMIZERS, SCHEDULES, Augment, Config, Dashboard, Loss, limits, schema, value_of
 from lenet.datasets import IMAGE_SIZE, data_set
 from lenet.errors import BadInput
 from lenet.models.layers import LENET5_SIZE, layers_of
@@ -43,15 +43,36 @@ LENET5 = {
 }
 
 
+# Keys that one optimizer or schedule reads.
+READERS = {
+    "optimizer.alpha": "rmsprop",
+    "optimizer.rho": "adadelta",
+    "schedule.gamma": "exponential",
+    "schedule.monitor": "plateau",
+    "schedule.patience": "plateau",
+    "schedule.factor": "plateau",
+}
+
+
 def validate(config: Config) -> None:
     """Check every value by itself, then together.
 
     Raises:
         BadInput: the first thing found wrong: the key, the value, and what would be legal.
     """
-    for rule in (_values, _dashboard, _names, _data, _model, _training, _schedule, _test):
+    for rule in (_values, _readers, _dashboard, _names, _data, _model, _training, _schedule, _test):
         for key, remedy in rule(config):
             raise BadInput(f"{key}={value_of(config, key)}: {remedy}")
+
+
+def _readers(config: Config) -> Complaints:
+    """Keys that one optimizer or schedule of ours reads: with another of ours they would be ignored without a word."""
+    usual = Config()
+    for key, reader in READERS.items():
+        chooses, ours = ("optimizer.name", OPTIMIZERS) if key.startswith("optimizer.") else ("schedule.name", SCHEDULES)
+        chosen = value_of(config, chooses)
+        if chosen in ours and chosen != reader and value_of(config, key) != value_of(usual, key):
+            yield key, f"{chooses}={chosen} has none; set {chooses}={reader}, or leave it out"
 
 
 def _values(config: Config) -> Complaints:
@@ -161,11 +182,13 @@ def _size(config: Config) -> Complaints:
 
 def _training(config: Config) -> Complaints:
     optimizer, loss, precision = config.optimizer, config.loss, config.trainer.precision
-    if optimizer.momentum and optimizer.name in ("adam", "adamw", "sdlm"):
+    if optimizer.momentum and optimizer.name in OPTIMIZERS and optimizer.name not in ("sgd", "rmsprop"):
         yield (
             "optimizer.momentum",
             f"{optimizer.name} has no momentum of its own; leave it at 0, or set optimizer.name=sgd",
         )
+    if optimizer.nesterov and optimizer.name == "rmsprop":
+        yield "optimizer.nesterov", "rmsprop has none; leave it false, or set optimizer.name=sgd"
     if optimizer.nesterov and not optimizer.momentum:
         yield "optimizer.nesterov", "it needs optimizer.momentum above 0"
     if len(optimizer.betas) != 2 or not all(0 <= beta < 1 for beta in optimizer.betas):
@@ -230,6 +253,13 @@ def _schedule(config: Config) -> Complaints:
         yield "schedule.epochs", "schedule.name=steps needs rising numbers of epochs, such as [2,5]"
     if len(factors) != len(schedule.epochs) or not all(0 < factor < math.inf for factor in factors):
         yield "schedule.factors", f"give a number above 0 for each of schedule.epochs={list(schedule.epochs)}"
+    yield from _warmup(config)
+    if schedule.name == "plateau" and schedule.monitor == "val/loss" and not validates(config):
+        yield (
+            "schedule.monitor",
+            "without validation images there is no such loss; set schedule.monitor=train/loss, or data.val_fraction "
+            "above 0",
+        )
     count = updates(config)
     rising = schedule.warmup * count
     if schedule.name == "one_cycle" and not (0 < rising < count and not math.isclose(rising, 1)):
@@ -237,6 +267,28 @@ def _schedule(config: Config) -> Complaints:
             "schedule.warmup",
             f"of {count} updates some have to go up, other than just one, and some down; give a share between 0 and 1, "
             "or schedule.name=cosine",
+        )
+
+
+def _warmup(config: Config) -> Complaints:
+    schedule, epochs = config.schedule, config.trainer.max_epochs
+    if not schedule.warmup_epochs:
+        return
+    if schedule.name == "one_cycle":
+        yield (
+            "schedule.warmup_epochs",
+            "one_cycle has a warm-up of its own, schedule.warmup, a share of the updates; leave this at 0",
+        )
+    if schedule.warmup_epochs >= epochs:
+        yield (
+            "schedule.warmup_epochs",
+            f"trainer.max_epochs={epochs} leaves none for what comes after; give fewer, or 0",
+        )
+    if schedule.epochs and schedule.epochs[0] <= schedule.warmup_epochs:
+        yield (
+            "schedule.epochs",
+            f"the first change falls into schedule.warmup_epochs={schedule.warmup_epochs}; give later ones, or a "
+            "shorter warm-up",
         )
 
 

@@ -17,6 +17,8 @@ from lenet.runs.directory import INCIDENTAL, WEIGHTS, RunDirectory, timestamp
 
 ConfigStore.instance().store("schema", Config)
 
+ENDLESS = ("constant", "steps", "exponential", "plateau")  # schedules that do not know how long a run is
+
 # What a resumed run may change without becoming another run.
 RESUMABLE = ("trainer.max_epochs", *INCIDENTAL)
 
@@ -98,10 +100,10 @@ def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
     config.resume = directory
     validate(config)
     longer = config.trainer.max_epochs != saved.trainer.max_epochs
-    if longer and config.schedule.name not in ("constant", "steps"):
+    if longer and config.schedule.name not in ENDLESS:
         raise BadInput(
             f"trainer.max_epochs={config.trainer.max_epochs}: the schedule {config.schedule.name} ends with epoch "
-            f"{saved.trainer.max_epochs}; only a run with schedule.name=constant or steps can be made longer"
+            f"{saved.trainer.max_epochs}; only a run with schedule.name={', '.join(ENDLESS)} can be made longer"
         )
     return config
 

@@ -1,14 +1,12 @@
 """Blocks of updates: many that Lightning sees as one step, since each of its steps takes longer than a small net."""
 
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from lenet.batches import updates_per_step
 from lenet.config import Config
 from lenet.data.files import Batch
 from lenet.data.module import ImageData
 from lenet.training.module import Classifier
-from lenet.training.optimizers import SCHEDULES
 
 
 class BlockClassifier(Classifier):
@@ -17,11 +15,9 @@ class BlockClassifier(Classifier):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.automatic_optimization = False
-        schedule = SCHEDULES[config.schedule.name]
-        self.changes_each = schedule[1] if schedule else None  # step | epoch: when the learning rate does
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        optimizer = self.optimizers()
         data = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning's annotations leave it out
         assert isinstance(optimizer, LightningOptimizer)
         assert isinstance(data, ImageData)
@@ -29,14 +25,17 @@ class BlockClassifier(Classifier):
             optimizer.zero_grad()
             self.manual_backward(self.step(part, self.train_totals)[0])
             optimizer.step()
-            if isinstance(scheduler, LRScheduler) and self.changes_each == "step":
-                scheduler.step()
+            self._step_schedules("step")
 
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
-        scheduler = self.lr_schedulers()
-        if isinstance(scheduler, LRScheduler) and self.changes_each == "epoch":
-            scheduler.step()
+        self._step_schedules("epoch")
+
+    def _step_schedules(self, interval: str) -> None:
+        """What Lightning does by itself where it makes the updates."""
+        for schedule in self.trainer.lr_scheduler_configs:
+            if schedule.interval == interval:
+                self.lr_scheduler_step(schedule.scheduler)
 
 
 def build_classifier(config: Config) -> Classifier:

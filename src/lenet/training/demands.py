@@ -45,7 +45,8 @@ log = logging.getLogger(__name__)
 # Of disk. A small net's run begins wherever its config finds room: it is recorded, and goes on when there is more.
 SMALL_FILE, BLOCK = 10e6, 4096  # bytes
 LONGEST_INSIDE = 90  # characters; TensorBoard's file names have the time, the computer's name and two numbers
-STATES = {"sgd": 0, "adam": 2, "adamw": 2, "sdlm": 1}  # numbers that an optimizer keeps for each parameter
+# Numbers that an optimizer keeps for each parameter, beside one for momentum; two where it is not named.
+STATES = {"sgd": 0, "rmsprop": 1, "adagrad": 1, "sdlm": 1}
 
 
 def check(config: Config) -> None:

@@ -1,17 +1,20 @@
 """The LightningModule: a net, its loss, its steps, its optimizer."""
 
+from typing import Any
+
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from lenet.batches import FEW_IMAGES
+from lenet.batches import FEW_IMAGES, warmup_updates
 from lenet.config import Config
 from lenet.data.files import Batch
 from lenet.datasets import data_set
 from lenet.models.build import build_net
 from lenet.training.losses import Loss
 from lenet.training.metrics import Totals
-from lenet.training.optimizers import build_optimizer, build_schedule
+from lenet.training.optimizers import WarmUp, build_optimizer, build_schedules
 from lenet.training.shards import ShardedModule
 
 
@@ -67,8 +70,18 @@ class Classifier(ShardedModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = build_optimizer(self.net, self.config.optimizer)
-        schedule = build_schedule(optimizer, self.config)
-        return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+        schedules = build_schedules(optimizer, self.config)
+        if self.automatic_optimization:
+            for schedule in schedules:
+                # Lightning would change the learning rate after the epoch's checkpoint, which then knows nothing of it.
+                schedule["reduce_on_plateau"] = False
+        return [optimizer], schedules  # type: ignore[return-value]  # its annotation leaves dictionaries out
+
+    def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any = None) -> None:
+        """After an update or an epoch: a warm-up has the first of them, and a schedule those that are left."""
+        is_rising = self.global_step <= warmup_updates(self.config)
+        if isinstance(scheduler, WarmUp) == is_rising and not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
 
     def on_train_epoch_start(self) -> None:
         self.train_totals.reset()
@@ -81,6 +94,11 @@ class Classifier(ShardedModule):
 
     def on_train_epoch_end(self) -> None:
         self._publish("train", self.train_totals)
+        if self.current_epoch < self.config.schedule.warmup_epochs:
+            return
+        for schedule in self.trainer.lr_scheduler_configs:
+            if isinstance(schedule.scheduler, ReduceLROnPlateau):
+                schedule.scheduler.step(self.metrics[self.config.schedule.monitor])
 
     def on_validation_epoch_end(self) -> None:
         self._publish("val", self.val_totals)

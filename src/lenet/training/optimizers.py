@@ -7,10 +7,17 @@ import torch
 from lightning.pytorch.utilities.types import LRSchedulerConfigType
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+)
 
 from lenet import config
-from lenet.batches import updates
+from lenet.batches import updates, warmup_updates
 from lenet.config import Config, Schedule
 from lenet.training.sdlm import SDLM
 
@@ -35,6 +42,29 @@ def _adamw(parameters: Any, settings: config.Optimizer) -> Optimizer:
     return torch.optim.AdamW(parameters, lr=settings.lr, betas=(beta1, beta2), weight_decay=settings.weight_decay)
 
 
+def _nadam(parameters: Any, settings: config.Optimizer) -> Optimizer:
+    beta1, beta2 = settings.betas
+    return torch.optim.NAdam(parameters, lr=settings.lr, betas=(beta1, beta2), weight_decay=settings.weight_decay)
+
+
+def _rmsprop(parameters: Any, settings: config.Optimizer) -> Optimizer:
+    return torch.optim.RMSprop(
+        parameters,
+        lr=settings.lr,
+        alpha=settings.alpha,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
+
+
+def _adagrad(parameters: Any, settings: config.Optimizer) -> Optimizer:
+    return torch.optim.Adagrad(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
+
+
+def _adadelta(parameters: Any, settings: config.Optimizer) -> Optimizer:
+    return torch.optim.Adadelta(parameters, lr=settings.lr, rho=settings.rho, weight_decay=settings.weight_decay)
+
+
 def _sdlm(parameters: Any, settings: config.Optimizer) -> Optimizer:
     return SDLM(parameters, lr=settings.lr, mu=settings.mu, memory=settings.curvature_memory)
 
@@ -44,6 +74,10 @@ OPTIMIZERS: dict[str, Callable[[Any, config.Optimizer], Optimizer]] = {
     "sgd": _sgd,
     "adam": _adam,
     "adamw": _adamw,
+    "nadam": _nadam,
+    "rmsprop": _rmsprop,
+    "adagrad": _adagrad,
+    "adadelta": _adadelta,
     "sdlm": _sdlm,
 }
 
@@ -64,12 +98,27 @@ def factor(schedule: Schedule, epoch: int) -> float:
     return schedule.factors[changed - 1] if changed else 1.0
 
 
+class WarmUp(LambdaLR):
+    """A straight line: of `count` updates the first has 1 / count of the learning rate, and the last all of it."""
+
+    def __init__(self, optimizer: Optimizer, count: int) -> None:
+        super().__init__(optimizer, lambda done: min(1.0, (done + 1) / count))
+
+
 def _steps(optimizer: Optimizer, config: Config) -> LRScheduler:
-    return LambdaLR(optimizer, lambda epoch: factor(config.schedule, epoch))
+    return LambdaLR(optimizer, lambda epoch: factor(config.schedule, config.schedule.warmup_epochs + epoch))
+
+
+def _exponential(optimizer: Optimizer, config: Config) -> LRScheduler:
+    return ExponentialLR(optimizer, config.schedule.gamma)
+
+
+def _plateau(optimizer: Optimizer, config: Config) -> LRScheduler:
+    return ReduceLROnPlateau(optimizer, factor=config.schedule.factor, patience=config.schedule.patience)
 
 
 def _cosine(optimizer: Optimizer, config: Config) -> LRScheduler:
-    return CosineAnnealingLR(optimizer, T_max=updates(config))
+    return CosineAnnealingLR(optimizer, T_max=updates(config) - warmup_updates(config))
 
 
 def _one_cycle(optimizer: Optimizer, config: Config) -> LRScheduler:
@@ -82,15 +131,22 @@ def _one_cycle(optimizer: Optimizer, config: Config) -> LRScheduler:
 SCHEDULES: dict[str, tuple[Callable[[Optimizer, Config], LRScheduler], str] | None] = {
     "constant": None,
     "steps": (_steps, "epoch"),
+    "exponential": (_exponential, "epoch"),
+    "plateau": (_plateau, "epoch"),
     "cosine": (_cosine, "step"),
     "one_cycle": (_one_cycle, "step"),
 }
 
 
-def build_schedule(optimizer: Optimizer, config: Config) -> LRSchedulerConfigType | None:
-    """The schedule that the config names, as Lightning takes it; None where the learning rate stays as it is."""
-    found = SCHEDULES[config.schedule.name]
-    if found is None:
-        return None
-    build, interval = found
-    return {"scheduler": build(optimizer, config), "interval": interval}
+def build_schedules(optimizer: Optimizer, config: Config) -> list[LRSchedulerConfigType]:
+    """The schedule that the config names and its warm-up, as Lightning takes them; none for a constant learning rate.
+
+    `Classifier.lr_scheduler_step` lets one of them change the learning rate at a time.
+    """
+    schedules: list[LRSchedulerConfigType] = []
+    if found := SCHEDULES[config.schedule.name]:
+        build, interval = found
+        schedules.append({"scheduler": build(optimizer, config), "interval": interval})
+    if count := warmup_updates(config):
+        schedules.append({"scheduler": WarmUp(optimizer, count), "interval": "step"})  # the last, so it comes first
+    return schedules
