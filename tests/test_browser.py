@@ -22,6 +22,7 @@ from conftest import HANG, HEAVY, PROJECT, script, zygote
 from lenet.config import Config
 from lenet.runs.directory import RunDirectory
 from lenet.train import train
+from test_over_seeds import made
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PANELS = ["custom_scalars", "timeseries", "hparams", "images", "graphs", "text", "pr_curves", "histograms", "projector"]
@@ -36,14 +37,14 @@ pytestmark = [
 
 @contextmanager
 def board(directory: Path, *arguments: str, **environment: str) -> Iterator[str]:
-    """The address of scripts/dashboard.py on a directory."""
+    """The address that scripts/dashboard.py prints for a directory."""
     dashboard, arguments = PROJECT / "scripts/dashboard.py", (str(directory), "--port", "0", *arguments)
     running = zygote(*HEAVY).start(dashboard, arguments, Path.cwd(), os.environ | environment)
     try:
         conftest.until(lambda: "\n" in running.said, running)
-        address = running.said.splitlines()[0]
-        assert address.startswith("http://localhost:"), address
-        yield address
+        printed = running.said.splitlines()[0]
+        assert printed.startswith("http://localhost:"), printed
+        yield printed
     finally:
         running.kill(signal.SIGTERM)
 
@@ -64,7 +65,7 @@ def chromium() -> Iterator[Page]:
 
 def show(page: Page, address: str, panel: str) -> None:
     page.goto("about:blank")  # else a new panel of the same page is no new page
-    page.goto(f"{address}?darkMode=false#{panel}")
+    page.goto(f"{address.split('?')[0]}?darkMode=false&{address.split('?')[1].replace('custom_scalars', panel)}")
 
 
 def text(element: Locator) -> str:
@@ -146,6 +147,13 @@ def test_training_and_validation_are_in_one_plot(page: Page, address: str) -> No
             for job in JOBS[:2]:  # the third has not finished an epoch
                 assert f"{part}/{metric} ({job})" in said
         until(lambda card=card: card.locator("path.line").evaluate_all(DRAWN) >= 4, "four lines")
+        assert text(card.locator("#shades")).split() == ["validation", "training"]
+        entries = card.locator(".match-list-entry")
+        colours = {text(one).split(" ", 1)[1].strip(): one.evaluate("e => e.style.color") for one in entries.all()}
+        assert entries.first.is_visible(), "the list is the legend"
+        assert len(set(colours.values())) == 4, "a shade for each of two runs and two parts"
+        strokes = "lines => lines.map(line => line.getAttribute('stroke'))"
+        assert len(set(card.locator("path.line").evaluate_all(strokes))) >= 4
 
 
 def test_every_job_has_a_row_in_hparams_and_the_values_of_its_result(page: Page, address: str, runs: Path) -> None:
@@ -160,7 +168,7 @@ def test_every_job_has_a_row_in_hparams_and_the_values_of_its_result(page: Page,
     for job, following in zip(JOBS, [*JOBS[1:], None], strict=True):
         cells = said.split(job, 1)[1].split(following, 1)[0].split() if following else said.split(job, 1)[1].split()
         result = RunDirectory(runs / job).read_result()
-        assert cells[1:5] == ["relu", "256.00", "6x16", "fashion_mnist"]
+        assert cells[1:5] == ["relu", "256", "6x16", "fashion_mnist"]
         numbers = [float(cell) for cell in cells if cell.replace("e+", "").replace(".", "").isdigit()]
         assert float(job[3:]) in numbers
         for value in (*result["metrics"].values(), result["parameters"], result["seconds"]):
@@ -170,12 +178,51 @@ def test_every_job_has_a_row_in_hparams_and_the_values_of_its_result(page: Page,
             assert any(number == pytest.approx(value, rel=1e-4) for number in numbers), (job, key, value, cells)
 
 
-def test_the_address_opens_at_custom_scalars(page: Page, address: str) -> None:
+def test_the_address_opens_at_custom_scalars_and_bends_no_curve(page: Page, address: str) -> None:
     page.goto("about:blank")
     page.goto(address)
     cards = page.locator("tf-custom-scalar-multi-line-chart-card")
     until(lambda: cards.count() == 6 and cards.first.is_visible(), "the plots")
-    assert page.url.endswith("#custom_scalars")
+    assert "#custom_scalars" in page.url
+    until(lambda: cards.first.locator("path.line").evaluate_all(DRAWN) >= 4, "four lines")
+    assert page.locator("tf-smoothing-input").first.evaluate("e => e.weight") == 0
+    show(page, address, "timeseries")
+    smoothing = page.locator(".scalars-smoothing input[type=number]")
+    until(lambda: smoothing.count() == 1 and smoothing.input_value() == "0", "no smoothing there either")
+
+
+def test_a_sweep_has_its_mean_and_band_over_seeds_on_top(page: Page, tmp_path: Path) -> None:
+    made(tmp_path / "runs")
+    with board(tmp_path / "runs") as place:
+        page.goto("about:blank")
+        page.goto(place)
+        cards = page.locator("tf-custom-scalar-margin-chart-card")
+        until(lambda: cards.count() == 1 and "Matches (2)" in text(cards.first), "the plot")
+        said = text(page.locator("tf-custom-scalar-dashboard"))
+        assert "over seeds: mean ± standard deviation" in said
+        for setting in ("pool=avg", "pool=max"):
+            assert f"whole_sweep/val/acc (over_seeds/{setting})" in said
+        until(lambda: cards.first.locator("path.area").evaluate_all(DRAWN) == 2, "two bands")
+        assert "Missing Tags" not in said
+
+
+def test_a_single_run_has_its_name(page: Page, runs: Path) -> None:
+    with board(runs / JOBS[0]) as place:
+        show(page, place, "custom_scalars")
+        names = page.locator("tf-runs-selector")
+        until(lambda: names.count() > 0 and JOBS[0] in text(names), "the name of the run")
+
+
+def test_the_result_is_in_sight_on_a_small_screen(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 1400, "height": 900})
+    try:
+        show(page, address, "hparams")
+        table = page.locator("tf-hparams-table-view")
+        until(lambda: table.count() > 0 and all(job in text(table) for job in JOBS), "a row for each job")
+        head = table.locator("vaadin-grid-cell-content", has_text="test/acc").first
+        until(lambda: (box := head.bounding_box()) is not None and box["x"] + box["width"] <= 1400, "its column")
+    finally:
+        page.set_viewport_size({"width": 1600, "height": 1000})
 
 
 def test_hparams_shows_what_tells_runs_apart_whichever_ran_first(
@@ -199,8 +246,8 @@ def test_hparams_shows_what_tells_runs_apart_whichever_ran_first(
                  "val/acc", "test/acc", "parameters", "seconds"]  # fmt: skip
         assert said.split("lenet/1")[0].split() == " ".join(heads).split()
         row = said.split("lenet/1")[1].split("lenet/2")
-        assert row[0].split()[:5] == ["2.0000", "none", "constant", "0.0000", "tanh"]
-        assert row[1].split()[:5] == ["1.0000", "batch", "cosine", "2.0000", "tanh"]
+        assert row[0].split()[:5] == ["2", "none", "constant", "0", "tanh"]
+        assert row[1].split()[:5] == ["1", "batch", "cosine", "2", "tanh"]
 
 
 def test_pictures_are_shown_pixel_for_pixel(page: Page, address: str) -> None:
@@ -231,8 +278,10 @@ def test_the_graph_shows_the_layers_and_their_shapes(page: Page, address: str) -
 def test_the_text_has_config_result_error_and_explanations(page: Page, address: str) -> None:
     show(page, address, "text")
     texts = page.locator("tf-text-loader")
-    until(lambda: texts.count() == 9 and all("step" in text(one) for one in texts.all()), "the texts")
+    until(lambda: texts.count() == 12 and all("step" in text(one) for one in texts.all()), "the texts")
     said = [text(one) for one in texts.all()]
+    assert "run/changed" in said[0], "it begins with what differs from the default"
+    assert "model.pool max avg" in said[0]
     assert any("run/config" in one and "max_epochs: 3" in one for one in said)
     assert any("run/result" in one and "status completed" in one for one in said)
     assert any("run/result" in one and "status failed" in one and "the training loss became" in one for one in said)
@@ -270,7 +319,7 @@ def test_it_serves_this_machine_alone_and_opens_a_browser(runs: Path, tmp_path: 
     with board(runs, "--open", BROWSER=str(browser)) as place:
         until((tmp_path / "opened").exists, "the browser")
         until(lambda: (tmp_path / "opened").read_text().strip() == place, "the address")
-        port = int(place.rstrip("/").rsplit(":", 1)[1])
+        port = int(place.split("/?")[0].rsplit(":", 1)[1])
         listening = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]]
         ours = [where for _, where, _, state, *_ in listening if state == "0A" and where.endswith(f":{port:04X}")]
         assert ours == [f"0100007F:{port:04X}"], "127.0.0.1 and no other"
@@ -279,6 +328,7 @@ def test_it_serves_this_machine_alone_and_opens_a_browser(runs: Path, tmp_path: 
 if __name__ == "__main__":
     with board(Path(sys.argv[1])) as place, chromium() as window:
         for panel in PANELS:
+            window.set_viewport_size({"width": 1400 if panel == "custom_scalars" else 1600, "height": 1040})
             show(window, place, panel)
             window.wait_for_timeout(8000)
             photograph(window, Path(sys.argv[2]) / f"{panel}.png")

@@ -201,6 +201,8 @@ def test_a_class_has_the_precision_and_recall_of_the_evaluation(tiny_config: Con
 def test_config_result_and_the_meaning_of_each_tag_can_be_read(tiny_config: Config, tmp_path: Path) -> None:
     result, run = train(tiny_config, tmp_path / "run")
     assert (run.path / "config.yaml").read_text() in text(run, "config")
+    assert "| optimizer.lr | 0.1 | 0.9 |" in text(run, "changed")
+    assert "data.root" not in text(run, "changed"), "where the data lie is no change of the run"
     assert f"| best_epoch | {result['best_epoch']} |" in text(run, "result")
     assert "| status | completed |" in text(run, "result")
     page = (PROJECT / "docs/dashboard.md").read_text()

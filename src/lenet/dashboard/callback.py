@@ -25,7 +25,7 @@ from torch.utils.tensorboard import SummaryWriter
 from lenet.batches import images_seen
 from lenet.config import Config
 from lenet.dashboard.events import points, sync
-from lenet.dashboard.hparams import beginning, ending, results
+from lenet.dashboard.hparams import beginning, changed, ending, results
 from lenet.data.files import Batch
 from lenet.data.module import ImageData, Images
 from lenet.datasets import data_set, input_size
@@ -60,6 +60,8 @@ TAGS = {
     "two classes that are easy to confuse and of one test image of each class; the filters of C1",
     "while_it_learns/…": "dashboard.pictures_every: these pictures on the way; confusions are of validation images",
     "whole_run/…": "what HPARAMS shows: of the tested weights, and what the run took",
+    "whole_sweep/…": "of one setting of a sweep: the mean over its seeds; low and high are one standard deviation less "
+    "and more",
 }
 """What each tag means, in its order on the page."""
 
@@ -129,6 +131,7 @@ class Dashboard(L.Callback):
         logger.experiment.flush()  # makes the file, or fails to
         self.logger = logger
         self.writer.add_custom_scalars(LAYOUT)
+        self.writer.add_text("run/changed", _as_table(changed(self.config)))
         self.writer.add_text("run/tags", "\n".join(as_markdown(("tag", "meaning"), TAGS.items())))
         self.writer.add_text(
             "run/config", "```yaml\n" + (self.run.path / "config.yaml").read_text(encoding="utf-8") + "```"
@@ -322,6 +325,13 @@ def graph(config: Config) -> bytes:
         nodes.append(NodeDef(name=layer.name, op=layer.kind, input=previous, attr=attributes))
     drawn: bytes = GraphDef(node=nodes, versions=VersionDef(producer=22)).SerializeToString()
     return drawn
+
+
+def _as_table(differing: Sequence[tuple[str, str, str]]) -> str:
+    """What differs from the default, as Markdown."""
+    if not differing:
+        return "nothing: this is the default run"
+    return "\n".join(as_markdown(("key", "here", "by default"), [list(map(_as_text, row)) for row in differing]))
 
 
 def _as_text(value: Any) -> str:

@@ -81,6 +81,20 @@ def hyperparameters(config: Config) -> dict[str, str | float]:
     return values
 
 
+def changed(config: Config) -> list[tuple[str, str, str]]:
+    """The keys that differ from the default, with both values; those that say how a run is called are left out."""
+    values, usual = hyperparameters(config), hyperparameters(Config())
+    return [
+        (key, _in_words(values[name]), _in_words(usual[name]))
+        for name, key in HYPERPARAMETERS.items()
+        if values[name] != usual[name] and not key.startswith(LABELS)
+    ]
+
+
+def _in_words(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.10g}"
+
+
 def read(value: Any) -> str | float | None:
     """A value as the event file has it."""
     kind = value.WhichOneof("kind")

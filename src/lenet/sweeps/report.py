@@ -1,4 +1,4 @@
-"""The run directories of a sweep -> results.csv, report.md and plots.
+"""The run directories of a sweep -> results.csv, report.md, plots, and curves over seeds for TensorBoard.
 
 What is on disk counts, so it works while a sweep runs, after one was cut off, and with failed jobs, and says what is
 missing. What it reads may be a stranger's, and is shown as plain text. Nothing here imports torch.
@@ -17,6 +17,7 @@ from lenet.runs.directory import METRICS
 from lenet.runs.files import write_atomically
 from lenet.sweeps.design import Sweep
 from lenet.sweeps.measured import Group, described, groups
+from lenet.sweeps.over_seeds import write_curves
 from lenet.sweeps.plots import draw_cost, draw_curves, draw_effects, draw_ranking, save
 from lenet.sweeps.results import as_csv, column, effects, ranking, trained_from, verdict
 from lenet.tables import aligned, mean_and_spread
@@ -35,7 +36,7 @@ class Part:
 
 
 def report(directory: Path, at_work: bool = False) -> str:
-    """Write results.csv, report.md and its plots into the directory of a sweep.
+    """Write results.csv, report.md, its plots and the curves over seeds into the directory of a sweep.
 
     Args:
         at_work: whether the sweep goes on (`lenet.sweeps.design.is_at_work`); said in the report, nothing else.
@@ -58,6 +59,8 @@ def report(directory: Path, at_work: bool = False) -> str:
             plots[name] = f"{name}.png" if number == 1 else f"{name}_{number}.png"
             save(figure, directory / plots[name])
         parts.append(Part(group, ranked, compared, plots))
+    done = jobs[jobs.state == "completed"]
+    write_curves(directory, done, [str(name) for part in parts for name in part.ranked.index])
     text = as_markdown(directory, sweep, jobs, parts, at_work)
     write_atomically(directory / "report.md", text.encode())
     damaged = [f"{directory / row['job'] / 'result.json'}: damaged: {row['error']}; {PUT_RIGHT}"
