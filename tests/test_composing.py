@@ -1,6 +1,9 @@
 """What a config may name: a file of conf/ from somebody else, or a word of the command line, runs no code."""
 
 import argparse
+import inspect
+import re
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import hydra._internal.hydra
@@ -11,7 +14,8 @@ from hydra._internal.utils import create_automatic_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 
 from conftest import PROJECT, Answer, ask
-from lenet.cli import guard, usage
+from lenet.cli import foreign, guard, usage
+from lenet.config import schema
 from lenet.errors import BadInput
 
 TOUCH = "pathlib.Path.touch"
@@ -183,7 +187,7 @@ def test_foreign_options_are_answered_with_what_to_write_here(answers) -> None:
         "--multrun": "--multrun: no such option; did you mean --multirun?",
         "--foo": "--foo: no such option; write key=value (--help shows what there is)",
         "--config-dir=nowhere": "--config-dir=nowhere: no such folder",
-        "--config-path=/nowhere": "--config-path: there is no such folder",
+        "--config-path=/nowhere": "--config-path=/nowhere: there is no such folder",
         "tags=[ö,a]": "tags=[ö,a]: ö has to be in quotes; write \"tags=['ö',a]\"",
         "tags=[ö,ä]": "tags=[ö,ä]: ö has to be in quotes; write \"tags=['ö','ä']\"",
         "tags=[a,ß,größe]": "tags=[a,ß,größe]: ß has to be in quotes; write \"tags=[a,'ß','größe']\"",
@@ -215,16 +219,41 @@ def test_an_option_that_python_has_taken_apart_is_answered_likewise(monkeypatch)
         usage.options(["-mq", "seed=1"])
 
 
-def test_every_foreign_word_is_a_key_here() -> None:
-    from lenet.config import schema
+def test_what_a_foreign_word_is_called_here_is_there() -> None:
+    """Also every key that a reason names."""
+    known = {*schema(), "sweep", "hydra.run.dir"}
+    assert set(foreign.KEYS.values()) <= known
+    for words in (*foreign.REASONS.values(), *foreign.CHOICES.values()):
+        names = re.findall(r"[a-z_]+(?:\.[a-z_]+)+(?![/\w])|[a-z_.]+(?==)", words)
+        keys = {name for name in names if not name.endswith((".py", ".md", ".csv", ".yaml", ".safetensors"))}
+        assert keys <= known, words
 
-    assert set(usage.FOREIGN.values()) - {"hydra.run.dir"} <= set(schema())
+
+def test_each_argument_of_the_trainer_is_a_key_or_has_its_answer() -> None:
+    import lightning as L
+
+    arguments = set(inspect.signature(L.Trainer.__init__).parameters) - {"self", "logger"}
+    arguments -= {"max_steps", "max_time", "min_epochs", "overfit_batches", "detect_anomaly", "profiler",
+                  "check_val_every_n_epoch", "num_sanity_val_steps", "gradient_clip_algorithm"}  # fmt: skip  # to come
+    unknown = {
+        name for name in arguments if f"trainer.{name}" not in schema() and not foreign.reason(f"trainer.{name}")
+    }
+    assert unknown - set(foreign.KEYS) == set()
+
+
+def test_a_sweep_says_what_the_command_line_takes_from_it(answers, in_empty_folder) -> None:
+    plan = "hydra.sweeper.plan=true"
+    cases = [["sweep=pooling", "model.pool=max", plan], ["sweep=pooling", "seed=1", plan],
+             ["sweep=pooling", "model.pool=avg,max", plan]]  # fmt: skip
+    axis, seeds, shorter = answers(cases)
+    assert axis["said"].startswith("model.pool=max: all jobs have it, where this sweep would try avg, max, conv\n")
+    assert "3 jobs" in axis["said"]
+    assert seeds["said"].startswith("seed: all jobs have the one that is given, where this sweep would take 3\n")
+    assert "all jobs" not in shorter["said"]
 
 
 @pytest.mark.parametrize("name", ["train", "summary", "initial"])
 def test_help_shows_what_can_be_set_with_examples_that_go(name, in_empty_folder) -> None:
-    from lenet.config import schema
-
     (answer,) = ask([(f"{name}.py", ["--help"], in_empty_folder)])
     said = answer["said"]
     assert (answer["code"], answer["torch"]) == (0, False)
@@ -232,8 +261,6 @@ def test_help_shows_what_can_be_set_with_examples_that_go(name, in_empty_folder)
     for group in (PROJECT / "conf").glob("[!h]*/*.yaml"):
         assert group.stem in said, group
     shown = {word.partition("=")[0] for word in said.split()}
-    from dataclasses import is_dataclass
-
     assert {key for key, kind in schema().items() if not is_dataclass(kind)} <= shown
     assert max(map(len, said.splitlines())) <= 120
 

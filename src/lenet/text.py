@@ -27,8 +27,21 @@ def shortened(text: str, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+# Choices under the names that other programs have for them, where the letters do not tell.
+ELSEWHERE = {
+    "ddp_spawn": "ddp", "ddp_fork": "ddp", "ddp_notebook": "ddp", "dp": "ddp", "deepspeed": "fsdp",
+    "average": "avg", "mean": "avg", "strided": "conv",
+    "bn": "batch", "batchnorm": "batch", "swish": "silu",
+    "ce": "cross_entropy", "nll": "cross_entropy", "l2": "mse",
+    "fmnist": "fashion_mnist", "fashion": "fashion_mnist", "images": "folder", "imagefolder": "folder",
+}  # fmt: skip
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The question whether a known word is meant that is spelled much alike; nothing where none is."""
+    """The question whether a known word is meant, spelled much alike or called otherwise elsewhere; "" if none is."""
+    known = list(known)
+    if (other := ELSEWHERE.get(word.lower())) in known:
+        return f"did you mean {other}? "
     plain = {one.lower().replace("-", "_"): one for one in known}
     close = difflib.get_close_matches(word.lower().replace("-", "_"), list(plain), 1, 0.7)
     return f"did you mean {plain[close[0]]}? " if close else ""

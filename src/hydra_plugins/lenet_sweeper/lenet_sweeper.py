@@ -199,6 +199,7 @@ class LenetSweeper(BasicSweeper):
         super().__init__(max_batch_size, params)
         self.design, self.seeds, self.plan, self.fail_fast = design, seeds, plan, fail_fast
         self.named: list[str] = []  # the override with its name, where it has been called after what it varies
+        self.notes: list[str] = []  # what the command line has taken from the sweep
         self.configs: dict[tuple[str, ...], Config] = {}  # by overrides, since levels come back in many settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -242,7 +243,10 @@ class LenetSweeper(BasicSweeper):
 
         assert self.config is not None
         directory = Path(self.config.hydra.sweep.dir)
+        self._require_no_run_directory()
         sweep, configs = self._compose(arguments)
+        for note in self.notes:
+            print(note, flush=True)
         self.frozen.directory = str(directory)
         if self.plan:
             check_directory(directory, configs, sweep)
@@ -252,6 +256,15 @@ class LenetSweeper(BasicSweeper):
         if check := getattr(self.launcher, "check", None):
             check()
         run(sweep, directory, configs, self._launch, self.fail_fast, *_processes(self.config.hydra.launcher))
+
+    def _require_no_run_directory(self) -> None:
+        from lenet.errors import BadInput
+
+        assert self.config is not None
+        for word in self.config.hydra.overrides.hydra:
+            key, _, folder = word.partition("=")
+            if key == "hydra.run.dir":
+                raise BadInput(f"{word}: goes with a single run; a sweep has hydra.sweep.dir={folder}")
 
     def _ask_machine(self, sweep: "Sweep", directory: Path, configs: Mapping[str, "Config"]) -> None:
         """Whether this machine has what the jobs that are to do ask for, where they are to run on it.
@@ -375,6 +388,7 @@ class LenetSweeper(BasicSweeper):
 
     def _parameters(self, arguments: list[str]) -> tuple[list["Parameter"], list[int | None]]:
         """What is swept, and over which seeds; what is the same in all jobs goes to `self.frozen.shared`."""
+        from lenet.cli.foreign import one_sweep
         from lenet.errors import BadInput
         from lenet.sweeps.design import MOST_JOBS, Parameter, short
 
@@ -392,7 +406,7 @@ class LenetSweeper(BasicSweeper):
         for override in self.frozen.parser.parse_overrides([*given, *self.named, *arguments]):
             name = override.get_key_element()
             _require_swept(name)
-            levels.pop(name, None)  # what comes later counts
+            before = levels.pop(name, ())  # what comes later counts
             shared.pop(name, None)
             if override.is_discrete_sweep():
                 values = override.value()
@@ -409,9 +423,15 @@ class LenetSweeper(BasicSweeper):
                 raise BadInput(f"{override.input_line}: no list of values; give them one by one, or as range(...)")
             else:
                 shared[name] = f"{name}={override.get_value_element_as_str()}"
+                if len(before) > 1:
+                    known = ", ".join(level.label for level in before)
+                    self.notes.append(f"{shared[name]}: all jobs have it, where this sweep would try {known}")
         if "resume" in shared or "resume" in levels:
             raise BadInput("resume: goes with one run; a sweep goes on by itself when it is started again")
-        for name in ("name", "tags", "sweep"):
+        if "sweep" in levels:
+            names = [level.label for level in levels["sweep"]]
+            raise BadInput(f"sweep={','.join(names)}: {one_sweep(names)}")
+        for name in ("name", "tags"):
             if name in levels:
                 raise BadInput(f"{name}: makes no run different, so it cannot be swept; give one value")
         if self.max_batch_size is not None and self.max_batch_size < 1:
@@ -433,6 +453,10 @@ class LenetSweeper(BasicSweeper):
                 raise BadInput(f"seed={seeds}: give one or more integers from 0 to 4294967295")
             return list(dict.fromkeys(seeds))  # type: ignore[arg-type]
         if self.seeds is None or is_given:
+            if self.seeds and self.seeds > 1:
+                self.notes.append(
+                    f"seed: all jobs have the one that is given, where this sweep would take {self.seeds}"
+                )
             return [None]
         if self.seeds < 1:
             raise BadInput(f"hydra.sweeper.seeds={self.seeds}: give a number of seeds, at least 1")

@@ -109,8 +109,15 @@ def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
 
 
 def run_path(config: Config) -> Path:
-    """runs/<name>/<time> for one run; for a job of a sweep, or with hydra.run.dir, where Hydra says."""
+    """runs/<name>/<time> for one run; for a job of a sweep, or with hydra.run.dir, where Hydra says.
+
+    Raises:
+        BadInput: hydra.run.dir names the folder in which the command is given.
+    """
     output = Path(HydraConfig.get().runtime.output_dir)
     if output != Path(HydraConfig.get().runtime.cwd):
         return output
+    for word in HydraConfig.get().overrides.hydra:
+        if word.startswith("hydra.run.dir="):
+            raise BadInput(f"{word}: a run has a directory to itself; name a folder in this one, or leave it out")
     return Path("runs") / config.name / timestamp()

@@ -13,12 +13,13 @@ from typing import Any, get_args
 import yaml
 from hydra.errors import MissingConfigException, OverrideParseException
 
-from lenet.cli import guard, usage
+from lenet.cli import foreign, guard
 from lenet.config import choices, schema
 from lenet.errors import BadInput, Diverged, PeerLost
 from lenet.text import did_you_mean, one_line
 
 CHOOSE = "choose a file of conf/ by its name, or set a key such as model.kind"
+OWN_FILES = "leave it out; --config-dir=FOLDER adds files of your own to those of conf/"
 
 
 DISK_REMEDIES = {
@@ -46,7 +47,7 @@ def _described(error: BaseException) -> str:
         return f"{error.filename}: {error.strerror}" + (f"; {remedy}" if remedy else "")
     if isinstance(error, MissingConfigException):
         if error.missing_cfg_file is None:
-            return "--config-path: there is no such folder; leave it out, or give an absolute path"
+            return f"{_config_path()}: there is no such folder; {OWN_FILES}"
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         if choice in ("lenet_slurm", "lenet_processes"):
             name = choice.removeprefix("lenet_")
@@ -55,6 +56,8 @@ def _described(error: BaseException) -> str:
             return f"{group}={name}: needs submitit; start with uv run --extra cluster, or pip install 'lenet[cluster]'"
         # lenet_slurm and lenet_processes are what the files slurm and processes are made of.
         options = [option for option in error.options or [] if not option.startswith("lenet_")]
+        if not group and (path := _config_path()):
+            return f"{path}: has no {choice}.yaml to begin with; {OWN_FILES}"
         if not group:
             return f"--config-name={choice}: there is no such file in conf/; leave it out, and choose by group=NAME"
         remedy = f"take {', '.join(options)}" if options else "leave it out"
@@ -65,6 +68,8 @@ def _described(error: BaseException) -> str:
     if "Config group override must be" in text:  # Hydra does not say which
         return f"{' '.join(_choices())}: {CHOOSE}"
     if several := re.search(r"Ambiguous value for argument '((.*?)=(.*))'", text):
+        if several[2] == "sweep":
+            return f"{several[1]}: {foreign.one_sweep(several[3].split(','))}"
         is_list = "list" in str(schema().get(several[2]))
         remedy = f"write {several[2]}=[{several[3]}]" if is_list else "add -m for a run with each"
         return f"{several[1]}: several values; {remedy}"
@@ -72,7 +77,7 @@ def _described(error: BaseException) -> str:
     if full_key and re.search(r"Key '.*' (?:is )?not in ", text):
         return _unknown_key(full_key[1])
     if merging := re.search(r"Error merging override ([^=]+)=(.*)", text):
-        return f"{merging[1]}={merging[2]}: {_remedy(merging[1])}"
+        return f"{merging[1]}={merging[2]}: {_of_another_type(merging[1], merging[2])}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if full_key:
         return f"{full_key[1]}: {lines[0]}"
@@ -81,9 +86,39 @@ def _described(error: BaseException) -> str:
 
 def _meant(group: str, choice: str, options: Sequence[str]) -> str:
     """What may be meant by a choice that a group does not have: a value of one of its keys, or another choice."""
+    if words := foreign.CHOICES.get(f"{group}={choice}"):
+        return f"did you mean {words}? "
     word = choice.lower()
     keys = [key for key, known in choices().items() if key.rpartition(".")[0] == group and word in known]
     return f"did you mean {keys[0]}={word}? " if keys and word not in options else did_you_mean(choice, options)
+
+
+def _config_path() -> str:
+    """The word that names another folder of configs; "" without one."""
+    words = [*sys.argv[1:], ""]
+    for place, word in enumerate(words):
+        if word in ("--config-path", "-cp"):
+            return f"{word} {words[place + 1]}"
+        if word.startswith(("--config-path=", "-cp=")):
+            return word
+    return ""
+
+
+def _of_another_type(key: str, value: str) -> str:
+    """What is said to a value of another type than the key has, which may mean several runs or a key of the group."""
+    kind = schema().get(key)
+    if is_dataclass(kind) and (meant := _meant(key, value, ())):
+        return meant.strip()
+    if key not in schema() and (outer := key.rpartition(".")[0]) in schema():
+        return f"{outer} has no keys below it; {_remedy(outer)}"
+    if (span := re.fullmatch(r"(\d+)(?:-|\.\.+|:)(\d+)", value)) and kind in (int, int | None):
+        first, last = int(span[1]), int(span[2])
+        return (
+            f'write -m "{key}=range({f"{first}," if first else ""}{last + 1})" for a run with each, or {_remedy(key)}'
+        )
+    if re.fullmatch(r"\[[^][{}]+\]", value):
+        return f"write -m {key}={value[1:-1].replace(' ', '')} for a run with each, or {_remedy(key)}"
+    return _remedy(key)
 
 
 # What Hydra takes in a value without quotes, and what has a meaning of its own in it.
@@ -164,14 +199,32 @@ def _unknown_key(key: str) -> str:
     if key.startswith("hydra.launcher.additional_parameters."):
         return f"{key}: not there yet; to add it put a + before it"
     if key.startswith("hydra."):
-        group, _, name = key.rpartition(".")
-        known = {name for keys in guard.plugin_keys(group.removeprefix("hydra.")).values() for name in keys}
-        close = difflib.get_close_matches(name, sorted(known), 1)
-        hint = f"did you mean {group}.{close[0]}? " if close else ""
-        return f"{key}: no such key; {hint}--cfg hydra -p {group} shows those that there are"
+        return _unknown_hydra_key(key)
+    key = _typed(key)
+    if reason := foreign.reason(key):
+        return f"{key}: no such key; {reason}"
     close = _keys_meant(key)
     hint = f"did you mean {' or '.join(close)}?" if close else "scripts/train.py --cfg job shows all keys"
     return f"{key}: no such key; {hint}"
+
+
+def _typed(key: str) -> str:
+    """The whole key of the word of the command line that asks for this one, of which Hydra says how far it came."""
+    words = [word.lstrip("+~").partition("=")[0] for word in sys.argv[1:]]
+    return next((word for word in words if f"{word}.".startswith(f"{key}.")), key)
+
+
+def _unknown_hydra_key(key: str) -> str:
+    if key.startswith("hydra.job.env_set."):
+        return guard.no_variable(key.removeprefix("hydra.job.env_set."))
+    group, _, name = key.rpartition(".")
+    part = group.removeprefix("hydra.")
+    known = guard.plugin_keys(part) if part in guard.TARGETS else {}
+    if having := [guard.TARGETS[part].get(target, target) for target, keys in known.items() if name in keys]:
+        return f"{key}: no such key; it goes with hydra/{part}={', '.join(having)}, so give that too"
+    close = difflib.get_close_matches(name, sorted({name for keys in known.values() for name in keys}), 1)
+    hint = f"did you mean {group}.{close[0]}? " if close else ""
+    return f"{key}: no such key; {hint}--cfg hydra -p {group} shows those that there are"
 
 
 def _keys_meant(key: str) -> list[str]:
@@ -182,8 +235,8 @@ def _keys_meant(key: str) -> list[str]:
     keys = [name for name, kind in schema().items() if "." not in key or not is_dataclass(kind)]
     word = key.rsplit(".", 1)[-1].replace("-", "_")
     exact = [name for name in keys if name.rsplit(".", 1)[-1] == word.lower()]
-    if word.lower() in usage.FOREIGN:
-        exact.insert(0, usage.FOREIGN[word.lower()])
+    if word.lower() in foreign.KEYS:
+        exact.insert(0, foreign.KEYS[word.lower()])
     if exact:
         return list(dict.fromkeys(exact))[:2]
     words = {name.rsplit(".", 1)[-1]: name for name in reversed(keys)}

@@ -188,10 +188,15 @@ def check(config: DictConfig, overrides: Sequence[Override]) -> None:
     _check_places(raw)
     for name, value in raw["job"]["env_set"].items():
         if os.environ.get(name) != value:  # what hydra.job.env_copy names is there already
-            raise BadInput(
-                f"hydra.job.env_set.{name}={value}: a config sets no environment variables, which can name code; write "
-                f"{name}=... before the command"
-            )
+            raise BadInput(no_variable(f"{name}={value}"))
+
+
+def no_variable(given: str) -> str:
+    """What is said to a variable of the environment, such as A=1."""
+    return (
+        f"hydra.job.env_set.{given}: a config sets no environment variables, which can name code; write "
+        f"{given.partition('=')[0]}=... before the command"
+    )
 
 
 def _check_places(raw: Mapping[Any, Any]) -> None:

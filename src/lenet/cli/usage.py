@@ -10,44 +10,12 @@ from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
 
+from lenet.cli import foreign
 from lenet.config import Config, schema
 from lenet.errors import BadInput
 
 CONF = Path(__file__).parents[3] / "conf"
 HELP = "--help shows what there is"
-
-# Words of other programs, and what they are here.
-FOREIGN = {
-    "learning_rate": "optimizer.lr",
-    "wd": "optimizer.weight_decay",
-    "optim": "optimizer",
-    "opt": "optimizer",
-    "scheduler": "schedule",
-    "epochs": "trainer.max_epochs",
-    "epoch": "trainer.max_epochs",
-    "num_epochs": "trainer.max_epochs",
-    "n_epochs": "trainer.max_epochs",
-    "batchsize": "data.batch_size",
-    "batch": "data.batch_size",
-    "bs": "data.batch_size",
-    "b": "data.batch_size",
-    "dataset": "data",
-    "data_dir": "data.root",
-    "data_path": "data.root",
-    "device": "trainer.accelerator",
-    "gpus": "trainer.devices",
-    "gpu": "trainer.devices",
-    "num_threads": "threads",
-    "out": "hydra.run.dir",
-    "output": "hydra.run.dir",
-    "output_dir": "hydra.run.dir",
-    "save_dir": "hydra.run.dir",
-    "log_dir": "hydra.run.dir",
-    "checkpoint": "resume",
-    "ckpt": "resume",
-    "random_seed": "seed",
-    "manual_seed": "seed",
-}
 
 LAUNCHERS = ("basic", "joblib", "processes", "slurm")
 
@@ -89,6 +57,10 @@ def options(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     words, first = [*found.overrides, *unknown], list(arguments)[::-1]
     for word in words:
         _require_no_path(word)
+        if word.startswith("~") and (key := word[1:].partition("=")[0]) in schema():
+            raise BadInput(
+                f"{word}: a run has every key, and none is taken away; leave the word out, or give {key} another value"
+            )
     for word in words[::-1]:
         first.remove(word)
     return found, [*first[::-1], *words]
@@ -115,12 +87,14 @@ def _instead(word: str, arguments: Sequence[str], parser: argparse.ArgumentParse
     plain = name.lstrip("-").replace("-", "_").lower()
     keys = [key for key, kind in schema().items() if "." not in key or not is_dataclass(kind)]
     words = {key.rsplit(".", 1)[-1]: key for key in reversed(keys)}
-    key = plain if plain in keys else FOREIGN.get(plain) or words.get(plain)
+    key = plain if plain in keys else foreign.KEYS.get(plain) or words.get(plain)
+    if not key and (reason := foreign.reason(plain)):
+        return f"{word}: no such option; {reason}"
     real = [option for action in parser._actions for option in action.option_strings]
     if not key and (close := difflib.get_close_matches(name, real, 1, 0.75)):
         return f"{word}: no such option; did you mean {close[0]}?"
-    if not key and (near := difflib.get_close_matches(plain, [*words, *FOREIGN], 1, 0.75)):
-        key = words.get(near[0]) or FOREIGN[near[0]]
+    if not key and (near := difflib.get_close_matches(plain, [*words, *foreign.KEYS], 1, 0.75)):
+        key = words.get(near[0]) or foreign.KEYS[near[0]]
     return f"{word}: no such option; write {key or 'key'}={value or ('VALUE' if key else 'value')}" + (
         "" if key else f" ({HELP})"
     )
