@@ -46,7 +46,8 @@ def main() -> None:
     net = "" if arguments.run.is_dir() else f"{arguments.run.stem}_"
     stem = out / f"{net}evaluation_{evaluation.data}_{evaluation.part}_{evaluation.weights}{flip}"
     title = f"{evaluation.data}, {evaluation.part}, {evaluation.weights} weights: accuracy {evaluation.accuracy:.4f}"
-    picture = confusion(evaluation.confusion, evaluation.classes, evaluation.answers, title, scale=3)
+    scale, most = (3, 1000) if len(evaluation.answers) <= 32 else (1, 3000)  # numbers for up to a hundred classes
+    picture = confusion(evaluation.confusion, evaluation.classes, evaluation.answers, title, scale, most)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_atomically(stem.with_suffix(".json"), (json.dumps(evaluation.as_dict(), indent=2) + "\n").encode())

@@ -1,15 +1,17 @@
 """What a net sees: the right images, the right maps, and a file that can be opened."""
 
+import itertools
 import re
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from conftest import script
 from lenet.config import Config, Data, Loss, Model, Optimizer
@@ -82,6 +84,30 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(pictures.Canvas, "write", noted)
     return words
+
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+@pytest.fixture
+def boxes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Box]]:
+    """Each text that is drawn in a picture of scale 1, and where it lies."""
+    found: list[tuple[str, Box]] = []
+    draw, upwards = ImageDraw.ImageDraw.text, pictures.Canvas.write_upwards
+
+    def noted(self: ImageDraw.ImageDraw, at: tuple[float, float], text: str, **more: Any) -> None:
+        found.append((text, self.textbbox(at, text, font=more["font"], anchor=more["anchor"])))
+        draw(self, at, text, **more)
+
+    def turned(canvas: pictures.Canvas, text: str, x: int, y: int, room: int, size: int) -> None:
+        upwards(canvas, text, x, y, room, size)
+        said, (left, top, right, bottom) = found.pop()
+        edge = x - (pictures.LINE if size == pictures.LETTERS else size + 1) // 2
+        found.append((said, (edge + top, y - right, edge + bottom, y - left)))
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", noted)
+    monkeypatch.setattr(pictures.Canvas, "write_upwards", turned)
+    return found
 
 
 def capture_of(model: Classifier, titles: list[str], pooled: bool = False) -> list[pictures.Activations]:
@@ -251,6 +277,40 @@ def test_the_confusion_matrix_shows_every_count_in_its_cell(written: list[str]) 
     corner = shown.getpixel((66 + 28 + 3, shown.height - pictures.GAP - 10 * 28 + 28 + 3))  # class 1 as class 1: 0 of 4
     assert corner == (255, 255, 255)
     assert shown.getpixel((66 + 3, shown.height - pictures.GAP - 10 * 28 + 28 + 3)) == pictures.BLUES[-1]  # 4 of 4
+
+
+@pytest.mark.parametrize("classes", [2, 10, 11, 15, 26, 47, 100, 400])
+@pytest.mark.parametrize("length", [1, 40])
+def test_a_matrix_of_any_number_of_classes_is_whole_and_no_text_lies_on_another(
+    boxes: list[tuple[str, Box]], classes: int, length: int
+) -> None:
+    names = [f"{i:x<{length}}" for i in range(classes)]
+    counts = [[500 if i == j else int(i == 1) * j for j in range(classes)] for i in range(classes)]
+    shown = pictures.confusion(counts, names, names, "the title")
+    assert shown.width == pictures.WIDTH, "as wide as TensorBoard shows it"
+    for (text, one), (other, two) in itertools.combinations(boxes, 2):
+        across, down = min(one[2], two[2]) - max(one[0], two[0]), min(one[3], two[3]) - max(one[1], two[1])
+        assert min(across, down) <= 1, f"{text} lies on {other}"  # a pixel: letters that end below the line
+    for text, (left, top, right, bottom) in boxes:
+        assert left >= 0, text
+        assert top >= 0, text
+        assert right <= shown.width, text
+        assert bottom <= shown.height, text
+    said = [text for text, _ in boxes]
+    if classes >= 26:
+        assert "the most frequent mistakes:" in said
+        assert length > 1 or f"1 taken for {classes - 1}: {classes - 1:,} of {sum(counts[1]):,}" in said
+        assert "500" not in said, "where a number has no room there is none"
+    elif classes < 20:
+        assert said.count("500") == classes
+
+
+def test_a_file_has_the_numbers_of_many_classes_too(written: list[str]) -> None:
+    names = [chr(ord("A") + i) for i in range(26)]
+    counts = [[500 if i == j else 3 for j in range(26)] for i in range(26)]
+    shown = pictures.confusion(counts, names, names, "the title", most=1000)
+    assert written.count("500") == 26
+    assert shown.width > 26 * 28
 
 
 def test_the_surest_mistakes_say_what_is_taken_for_what(written: list[str]) -> None:

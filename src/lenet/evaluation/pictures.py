@@ -7,6 +7,7 @@ pixels, letters and all; `scale` makes larger ones for files.
 
 import functools
 import io
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ LINE = 14  # from one line of text to the next
 GAP = 5
 MOST_MAPS = 16  # of a layer in a row for each class
 LIKELIEST = 3  # classes that are named
+MISTAKES = 12  # that are listed
+CELL, NAMES = 28, 66  # of a confusion matrix: the side of a cell, and the room for a name
+SMALLEST = 7  # letters that can be read
 
 Colours = tuple[tuple[int, int, int], ...]
 GREY: Colours = ((0, 0, 0), (255, 255, 255))
@@ -180,23 +184,35 @@ class Canvas:
         self._draw.rectangle(corners, outline=FRAME)
 
     def write(
-        self, text: str, x: int, y: int, room: int = WIDTH, anchor: str = "la", colour: tuple[int, int, int] = BLACK
+        self,
+        text: str,
+        x: int,
+        y: int,
+        room: int = WIDTH,
+        anchor: str = "la",
+        colour: tuple[int, int, int] = BLACK,
+        size: int = LETTERS,
     ) -> None:
-        """A line of text, in smaller letters where it would take more than `room` pixels.
+        """A line of text, in smaller letters where it would take more than `room` pixels; cut where these do as well.
 
         Args:
             anchor: what of the text x and y are; Pillow's: la is left and top, mm the middle, rm right and middle.
+            size: of the letters, in pixels.
         """
-        size = LETTERS * self.scale
-        while size > 7 and self._draw.textlength(text, _font(size)) > room * self.scale:
+        size *= self.scale
+        while size > SMALLEST and self._draw.textlength(text, _font(size)) > room * self.scale:
             size -= 1
+        whole = text
+        while len(text) > 2 and self._draw.textlength(text, _font(size)) > room * self.scale:
+            text = f"{whole[: len(text) - 2]}…"
         self._draw.text((x * self.scale, y * self.scale), text, fill=colour, font=_font(size), anchor=anchor)
 
-    def write_upwards(self, text: str, x: int, y: int, room: int) -> None:
+    def write_upwards(self, text: str, x: int, y: int, room: int, size: int = LETTERS) -> None:
         """A line of text from (x, y), the middle of its first letter, to the top."""
-        lying = Canvas(room, LINE, self.scale)
-        lying.write(text, 0, LINE // 2, room, "lm")
-        self.image.paste(lying.image.rotate(90, expand=True), ((x - LINE // 2) * self.scale, (y - room) * self.scale))
+        lying = Canvas(room, LINE if size == LETTERS else size + 1, self.scale)
+        lying.write(text, 0, lying.image.height // self.scale // 2, room, "lm", size=size)
+        left = x - lying.image.height // self.scale // 2
+        self.image.paste(lying.image.rotate(90, expand=True), (left * self.scale, (y - room) * self.scale))
 
 
 @functools.cache
@@ -304,26 +320,75 @@ def filters(weight: Tensor) -> Image.Image:
 
 
 def confusion(
-    counts: Sequence[Sequence[int]], is_: Sequence[str], predicted: Sequence[str], title: str, scale: int = 1
+    counts: Sequence[Sequence[int]],
+    is_: Sequence[str],
+    predicted: Sequence[str],
+    title: str,
+    scale: int = 1,
+    most: int = WIDTH,
 ) -> Image.Image:
-    """The confusion matrix [true][predicted] with names; colours show shares of a row, numbers count images."""
-    names, cell = 66, 28
+    """The confusion matrix [true][predicted] with names; colours show shares of a row, numbers count images.
+
+    Where many classes leave no room for numbers, the most frequent mistakes are listed below, and colours show the root
+    of the shares, so that mistakes can be seen. Where they leave none for names, every second or third is named.
+
+    Args:
+        most: the width that it may have.
+    """
+    cell, names = _sizes([*is_, *predicted], len(predicted), most)
     top = LINE * 2 + 2 * GAP + names
-    canvas = Canvas(WIDTH, top + cell * len(is_) + GAP, scale)
-    canvas.write(title, GAP, GAP, WIDTH - 2 * GAP)
-    canvas.write("row: what it is; column: what it is taken for", GAP, GAP + LINE, WIDTH - 2 * GAP)
+    wide, tall = round(cell * len(predicted)), round(cell * len(is_))
+    width = WIDTH if names + wide <= WIDTH else names + wide + GAP
+    numbers = _have_room(counts, cell)
+    mistakes = [] if numbers else _frequent(counts, is_, predicted)
+    canvas = Canvas(width, top + tall + GAP + LINE * (len(mistakes) + 1) * (not numbers), scale)
+    canvas.write(title, GAP, GAP, width - 2 * GAP)
+    legend = "row: what it is; column: what it is taken for" + ("" if numbers else "; colour: root of the share")
+    canvas.write(legend, GAP, GAP + LINE, width - 2 * GAP)
     shares = torch.tensor([[count / max(1, sum(row)) for count in row] for row in counts])
-    canvas.put(paint(shares, 0, 1, BLUES), names, top, cell * len(predicted), cell * len(is_))
-    for j, name in enumerate(predicted):
-        canvas.write_upwards(name, names + j * cell + cell // 2, top - GAP // 2, names)
-    for i, name in enumerate(is_):
-        y = top + i * cell + cell // 2
-        canvas.write(name, names - GAP // 2, y, names - GAP // 2, "rm")
-        for j, count in enumerate(counts[i]):
-            if count:
-                colour = WHITE if shares[i, j] > 0.5 else BLACK
-                canvas.write(str(count), names + j * cell + cell // 2, y, cell - 2, "mm", colour)
+    canvas.put(paint(shares if numbers else shares.sqrt(), 0, 1, BLUES), names, top, wide, tall)
+    letters = min(LETTERS, max(SMALLEST, int(cell) - 1))
+    every = math.ceil((letters + 1) / cell)  # so that names do not overlap
+    for j in range(0, len(predicted), every):
+        canvas.write_upwards(predicted[j], names + int((j + 0.5) * cell), top - GAP // 2, names, letters)
+    for i in range(0, len(is_), every):
+        y = top + int((i + 0.5) * cell)
+        canvas.write(is_[i], names - GAP // 2, y, names - GAP // 2, "rm", size=letters)
+    for i, j in itertools.product(range(len(is_)), range(len(predicted))):
+        if numbers and (count := counts[i][j]):
+            x, y = names + int((j + 0.5) * cell), top + int((i + 0.5) * cell)
+            canvas.write(str(count), x, y, int(cell) - 2, "mm", WHITE if shares[i, j] > 0.5 else BLACK)
+    for line, mistake in enumerate(["the most frequent mistakes:", *mistakes] if not numbers else []):
+        canvas.write(mistake, GAP, top + tall + GAP + line * LINE, width - 2 * GAP)
     return canvas.image
+
+
+def _sizes(names: Sequence[str], columns: int, room: int) -> tuple[float, int]:
+    """The side of a cell and the room for a name, at most CELL and NAMES pixels, in a picture that is `room` wide."""
+    if NAMES + CELL * columns <= room:
+        return CELL, NAMES
+    longest = max(_font(LETTERS).getlength(name) for name in names)
+    for_names = min(NAMES, math.ceil(longest) + GAP)
+    cell = min(CELL, (room - for_names - GAP) / columns)
+    return (math.floor(cell) if cell >= 1 else cell), for_names
+
+
+def _have_room(counts: Sequence[Sequence[int]], cell: float) -> bool:
+    """Whether every number fits into a cell, and can be read."""
+    longest = max(len(str(count)) for row in counts for count in row)
+    return cell >= CELL or _font(SMALLEST).getlength("0" * longest) <= cell - 2
+
+
+def _frequent(counts: Sequence[Sequence[int]], is_: Sequence[str], predicted: Sequence[str]) -> list[str]:
+    """The most frequent mistakes, in words."""
+    all_of_them = [
+        (count, is_[i], predicted[j], sum(row))
+        for i, row in enumerate(counts)
+        for j, count in enumerate(row)
+        if count and is_[i] != predicted[j]
+    ]
+    first = sorted(all_of_them, key=lambda each: -each[0])[:MISTAKES]
+    return [f"{true} taken for {taken}: {count:,} of {of:,}" for count, true, taken, of in first]
 
 
 def surest_mistakes(predictions: Predictions, images: Tensor, names: Sequence[str], title: str) -> Image.Image:
