@@ -189,6 +189,17 @@ class Trainer:
 
 
 @dataclass
+class EarlyStopping:
+    """Whether a run ends before trainer.max_epochs, which is all the same what its schedule is for."""
+
+    # Validated epochs in a row without a better one after which it ends; null: it does not.
+    patience: Annotated[int | None, Bound(1, 10**6, "give a number of epochs, at least 1, or null")] = None
+    monitor: Annotated[str, OneOf("val/acc", "val/loss")] = "val/acc"  # by which an epoch is better
+    # By how much more than this it has to be better to count.
+    min_delta: Annotated[float, Bound(0, inf, "give a finite number, at least 0")] = 0.0
+
+
+@dataclass
 class Dashboard:
     """What TensorBoard shows beside the curves, the pictures at the end, and the row of HPARAMS."""
 
@@ -215,6 +226,7 @@ class Config:
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     trainer: Trainer = field(default_factory=Trainer)
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     dashboard: Dashboard = field(default_factory=Dashboard)
     compile: bool = False  # torch.compile of the net; worth it for runs of many minutes
     threads: Annotated[int | None, between(1, 1024)] = None  # of one operation on the CPU; null: one per core

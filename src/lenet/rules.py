@@ -10,7 +10,18 @@ from itertools import pairwise
 
 from lenet.batches import EVALUATION_BATCH, batch_sizes, batches, training_size, updates, validates, validation_size
 from lenet.bounds import Bound
-from lenet.config import OPTIMIZERS, SCHEDULES, Augment, Config, Dashboard, Loss, limits, schema, value_of
+from lenet.config import (
+    OPTIMIZERS,
+    SCHEDULES,
+    Augment,
+    Config,
+    Dashboard,
+    EarlyStopping,
+    Loss,
+    limits,
+    schema,
+    value_of,
+)
 from lenet.datasets import IMAGE_SIZE, data_set
 from lenet.errors import BadInput
 from lenet.models.layers import LENET5_SIZE, layers_of
@@ -60,7 +71,7 @@ def validate(config: Config) -> None:
     Raises:
         BadInput: the first thing found wrong: the key, the value, and what would be legal.
     """
-    for rule in (_values, _readers, _dashboard, _names, _data, _model, _training, _schedule, _test):
+    for rule in (_values, _readers, _dashboard, _names, _data, _model, _training, _schedule, _early_stopping, _test):
         for key, remedy in rule(config):
             raise BadInput(f"{key}={value_of(config, key)}: {remedy}")
 
@@ -267,6 +278,19 @@ def _schedule(config: Config) -> Complaints:
             "schedule.warmup",
             f"of {count} updates some have to go up, other than just one, and some down; give a share between 0 and 1, "
             "or schedule.name=cosine",
+        )
+
+
+def _early_stopping(config: Config) -> Complaints:
+    settings, usual = config.early_stopping, EarlyStopping()
+    if settings.patience is None:
+        for name in ("monitor", "min_delta"):
+            if getattr(settings, name) != getattr(usual, name):
+                yield f"early_stopping.{name}", "nothing stops early; set early_stopping.patience, or leave it out"
+    elif not validates(config):
+        yield (
+            "early_stopping.patience",
+            "without validation images nothing says when to stop; set data.val_fraction above 0, or leave it null",
         )
 
 

@@ -23,7 +23,7 @@ from lenet.system.signals import stop_on_signals
 from lenet.training import demands, devices, nodes
 from lenet.training.averaging import AverageWeights, TestEachEpoch
 from lenet.training.blocks import build_classifier
-from lenet.training.callbacks import FURTHER, Bar, SeedEpochs, StopAfterStep
+from lenet.training.callbacks import FURTHER, Bar, SeedEpochs, StopAfterStep, StopEarly
 from lenet.training.checkpoints import checkpoint_callbacks
 from lenet.training.curvature import ObserveCurvature
 from lenet.training.epoch_log import EpochLog
@@ -130,6 +130,7 @@ def _callbacks(
         record.throughput,
         *([TestEachEpoch(data, average)] if config.test_each_epoch else []),
         EpochLog(record.run, record.rows, config.trainer.log_every_n_steps),
+        StopEarly(config.early_stopping, record.rows),
         *([ObserveCurvature(data)] if config.optimizer.name == "sdlm" else []),
         *([record.dashboard] if record.dashboard else []),
         *checkpoint_callbacks(record.run, validates(config)),

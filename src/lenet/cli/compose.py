@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lenet.config import Config, schema
+from lenet.config import Config, EarlyStopping, schema
 from lenet.errors import BadInput
 from lenet.rules import validate
 from lenet.runs.directory import INCIDENTAL, WEIGHTS, RunDirectory, timestamp
@@ -20,7 +20,10 @@ ConfigStore.instance().store("schema", Config)
 ENDLESS = ("constant", "steps", "exponential", "plateau")  # schedules that do not know how long a run is
 
 # What a resumed run may change without becoming another run.
-RESUMABLE = ("trainer.max_epochs", *INCIDENTAL)
+RESUMABLE = (
+    *("trainer.max_epochs", "early_stopping.patience", "early_stopping.monitor", "early_stopping.min_delta"),
+    *INCIDENTAL,
+)
 
 
 def config_from(composed: DictConfig) -> Config:
@@ -98,6 +101,8 @@ def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
     config = OmegaConf.to_object(changed)
     assert isinstance(config, Config)
     config.resume = directory
+    if config.early_stopping.patience is None:  # the rest of it has then no meaning
+        config.early_stopping = EarlyStopping()
     validate(config)
     longer = config.trainer.max_epochs != saved.trainer.max_epochs
     if longer and config.schedule.name not in ENDLESS:

@@ -14,10 +14,15 @@ def how_to_go_on(run: Path | None) -> str:
 
 
 def closing_lines(result: Result, run: RunDirectory, test_on: str) -> str:
-    """The book's two closing lines, and where to look further; the first one ends with the epoch of its figures."""
+    """The book's two closing lines, and where to look further; the first one ends with the epoch of its figures.
+
+    Between the two stands why a run stopped early.
+    """
     figures = in_a_line(result["metrics"], "train/loss", "train/acc", "val/acc", "test/acc")
     epoch = result["best_epoch"] if test_on == "best" else result["epochs"]
     line = f"{figures}, {test_on} epoch {epoch}"
     speed = result["examples_per_sec"]
-    lines = [line, f"{speed:.1f} examples/sec on {result['device']}" if speed else "", str(run.path)]
+    early = result.get("stopped_early")
+    stopped = f"stopped early after epoch {result['epochs']}: {early}" if early else ""
+    lines = [line, stopped, f"{speed:.1f} examples/sec on {result['device']}" if speed else "", str(run.path)]
     return "\n".join(filter(None, lines))

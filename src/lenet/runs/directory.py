@@ -79,6 +79,7 @@ RESULT: dict[str, Any] = {
     "metrics": dict[str, float],
     "epochs": int,
     "best_epoch": int | None,
+    "stopped_early": str | None,
     "seconds": float | None,
     "examples_per_sec": float | None,
     "device": str | None,

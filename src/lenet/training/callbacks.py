@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as L
@@ -12,13 +12,15 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 from lenet.batches import batches, updates_per_step
-from lenet.config import Config
+from lenet.config import Config, EarlyStopping
 from lenet.data.files import Batch
 from lenet.data.module import ImageData
 from lenet.data.seeds import epoch_seed
+from lenet.runs.directory import Row
 from lenet.system.signals import Signals
 from lenet.training.epoch_log import log_points
 from lenet.training.module import Classifier
+from lenet.training.stopping import stopped_early
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,17 @@ class StopAfterStep(L.Callback):
 
     def on_test_batch_end(self, *_: Any) -> None:
         self.signals.check()
+
+
+class StopEarly(L.Callback):
+    """Ends the training where the rows of metrics.csv say so."""
+
+    def __init__(self, settings: EarlyStopping, rows: Sequence[Row]) -> None:
+        self.settings, self.rows = settings, rows
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if stopped_early(self.settings, self.rows):
+            trainer.should_stop = True
 
 
 class Throughput(L.Callback):

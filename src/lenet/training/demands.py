@@ -31,6 +31,7 @@ from lenet.system.machine import (
 )
 from lenet.system.ranks import is_first
 from lenet.text import counted
+from lenet.training.stopping import check_stopping
 
 TRIAL = 2  # processes that even a single core is left to, to see whether several devices work
 
@@ -248,6 +249,8 @@ def _check_run(config: Config, run: RunDirectory) -> None:
             f"resume={config.resume}: {result['epochs']} epochs are done, and trainer.max_epochs="
             f"{config.trainer.max_epochs}; give a larger trainer.max_epochs to go on"
         )
+    if result.get("status") == "completed" and config.early_stopping.patience is not None:
+        check_stopping(config, run.read_metrics(), result)
 
 
 def check_jobs(n_jobs: int, jobs: int) -> None:

@@ -15,6 +15,7 @@ from lenet.training.checkpoints import NoCheckpoint, load_checkpoint
 from lenet.training.devices import ending_together
 from lenet.training.module import Classifier
 from lenet.training.recording import Record, unless_it_fails
+from lenet.training.stopping import stopped_early
 
 
 def fit(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record) -> None:
@@ -29,6 +30,8 @@ def fit(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record) 
     device = trainer.strategy.root_device
     record.result["device"] = str(device) if trainer.world_size == 1 else f"{trainer.world_size} x {device.type}"
     checkpoint = record.checkpoint
+    if stopped_early(record.config.early_stopping, record.rows):  # cut off after its last epoch
+        trainer.fit_loop.max_epochs = len(record.rows)
     try:
         with ending_together(trainer):
             trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
@@ -40,6 +43,9 @@ def fit(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record) 
             f"{checkpoint}: a run cannot go on from it ({type(error).__name__}: {words}); start the run again from the "
             "beginning"
         ) from error
+    early = stopped_early(record.config.early_stopping, record.rows)
+    if early and early[0] < record.config.trainer.max_epochs:
+        record.result["stopped_early"] = early[1]
     record.run = RunDirectory(trainer.strategy.broadcast(str(record.run.path)))  # the first process has made it
     best, last = record.run.best_checkpoint, record.run.last_checkpoint
     if checkpoint == best and not record.has_begun and is_first():  # cut off between the last epoch's two files

@@ -112,6 +112,7 @@ def _begun(config: Config, run: RunDirectory, rows: list[Row], before: Result, o
         "metrics": {},
         "epochs": len(rows),
         "best_epoch": None,
+        "stopped_early": None,
         "parameters": parameters,
         "macs": macs,
         "seconds": before.get("seconds"),

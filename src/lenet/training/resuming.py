@@ -13,6 +13,7 @@ from lenet.training.checkpoints import (
     newest_checkpoint,
 )
 from lenet.training.module import Classifier
+from lenet.training.stopping import check_stopping
 
 log = logging.getLogger(__name__)
 
@@ -45,4 +46,5 @@ def resumed(config: Config, run: RunDirectory, model: Classifier) -> tuple[list[
             f"{run.path / 'metrics.csv'}: has {len(rows)} of the {epochs} epochs that {checkpoint} has seen; start the "
             "run again from the beginning"
         )
+    check_stopping(config, rows[:epochs], result)
     return rows[:epochs], result, checkpoint
