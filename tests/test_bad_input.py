@@ -134,6 +134,7 @@ CONFIGS: list[tuple[str, list[str]]] = [
     ("data.train_size=0", ["data.train_size=0", "from 1"]),
     ("data.train_size=100 data.batch_size=101 data.drop_last=true", ["data.batch_size=101", "at most 100"]),
     ("data.augment.scale=1", ["data.augment.scale=1.0", "0.9"]),
+    ("data.augment.rotate=181", ["data.augment.rotate=181.0", "degrees, from 0 to 180"]),
     ("data.augment.squeeze=-0.1", ["data.augment.squeeze=-0.1", "from 0"]),
     ("data.augment.shear=nan", ["data.augment.shear=nan", "from 0"]),
     ("name=größe", ["ö has to be in quotes", "name='größe'"]),

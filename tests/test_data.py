@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import rotate
 
 from conftest import idx
 from lenet.config import Augment, Data
@@ -277,3 +279,21 @@ def test_distorted_images_are_moved_after_padding_so_that_nothing_is_cut_off(tin
     pixels, _ = images.on_after_batch_transfer((stored, torch.zeros(30)), 0)
     assert pixels.shape == (30, 1, 48, 48)
     assert torch.allclose(pixels.sum((1, 2, 3)), torch.tensor(28.0**2), rtol=1e-3)
+
+
+def test_rotate_turns_each_image_about_its_middle_by_an_angle_of_its_own() -> None:
+    images = torch.randint(0, 256, (20, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    turned = distort(images, Augment(rotate=40), torch.Generator().manual_seed(1))
+    drawn = torch.rand(6, 20, generator=torch.Generator().manual_seed(1))  # the angle is the last of six
+    angles = (2 * drawn[5] - 1) * 40
+    assert angles.min() < -30 < 30 < angles.max()
+    for image, result, angle in zip(images, turned, angles.tolist(), strict=True):
+        expected = rotate(image.float(), angle, InterpolationMode.BILINEAR)
+        assert torch.allclose(result, expected, atol=0.05)
+
+
+def test_who_does_not_rotate_draws_as_before_there_was_rotation() -> None:
+    generator, other = (torch.Generator().manual_seed(3) for _ in range(2))
+    distort(SQUARE.expand(7, -1, -1, -1), Augment(scale=0.1, flip=True), generator)
+    torch.rand(6, 7, generator=other)  # size, squeeze, shear, right, down, mirrored
+    assert torch.equal(torch.rand(1, generator=generator), torch.rand(1, generator=other))

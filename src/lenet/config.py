@@ -32,8 +32,8 @@ PRECISIONS = ("32-true", "32", "16-mixed", "bf16-mixed", "16-true", "bf16-true",
 class Augment:
     """Random changes to each training image, drawn anew every epoch, each of them uniform in its range."""
 
-    # Pixels; each image moves by up to this many, up or down and left or right. By whole ones, unless scale, squeeze or
-    # shear ask for interpolation.
+    # Pixels; each image moves by up to this many, up or down and left or right. By whole ones, unless scale, squeeze,
+    # shear or rotate ask for interpolation.
     shift: Annotated[int, between(0, IMAGE_SIZE, "pixels,")] = 0
     flip: bool = False  # mirror each image left to right with probability 1/2
     scale: Annotated[float, between(0, 0.9, "a share")] = 0.0  # 0.1: the size changes by up to a tenth, up or down
@@ -41,6 +41,7 @@ class Augment:
     squeeze: Annotated[float, between(0, 0.9, "a share")] = 0.0
     # 0.1: the top moves against the bottom by up to a tenth of the height.
     shear: Annotated[float, between(0, 2, "a share of the height")] = 0.0
+    rotate: Annotated[float, between(0, 180, "degrees,")] = 0.0  # 10: each image turns by up to 10 degrees, either way
     # Probability that a rectangle of the image becomes background (Zhong et al. 2017).
     erase: Annotated[float, between(0, 1, "a probability")] = 0.0
     # Largest share of the image that the rectangle covers; the smallest is 0.02.

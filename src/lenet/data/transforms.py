@@ -1,5 +1,7 @@
 """Changes of pixels: normalising, and the random changes of training images."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,7 +23,7 @@ def normalise(images: Tensor, mean: float, std: float, pad: int = 0) -> Tensor:
 
 def changed(images: Tensor, change: config.Augment, generator: torch.Generator | None = None) -> Tensor:
     """Images (n, 1, h, w) of 0 to 255, each changed at random as the config says; unchanged where it says nothing."""
-    if change.scale or change.squeeze or change.shear:
+    if change.scale or change.squeeze or change.shear or change.rotate:
         images = distort(images, change, generator)
     elif change.shift or change.flip:
         images = augment(images, change.shift, change.flip, generator)
@@ -53,7 +55,7 @@ def augment(images: Tensor, shift: int, flip: bool, generator: torch.Generator |
 
 
 def distort(images: Tensor, change: config.Augment, generator: torch.Generator | None = None) -> Tensor:
-    """Apply an affine map of its own to each image: size, squeeze, shear, place, perhaps mirrored (bilinear).
+    """Apply an affine map of its own to each image: angle, size, squeeze, shear, place, perhaps mirrored (bilinear).
 
     The planar distortions of LeCun et al. 1998, section III.C. Pixels from outside are background.
 
@@ -70,7 +72,7 @@ def distort(images: Tensor, change: config.Augment, generator: torch.Generator |
     def uniform(largest: float) -> Tensor:
         return (2 * torch.rand(n, dtype=torch.float32, device=images.device, generator=generator) - 1) * largest
 
-    # With the middle of an image at 0 and its borders at -1 and 1: first its size changes, then it slants and moves.
+    # With the middle of an image at 0 and its borders at -1 and 1: it turns, its size changes, it slants, it moves.
     size, squeeze = 1 + uniform(change.scale), 1 + uniform(change.squeeze)
     wide, high = size * squeeze, size / squeeze
     shear, right, down = uniform(change.shear), uniform(2 * change.shift / width), uniform(2 * change.shift / height)
@@ -79,8 +81,12 @@ def distort(images: Tensor, change: config.Augment, generator: torch.Generator |
         wide = torch.where(mirrored, -wide, wide)
     # The reverse, from each new pixel to the place that it comes from.
     rows = [1 / wide, -shear / wide, (shear * down - right) / wide], [torch.zeros_like(high), 1 / high, -down / high]
-    origin = F.affine_grid(torch.stack([torch.stack(row, 1) for row in rows], 1), list(images.shape), False)
-    return F.grid_sample(images.float(), origin, align_corners=False)
+    matrix = torch.stack([torch.stack(row, 1) for row in rows], 1)
+    if change.rotate:  # drawn last: runs without it draw what they always drew
+        angle = uniform(math.radians(change.rotate))
+        turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(n, 2, 2)
+        matrix = turn @ matrix
+    return F.grid_sample(images.float(), F.affine_grid(matrix, list(images.shape), False), align_corners=False)
 
 
 def erase(images: Tensor, probability: float, largest: float, generator: torch.Generator | None = None) -> Tensor:
