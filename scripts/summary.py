@@ -7,7 +7,8 @@ from omegaconf import DictConfig
 
 from lenet import cli
 from lenet.datasets import input_size
-from lenet.models.layers import Layer, layers_of
+from lenet.models.layers import Layer
+from lenet.models.sizes import layers_of
 
 EXAMPLES = (
     "scripts/summary.py model=modern",

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from lenet import rules
 from lenet.config import Config, Model, Optimizer
 from lenet.errors import BadInput
-from lenet.models.layers import layers, parameters_and_macs
+from lenet.models.sizes import layers, parameters_and_macs
 from lenet.rules import validate
 
 

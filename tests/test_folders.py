@@ -25,7 +25,7 @@ from lenet.errors import BadInput
 from lenet.evaluation.load import load_trained
 from lenet.folders import scan
 from lenet.models.build import build_net
-from lenet.models.layers import size_of
+from lenet.models.sizes import size_of
 from lenet.train import train
 
 

@@ -9,9 +9,10 @@ from torch import nn
 
 from lenet.config import Config, Model
 from lenet.errors import BadInput
-from lenet.models.layers import ACTIVATIONS, POOLS, layers, parameters_and_macs
+from lenet.models.layers import ACTIVATIONS, POOLS
 from lenet.models.lenet import LeNet
 from lenet.models.lenet5 import Subsampling
+from lenet.models.sizes import layers, parameters_and_macs
 from lenet.rules import INITS, validate
 
 sizes = st.integers(1, 7)

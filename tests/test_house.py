@@ -5,6 +5,7 @@ CONTRIBUTING.md shows them: uv run pytest tests/test_house.py --write-docs
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,24 @@ def upward(source: Path) -> list[str]:
     return found
 
 
+def circle(source: Path) -> list[str]:
+    """Modules that import one another in turn, also from within functions; the first again at the end."""
+    paths = {".".join(path.relative_to(source).with_suffix("").parts): path for path in source.rglob("*.py")}
+    modules = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    known = {path: name for name, path in modules.items()}
+    below: dict[str, set[str]] = {name: set() for name in modules}
+    for path, _, name in imports(source):
+        words = name.split(".")
+        longest = (".".join(words[:count]) for count in range(len(words), 0, -1))
+        other = next((module for module in longest if module in modules), known[path])
+        below[known[path]] |= {other} - {known[path]}
+    try:
+        TopologicalSorter(below).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
 def box(room: str) -> str:
     return next((", ".join(rooms) for rooms in TOGETHER if room in rooms), room)
 
@@ -105,6 +124,31 @@ def rooms(source: Path) -> str:
 def test_no_import_goes_upward() -> None:
     found = upward(PROJECT / "src")
     assert not found, "\n".join(found)
+
+
+def test_no_module_imports_one_that_imports_it() -> None:
+    found = circle(PROJECT / "src")
+    assert not found, f"{' -> '.join(found)}: a circle; move what they need of each other to a module of its own"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        ("from lenet.models.other import f", "", set()),
+        ("from lenet.models.other import f", "from lenet.models import one", {"one", "other"}),
+        ("from lenet.models.other import f", "def f():\n    import lenet.models.one", {"one", "other"}),
+        ("from . import other", "from .one import f", {"one", "other"}),
+        ("import lenet.models.other", "from lenet.models.third import f", {"one", "other", "third"}),
+    ],
+)
+def test_a_circle_of_imports_is_found(tmp_path: Path, one: str, other: str, found: set[str]) -> None:
+    folder = tmp_path / "lenet/models"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "one.py").write_text(one)
+    (folder / "other.py").write_text(other)
+    (folder / "third.py").write_text("def g():\n    from lenet.models.one import f")
+    assert {name.rsplit(".", 1)[1] for name in circle(tmp_path)} == found
 
 
 def test_every_room_has_its_place() -> None:

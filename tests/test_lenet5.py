@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from lenet import config, rules
 from lenet.config import Model
-from lenet.models.layers import C3_INPUTS, layers, parameters_and_macs
+from lenet.models.layers import C3_INPUTS
 from lenet.models.lenet5 import INITS, RBF, LeNet5, PartialConv2d, ScaledTanh, Subsampling, bitmaps
+from lenet.models.sizes import layers, parameters_and_macs
 from lenet.training.losses import Loss
 
 PAPER = Model(

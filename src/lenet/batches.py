@@ -4,7 +4,7 @@ import math
 
 from lenet.config import Config, Data, value_of
 from lenet.datasets import data_set
-from lenet.models.layers import size_of
+from lenet.models.sizes import size_of
 
 # Images; evaluation keeps nothing for a backward pass, so a batch may be larger than in training.
 EVALUATION_BATCH = 1000

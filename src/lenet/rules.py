@@ -24,7 +24,8 @@ from lenet.config import (
 )
 from lenet.datasets import IMAGE_SIZE, data_set
 from lenet.errors import BadInput
-from lenet.models.layers import LENET5_SIZE, layers_of
+from lenet.models.layers import LENET5_SIZE
+from lenet.models.sizes import layers_of
 from lenet.runs.names import trouble
 from lenet.runs.safe_io import fits
 from lenet.text import did_you_mean

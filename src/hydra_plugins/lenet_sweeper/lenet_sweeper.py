@@ -319,7 +319,7 @@ class LenetSweeper(BasicSweeper):
     def _compose(self, arguments: list[str]) -> tuple["Sweep", dict[str, "Config"]]:
         """The sweep, and the checked config of each of its jobs by name."""
         from lenet.errors import BadInput
-        from lenet.models.layers import size_of
+        from lenet.models.sizes import size_of
         from lenet.sweeps.design import MOST_JOBS, Job, Sweep, check_labels, job_names, settings
 
         parameters, seeds = self._parameters(arguments)

@@ -32,7 +32,8 @@ from lenet.datasets import data_set, input_size
 from lenet.evaluation import pictures
 from lenet.evaluation.examples import chosen
 from lenet.evaluation.predictions import Predictions
-from lenet.models.layers import Layer, layers_of
+from lenet.models.layers import Layer
+from lenet.models.sizes import layers_of
 from lenet.runs.directory import Row, RunDirectory
 from lenet.tables import as_markdown
 from lenet.training.averaging import AverageWeights

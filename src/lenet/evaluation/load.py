@@ -17,7 +17,7 @@ from lenet.evaluation.checks import check_export
 from lenet.evaluation.saved import saved
 from lenet.evaluation.weights import Weights, read, write
 from lenet.models.build import build_net
-from lenet.models.layers import layers_of
+from lenet.models.sizes import layers_of
 from lenet.system.machine import THREADS_PER_CORE, cores, free_memory
 from lenet.training.checkpoints import check_weights, largest_checkpoint, load_checkpoint
 from lenet.training.devices import set_arithmetic

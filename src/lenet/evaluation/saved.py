@@ -11,7 +11,7 @@ from lenet.config import Config, Data
 from lenet.data import download
 from lenet.datasets import data_set
 from lenet.errors import BadInput
-from lenet.models.layers import size_of
+from lenet.models.sizes import size_of
 from lenet.rules import validate
 from lenet.runs.directory import RESULT, WEIGHTS, RunDirectory, parse_config
 from lenet.runs.safe_io import fits, parse_json

@@ -1,13 +1,13 @@
 """The arithmetic of a LeNet without building it: shapes, parameters and multiply-accumulates, layer by layer.
 
-Pure integers, no torch, so that an impossible net is refused in milliseconds and a sweep can be planned.
+Pure integers, no torch, so that an impossible net is refused in milliseconds and a sweep can be planned. Whoever asks
+for the layers of any net asks `lenet.models.sizes`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lenet.config import Config, Model
-from lenet.datasets import IMAGE_SIZE, data_set, input_size
+from lenet.config import Model
 from lenet.errors import BadInput
 
 CLASSES = 10  # of LeNet-5, whose outputs are bitmaps of the digits
@@ -61,28 +61,6 @@ def per_layer(key: str, value: object, count: int) -> list[int]:
             f"give one integer for all, or a list of {count}"
         )
     raise BadInput(f"{key}={value}: give one integer, or a list with an integer for each of model.conv_channels")
-
-
-def layers(model: Model, side: int = IMAGE_SIZE, classes: int = CLASSES) -> Iterator[Layer]:
-    """Every layer in order, under the name that it has in `lenet.models`.
-
-    Args:
-        model: its values are legal one by one; whether they fit together is found out here.
-        side: height and width of the input in pixels, the padding of the data included.
-        classes: number of outputs.
-
-    Raises:
-        BadInput: a window is larger than its map, or a map is too small to be pooled.
-    """
-    if model.kind in LAYERS:
-        yield from LAYERS[model.kind](model, side, classes)
-        return
-    from lenet.models.build import NETS  # with torch: nobody has written down the arithmetic of this net
-    from lenet.models.measure import measured
-
-    if model.kind not in NETS:
-        raise BadInput(f"model.kind={model.kind}: choose {', '.join(NETS)}")
-    yield from measured(NETS[model.kind], model, side, classes)
 
 
 def _lenet(model: Model, side: int, classes: int) -> Iterator[Layer]:
@@ -176,23 +154,3 @@ def _lenet5(model: Model, side: int, classes: int) -> Iterator[Layer]:
 # Of values of model.kind: a net's layers, from the config, the input's height and width, and the number of classes. Of
 # a net that is not here they are found by building it (`lenet.models.measure`).
 LAYERS: dict[str, Callable[[Model, int, int], Iterable[Layer]]] = {"lenet": _lenet, "lenet5": _lenet5}
-
-
-def parameters_and_macs(model: Model, side: int = IMAGE_SIZE, classes: int = CLASSES) -> tuple[int, int]:
-    """Trainable parameters of the whole net, and its multiply-accumulates for one image."""
-    rows = list(layers(model, side, classes))
-    return sum(row.parameters for row in rows), sum(row.macs for row in rows)
-
-
-def layers_of(config: Config) -> list[Layer]:
-    """Every layer of the net of a run.
-
-    Raises: those of `layers`.
-    """
-    return list(layers(config.model, input_size(config.data), len(data_set(config.data).classes)))
-
-
-def size_of(config: Config) -> tuple[int, int]:
-    """Trainable parameters of the net of a run, and its multiply-accumulates for one image."""
-    rows = layers_of(config)
-    return sum(row.parameters for row in rows), sum(row.macs for row in rows)

@@ -15,7 +15,7 @@ from operator import itemgetter
 from lenet.batches import EVALUATION_BATCH, batches, images_seen, validation_size
 from lenet.config import Config
 from lenet.datasets import data_set
-from lenet.models.layers import size_of
+from lenet.models.sizes import size_of
 
 # What goes on beside the multiply-accumulates, in as many of them as take as long. In the book's net with 3 and 8, 6
 # and 16, 12 and 32, 32 and 64 maps an image takes 71, 94, 159 and 460 microseconds on one core, forward and backward:

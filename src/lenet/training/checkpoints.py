@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lenet.config import Config
 from lenet.errors import BadInput
-from lenet.models.layers import size_of
+from lenet.models.sizes import size_of
 from lenet.runs.directory import RunDirectory
 from lenet.runs.files import write_atomically
 from lenet.runs.safe_io import open_file

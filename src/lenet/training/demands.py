@@ -15,7 +15,7 @@ from lenet.batches import EVALUATION_BATCH, training_size
 from lenet.config import Config
 from lenet.data import download
 from lenet.errors import BadInput
-from lenet.models.layers import layers_of, size_of
+from lenet.models.sizes import layers_of, size_of
 from lenet.rules import check_shards, device_count
 from lenet.runs.directory import RunDirectory
 from lenet.system import machine

@@ -20,7 +20,7 @@ import torch
 from lenet.config import Config
 from lenet.datasets import FOLDER, data_set
 from lenet.errors import BadInput, PeerLost, Stopped
-from lenet.models.layers import size_of
+from lenet.models.sizes import size_of
 from lenet.runs.directory import Result, Row, RunDirectory
 from lenet.system.ranks import is_first
 from lenet.system.signals import Signals
