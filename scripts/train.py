@@ -36,13 +36,15 @@ def main(composed: DictConfig) -> float:
         from lenet.cli.messages import closing_lines
         from lenet.job import train_job
         from lenet.train import train
+        from lenet.training.chance import remedy
 
         if hydra_config.mode == RunMode.MULTIRUN:
             result = train_job(config, place, hydra_config.overrides.task)
         else:
             result, run = train(config, place, hydra_config.overrides.task)
             if is_first():
-                print(closing_lines(result, run, config.test_on), flush=True)
+                advice = "" if config.trainer.fast_dev_run else remedy(config)  # which only shows whether it runs
+                print(closing_lines(result, run, config.test_on, advice), flush=True)
         metrics: dict[str, float] = result["metrics"]
         return metrics[chosen_by(metrics)]
 

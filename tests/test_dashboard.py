@@ -126,6 +126,16 @@ def test_the_length_of_the_gradient_is_that_of_every_sixteenth_update(tiny_confi
     assert point.value > 1e-3, "before it is clipped"
 
 
+def test_the_precision_in_which_a_run_was_computed_is_what_is_recorded(tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.trainer.precision, tiny_config.trainer.max_epochs = "16-mixed", 1
+    result, run = train(tiny_config, tmp_path / "run")
+    assert (result["precision"], (run.read_result() or {})["precision"]) == ("bf16-mixed", "bf16-mixed")
+    assert run.read_config().trainer.precision == "16-mixed"  # what was asked for, and what a GPU would take
+    content = read(run).summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    given = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert given["precision"].string_value == "bf16-mixed"
+
+
 def test_hparams_have_keys_of_one_type_and_the_results_of_the_run(tiny_config: Config, tmp_path: Path) -> None:
     result, run = train(tiny_config, tmp_path / "run", ["model.pool=avg", "optimizer=sgd"])
     events = read(run)

@@ -814,7 +814,8 @@ def test_the_command_prints_what_it_trains_a_line_per_epoch_the_books_two_lines_
     done = fresh("train.py", *QUICK, "trainer.max_epochs=2", cwd=in_empty_folder, env=real_environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    about, first, second, metrics, speed, where = done.stdout.splitlines()
+    about, first, second, metrics, speed, guesses, where = done.stdout.splitlines()
+    assert guesses.startswith("this is no better than guessing; 6 updates are few: try trainer.max_epochs=")
     assert about == "lenet on fashion_mnist, 61,706 parameters, 2 epochs"
     assert re.match(r"epoch 1/2  train loss \d\.\d{3}  train acc 0\.\d{3}  val loss .*  val acc 0\.\d{3}  \d", first)
     assert second.startswith("epoch 2/2")

@@ -1,5 +1,6 @@
 """One run: a config and a run directory in, a result out."""
 
+import dataclasses
 import logging
 import os
 import sys
@@ -82,6 +83,7 @@ def train(
         run = _open(config, place)
         try:
             with signals.put_off(), recording(config, run, model, overrides, signals) as record:
+                record.result["precision"] = str(planned.precision)  # 16-mixed is bf16-mixed on a CPU
                 average = AverageWeights(decay=config.optimizer.ema_decay) if config.optimizer.ema_decay else None
                 watching = _callbacks(
                     record, data, average, [*callbacks, *(build(config) for build in FURTHER), StopAfterStep(signals)]
@@ -122,7 +124,8 @@ def _callbacks(
         from lenet.dashboard.callback import Dashboard  # a run without one need not wait for what it imports
 
         varied = swept(record.run.path.parent) or record.result["overrides"]
-        record.dashboard = Dashboard(config, record.run, data, varied)
+        ran = dataclasses.replace(config.trainer, precision=record.result["precision"])
+        record.dashboard = Dashboard(dataclasses.replace(config, trainer=ran), record.run, data, varied)
     return [
         LambdaCallback(on_train_start=lambda *_: record.note_beginning()),
         SeedEpochs(data),

@@ -13,10 +13,13 @@ def how_to_go_on(run: Path | None) -> str:
     return f"this goes on: {command(f'resume={run}')}"
 
 
-def closing_lines(result: Result, run: RunDirectory, test_on: str) -> str:
+def closing_lines(result: Result, run: RunDirectory, test_on: str, remedy: str = "") -> str:
     """The book's two closing lines, and where to look further; the first one ends with the epoch of its figures.
 
     Between the two stands why a run stopped early.
+
+    Args:
+        remedy: what to try where the net has learned nothing, said before the last line.
     """
     figures = in_a_line(result["metrics"], "train/loss", "train/acc", "val/acc", "test/acc")
     epoch = result["best_epoch"] if test_on == "best" else result["epochs"]
@@ -24,5 +27,7 @@ def closing_lines(result: Result, run: RunDirectory, test_on: str) -> str:
     speed = result["examples_per_sec"]
     early = result.get("stopped_early")
     stopped = f"stopped early after epoch {result['epochs']}: {early}" if early else ""
-    lines = [line, stopped, f"{speed:.1f} examples/sec on {result['device']}" if speed else "", str(run.path)]
+    guesses = f"this is no better than guessing; {remedy}" if remedy and result.get("at_chance") else ""
+    pace = f"{speed:.1f} examples/sec on {result['device']}" if speed else ""
+    lines = [line, stopped, pace, guesses, str(run.path)]
     return "\n".join(filter(None, lines))

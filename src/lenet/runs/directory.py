@@ -84,6 +84,8 @@ RESULT: dict[str, Any] = {
     "examples_per_sec": float | None,
     "device": str | None,
     "threads": int,
+    "precision": str | None,
+    "at_chance": bool | None,
     "error": dict[str, str | None] | None,
 }
 

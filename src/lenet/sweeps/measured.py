@@ -51,6 +51,11 @@ class Group:
     def done(self) -> pd.DataFrame:
         return self.jobs[self.jobs.state == "completed"]
 
+    @property
+    def classes(self) -> int:
+        """How many the data set has; ten where that cannot be read."""
+        return max(2, len(data_set(self.configs[0].data).classes)) if self.configs else 10
+
 
 def groups(sweep: Sweep, directory: Path) -> tuple[pd.DataFrame, list[Group]]:
     """All jobs of a sweep, and the groups of them that can be compared; a job goes with its setting."""
@@ -217,7 +222,8 @@ def _machine(results: Sequence[Mapping[str, Any]]) -> str:
     """Where it was computed, as far as the results say."""
     devices = [str(result["device"]) for result in results if result.get("device")]
     threads = [counted(result["threads"], "thread") for result in results if result.get("threads")]
+    precisions = [str(result["precision"]) for result in results if result.get("precision")]
     versions = [", ".join(f"{name} {text}" for name, text in found.items() if name in SAID)
                 for result in results if isinstance(found := result.get("versions"), dict)]  # fmt: skip
-    words = [_each(texts) for texts in (devices, threads, versions) if texts]
+    words = [_each(texts) for texts in (devices, threads, precisions, versions) if texts]
     return f"computed on: {'; '.join(words)}" if words else ""

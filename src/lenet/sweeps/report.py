@@ -53,7 +53,7 @@ def report(directory: Path, at_work: bool = False) -> str:
     parts = []
     for number, group in enumerate(comparable, 1):
         ranked = ranking(group.done, group.metric)
-        compared = effects(sweep, group.jobs, group.metric, trained_from(ranked))
+        compared = effects(sweep, group.jobs, group.metric, trained_from(ranked, group.classes))
         plots = {}
         for name, figure in _figures(sweep, group, ranked, compared, directory).items():
             plots[name] = f"{name}.png" if number == 1 else f"{name}_{number}.png"

@@ -131,9 +131,9 @@ def ranking(done: pd.DataFrame, metric: str) -> pd.DataFrame:
     return table.sort_values("mean", ascending=False, kind="stable")
 
 
-def trained_from(ranked: pd.DataFrame) -> float:
-    """The accuracy from which a run counts as trained: half the best setting's mean, and well above chance, 0.1."""
-    return max(0.5 * float(ranked["mean"].max()), 0.15)
+def trained_from(ranked: pd.DataFrame, classes: int) -> float:
+    """The accuracy from which a run counts as trained: half the best setting's mean, and well above chance."""
+    return max(0.5 * float(ranked["mean"].max()), min(1.5 / classes, 1 / classes + 0.05))
 
 
 def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str, floor: float = 0) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from lenet.runs.files import write_atomically
 from lenet.system.ranks import is_first
 from lenet.system.signals import block_signals
 from lenet.training.averaging import AverageWeights
+from lenet.training.chance import at_chance
 from lenet.training.checkpoints import NoCheckpoint, load_checkpoint
 from lenet.training.devices import ending_together
 from lenet.training.module import Classifier
@@ -75,6 +76,7 @@ def test(
     row = {name: value for name, value in rows[tested - 1].items() if "/" in name}
     figures = {name: value for name, value in model.metrics.items() if name.startswith("test/")}
     result["metrics"] = row | figures  # all of the epoch whose weights were tested
+    result["at_chance"] = at_chance(config, result["metrics"])
     result["epochs"] = len(rows)
     if record.dashboard:
         with unless_it_fails(record.run):

@@ -119,6 +119,8 @@ def _begun(config: Config, run: RunDirectory, rows: list[Row], before: Result, o
         "examples_per_sec": before.get("examples_per_sec"),
         "device": None,
         "threads": torch.get_num_threads(),
+        "precision": None,
+        "at_chance": None,
         "versions": versions(),
         "git_commit": git_commit(),
         "error": None,
