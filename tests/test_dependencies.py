@@ -22,7 +22,8 @@ from packaging.version import Version
 from conftest import PROJECT
 
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-PROJECTS = PYPROJECT["project"]["dependencies"] + PYPROJECT["project"]["optional-dependencies"]["cluster"]
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+PROJECTS = PYPROJECT["project"]["dependencies"] + [text for extra in EXTRAS.values() for text in extra]
 WANTED = [Requirement(text) for text in PROJECTS + PYPROJECT["dependency-groups"]["dev"]]
 
 
@@ -179,16 +180,27 @@ ADVISORIES = {
     "filelock": ("4.2.1", "CVE-2026-112909"),
     "pytest": ("9.0.3", "CVE-2025-71176"),
     "aiohttp": ("3.14.4", "CVE-2026-111748"),
+    "certifi": ("2024.7.4", "CVE-2024-39689"),
+    "cryptography": ("46.0.5", "CVE-2026-26007"),
     "fonttools": ("4.60.2", "CVE-2025-66034"),
     "fsspec": ("2026.6.0", "CVE-2026-104851"),
+    "gitpython": ("3.1.41", "CVE-2024-22190"),
     "grpcio": ("1.65.4", "CVE-2024-7246"),
+    "h11": ("0.16", "CVE-2025-43859"),
     "idna": ("3.15", "CVE-2026-45409"),
     "jinja2": ("3.1.6", "CVE-2025-27516"),
     "joblib": ("1.5", "CVE-2024-34997"),
+    "mako": ("1.2.2", "CVE-2022-40023"),
     "markdown": ("3.8.1", "CVE-2025-69534"),
     "protobuf": ("6.33.5", "CVE-2026-0994"),
+    "pyasn1": ("0.6.2", "CVE-2026-23490"),
     "pygments": ("2.20.0", "CVE-2026-4539"),
+    "requests": ("2.33.0", "CVE-2026-25645"),
     "setuptools": ("83.0.0", "CVE-2026-59890"),
+    "sqlparse": ("0.5", "CVE-2024-4340"),
+    "starlette": ("0.49.1", "CVE-2025-62727"),
+    "urllib3": ("2.6.3", "CVE-2026-21441"),
+    "zipp": ("3.19.1", "CVE-2024-5569"),
     "werkzeug": ("3.1.6", "CVE-2026-27199"),
 }
 CONSTRAINTS = [Requirement(text) for text in PYPROJECT["tool"]["uv"]["constraint-dependencies"]]

@@ -55,6 +55,7 @@ def test_every_example_of_the_page_runs_as_printed(mine: Path, real_root: str, m
     first, second = (mine / "wide/metrics.csv").read_text().splitlines()[1:]
     assert float(second.split(",")[1]) == float(first.split(",")[1]) / 2, "the schedule halves the learning rate"
     assert "val top3" in said[1]
+    assert "test/top3" in (mine / "hard/copy/metrics.csv").read_text().splitlines()[0]
     assert re.search(r"accuracy 0\.\d{4}, top3 0\.\d{4}$", "".join(said), re.MULTILINE)
     (figures,) = (json.loads(file.read_text()) for file in (mine / "wide").glob("evaluation_*.json"))
     assert figures["top3"] == pytest.approx(result["metrics"]["test/top3"])

@@ -56,7 +56,7 @@ def everything_in(folder: Path) -> dict[str, bytes]:
 
 
 OURS = ["train.log", "checkpoints", "checkpoints/last.ckpt", "checkpoints/best.ckpt", "config.yaml", "result.json",
-        "metrics.csv", "events", "00000", ".lock"]  # fmt: skip
+        "metrics.csv", "events", "00000", ".lock", "loggers.json", "csv", "wandb"]  # fmt: skip
 
 
 def path_of(run: RunDirectory, name: str) -> Path:

@@ -228,6 +228,8 @@ class Config:
     schedule: Schedule = field(default_factory=Schedule)
     trainer: Trainer = field(default_factory=Trainer)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    # Where curves, config and test figures go beside TensorBoard.
+    logger: Annotated[list[str], OneOf("csv", "mlflow", "wandb")] = field(default_factory=list)
     dashboard: Dashboard = field(default_factory=Dashboard)
     compile: bool = False  # torch.compile of the net; worth it for runs of many minutes
     threads: Annotated[int | None, between(1, 1024)] = None  # of one operation on the CPU; null: one per core

@@ -133,6 +133,23 @@ def picture(name: str) -> Callable[[Made], Made]:
     return bring
 
 
+def logger(name: str) -> Callable[[Made], Made]:
+    """Bring in a logger, `logger=NAME`: a function of (`lenet.config.Config`, the run's directory).
+
+    It returns a Logger of Lightning's, which gets the config and the points of each epoch and of the test. A resumed
+    run gives it all epochs anew.
+    """
+
+    def bring(build: Made) -> Made:
+        from lenet.training.loggers import FURTHER
+
+        _new("logger", name)
+        FURTHER[name] = build
+        return build
+
+    return bring
+
+
 def callback(build: Made) -> Made:
     """Bring in a callback of Lightning's: a function of `lenet.config.Config` that returns one, for every run."""
     from lenet.training.callbacks import FURTHER

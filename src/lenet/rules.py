@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from lenet.batches import EVALUATION_BATCH, batch_sizes, batches, training_size, updates, validates, validation_size
-from lenet.bounds import Bound
+from lenet.bounds import Bound, OneOf
 from lenet.config import (
     OPTIMIZERS,
     SCHEDULES,
@@ -92,8 +92,12 @@ def _values(config: Config) -> Complaints:
         if not fits(value_of(config, key), kind):
             yield key, "of another type than this key has"
     for key, limit in limits().items():
-        if not isinstance(limit, Bound) and value_of(config, key) not in limit:
-            yield key, did_you_mean(str(value_of(config, key)), limit) + "choose " + ", ".join(limit)
+        value = value_of(config, key)
+        for word in value if isinstance(value, list) else [value]:
+            if isinstance(limit, OneOf) and word not in limit:
+                is_there = "TensorBoard is written without it (dashboard.enabled); " if word == "tensorboard" else ""
+                meant = is_there or did_you_mean(str(word), limit)
+                raise BadInput(f"{key}={word}: {meant}choose {', '.join(limit)}")
     for key, limit in limits().items():
         value = value_of(config, key)
         if isinstance(limit, Bound) and value is not None and not limit.holds(value):
@@ -111,6 +115,9 @@ def _dashboard(config: Config) -> Complaints:
 
 
 def _names(config: Config) -> Complaints:
+    for word in config.logger:
+        if config.logger.count(word) > 1:
+            raise BadInput(f"logger={','.join(config.logger)}: {word} stands there twice; give it once")
     if reason := trouble(config.name, longest=100):
         yield "name", f"it names a directory: {reason}"
 

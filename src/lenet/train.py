@@ -89,6 +89,7 @@ def train(
                     record, data, average, [*callbacks, *(build(config) for build in FURTHER), StopAfterStep(signals)]
                 )
                 logger = record.dashboard.start(record.rows, average) if record.dashboard else False
+                record.loggers.start(record.rows)
                 trainer = devices.build_trainer(config, callbacks=watching, logger=logger, default_root_dir=run.path)
                 fit(trainer, model, data, record)
                 test(trainer, model, data, record, average)
@@ -133,6 +134,7 @@ def _callbacks(
         record.throughput,
         *([TestEachEpoch(data, average)] if config.test_each_epoch else []),
         EpochLog(record.run, record.rows, config.trainer.log_every_n_steps),
+        LambdaCallback(on_train_epoch_end=lambda *_: record.loggers.log_epoch(record.rows[-1])),
         StopEarly(config.early_stopping, record.rows),
         *([ObserveCurvature(data)] if config.optimizer.name == "sdlm" else []),
         *([record.dashboard] if record.dashboard else []),

@@ -431,7 +431,7 @@ class LenetSweeper(BasicSweeper):
         if "sweep" in levels:
             names = [level.label for level in levels["sweep"]]
             raise BadInput(f"sweep={','.join(names)}: {one_sweep(names)}")
-        for name in ("name", "tags"):
+        for name in ("name", "tags", "logger"):
             if name in levels:
                 raise BadInput(f"{name}: makes no run different, so it cannot be swept; give one value")
         if self.max_batch_size is not None and self.max_batch_size < 1:

@@ -148,8 +148,14 @@ def _is_run_directory(path: str) -> bool:
 
 
 def _quoted(argument: str) -> str:
-    """A run directory to resume, as the shell completes it, in the quotes that Hydra wants around pool=max,seed=2."""
+    """A word that Hydra would take for something else, as it has to be written.
+
+    A run directory to resume, as the shell completes it, has the quotes that Hydra wants around pool=max,seed=2.
+    Loggers with commas in between are a list, and no sweep.
+    """
     key, _, path = argument.partition("=")
+    if key == "logger" and re.fullmatch(r"[\w ,.-]+", path, re.ASCII) and path != "null":
+        return f"logger=[{path}]"
     if key == "resume" and re.search(r"[^\w./-]", path, re.ASCII) and path[0] not in "'\"":
         return "resume='" + path.replace("'", "\\'") + "'"
     return argument

@@ -34,10 +34,9 @@ from lenet.evaluation.examples import chosen
 from lenet.evaluation.predictions import Predictions
 from lenet.models.layers import Layer
 from lenet.models.sizes import layers_of
-from lenet.runs.directory import Row, RunDirectory
+from lenet.runs.directory import Row, RunDirectory, curves
 from lenet.tables import as_markdown
 from lenet.training.averaging import AverageWeights
-from lenet.training.epoch_log import curves
 from lenet.training.module import Classifier
 
 TAGS = {

@@ -50,7 +50,7 @@ PRINCIPAL = {
 def _others() -> dict[str, str]:
     """Every other key of a config, by the name that it has in the directories of a sweep; norm for model.norm."""
     keys = [key for key, kind in schema().items() if not is_dataclass(kind) and key not in PRINCIPAL.values()]
-    names = {key: short(key) for key in keys if key != "resume"}  # which says where a run goes on, not what it is
+    names = {key: short(key) for key in keys if key not in ("resume", "logger")}  # no part of what a run is
     return {key if name in PRINCIPAL else name: key for key, name in names.items()}
 
 

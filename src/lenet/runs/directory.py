@@ -6,6 +6,7 @@
     checkpoints/    best.ckpt and last.ckpt
     events.out...   TensorBoard
     train.log
+    csv/, wandb/, loggers.json   of other loggers, where the config asks for them
     .lock           while a process trains in it
 
 Every file that is written again is written beside itself and renamed, so that a reader sees the old one or the new
@@ -54,6 +55,11 @@ def in_a_line(metrics: Mapping[str, float], *names: str) -> str:
     return ", ".join(f"{METRICS[name][0]} {metrics[name]:.3f}" for name in names if name in metrics)
 
 
+def curves(row: Row) -> dict[str, float]:
+    """The points that a row of metrics.csv has in TensorBoard and in every other logger."""
+    return {name if "/" in name else f"train/{name}": value for name, value in row.items() if name != "epoch"}
+
+
 def chosen_by(metrics: Collection[str]) -> str:
     """The figure that runs are compared by, and the best epoch is chosen by: never the test set's."""
     return "val/acc" if "val/acc" in metrics else "train/acc"
@@ -66,8 +72,18 @@ EVENT_FILES = "events.out.tfevents.*"  # as TensorBoard calls them
 BEGUN = ("config.yaml", "result.json")  # one of them is there once a run has begun
 
 # What else a run writes to; the folders first, as there are files in them.
-FOLDERS = ("checkpoints", "00000")
-FILES = (*BEGUN, "metrics.csv", "train.log", LOCK, "checkpoints/best.ckpt", "checkpoints/last.ckpt")
+FOLDERS = ("checkpoints", "00000", "csv", "wandb")
+FILES = (
+    *BEGUN,
+    "metrics.csv",
+    "train.log",
+    "loggers.json",
+    "csv/metrics.csv",
+    "csv/hparams.yaml",
+    LOCK,
+    "checkpoints/best.ckpt",
+    "checkpoints/last.ckpt",
+)
 
 # Of config.yaml; without them it has lost something, where without others it may be from before there were such keys.
 ESSENTIAL = ("seed", "data", "model", "optimizer", "schedule", "trainer")
@@ -93,6 +109,7 @@ RESULT: dict[str, Any] = {
 # Keys of the config that may change when a run goes on: where and how it is computed, not what.
 INCIDENTAL = (
     "trainer.enable_progress_bar",
+    "logger",
     "dashboard.enabled",
     "dashboard.pictures_every",
     "dashboard.histograms",

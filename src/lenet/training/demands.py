@@ -31,6 +31,7 @@ from lenet.system.machine import (
 )
 from lenet.system.ranks import is_first
 from lenet.text import counted
+from lenet.training import loggers
 from lenet.training.stopping import check_stopping
 
 TRIAL = 2  # processes that even a single core is left to, to see whether several devices work
@@ -72,6 +73,7 @@ def check(config: Config) -> None:
     elif settings.accelerator == "gpu" and (most := most_gpus()) is not None and count is not None and count > most:
         raise BadInput(f"trainer.devices={settings.devices}: this machine has {most}, or fewer; give at most {most}")
     check_threads(config, count or 1)
+    loggers.check(config)
     if count and count * settings.num_nodes > 1:
         if not settings.strategy.startswith(("auto", "ddp")):
             raise BadInput(f"trainer.strategy={settings.strategy}: take ddp, which is what several devices do here")

@@ -12,7 +12,7 @@ from torch import Tensor
 from lenet.batches import POINTS_PER_EPOCH, batches, images_seen, updates_per_step
 from lenet.data.files import Batch
 from lenet.errors import Diverged
-from lenet.runs.directory import Row, RunDirectory
+from lenet.runs.directory import Row, RunDirectory, curves
 from lenet.training.module import Classifier
 from lenet.training.sdlm import SDLM
 
@@ -25,11 +25,6 @@ def log_points(trainer: L.Trainer, metrics: dict[str, float], step: int) -> None
     """A point of each curve, where the run keeps curves."""
     for logger in trainer.loggers:
         logger.log_metrics(metrics, step)
-
-
-def curves(row: Row) -> dict[str, float]:
-    """The points that a row of metrics.csv has in TensorBoard."""
-    return {name if "/" in name else f"train/{name}": value for name, value in row.items() if name != "epoch"}
 
 
 class EpochLog(L.Callback):

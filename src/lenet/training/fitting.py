@@ -78,6 +78,7 @@ def test(
     result["metrics"] = row | figures  # all of the epoch whose weights were tested
     result["at_chance"] = at_chance(config, result["metrics"])
     result["epochs"] = len(rows)
+    record.loggers.log_test(result["metrics"], tested)
     if record.dashboard:
         with unless_it_fails(record.run):
             record.dashboard.show_test(model, result, tested)

@@ -27,6 +27,7 @@ from lenet.system.signals import Signals
 from lenet.training.callbacks import Throughput
 from lenet.training.checkpoints import NoCheckpoint
 from lenet.training.demands import about
+from lenet.training.loggers import Loggers
 from lenet.training.module import Classifier
 from lenet.training.resuming import resumed
 
@@ -44,6 +45,7 @@ class Record:
     result: Result
     rows: list[Row]  # of metrics.csv
     checkpoint: Path | None  # to go on from
+    loggers: Loggers
     dashboard: Any = None  # lenet.dashboard.callback.Dashboard, of a floor above this one
     throughput: Throughput = field(default_factory=Throughput)
     has_begun: bool = False  # to train, so that what a checkpoint says has been taken
@@ -65,7 +67,7 @@ def recording(
     kept = run.begun_with()
     if is_first() and not sys.stdout.isatty():  # a terminal has been told before the imports
         log.info("%s", about(config))
-    record = Record(config, run, _begun(config, run, rows, before, overrides), rows, checkpoint)
+    record = Record(config, run, _begun(config, run, rows, before, overrides), rows, checkpoint, Loggers(config, run))
     result = record.result
     started = time.perf_counter()
     error: BaseException | None = None
@@ -91,6 +93,7 @@ def recording(
         if record.dashboard:  # before the result: a run that says it is completed has nothing left to write
             with unless_it_fails(run):
                 record.dashboard.close(result)
+        record.loggers.close(result)
         if is_first():
             # On a full disk the first error is the one to report.
             with suppress(*[OSError] if error else []):
