@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from lenet.cli import extensions, guard, usage
+from lenet.cli import completion, extensions, guard, usage
 from lenet.cli.explain import (
     CHOOSE,
     _choices,
@@ -126,7 +126,13 @@ def run_composed(main: Callable[[], Any], examples: Sequence[str]) -> None:
     def guarded() -> None:
         guard.guard()
         options, sys.argv[1:] = usage.options(sys.argv[1:])
-        if options.help:
+        if options.shell_completion:
+            if (code := completion.shell_code(options.overrides)) is None:
+                raise BadInput(
+                    f"-sc {' '.join(options.overrides)}: write -sc install=bash, zsh or fish (or uninstall=)"
+                )
+            print(code, end="")
+        elif options.help:
             print(usage.page(sys.modules["__main__"].__doc__ or "", examples))
         else:
             main()

@@ -11,19 +11,19 @@ from typing import Any, NoReturn
 from hydra._internal.utils import get_args_parser
 
 from lenet.cli import foreign
+from lenet.cli.completion import LAUNCHERS
 from lenet.config import Config, schema
 from lenet.errors import BadInput
 
 CONF = Path(__file__).parents[3] / "conf"
 HELP = "--help shows what there is"
 
-LAUNCHERS = ("basic", "joblib", "processes", "slurm")
-
 FLAGS = {
     "-m": "a run for each of several values: -m model.pool=avg,max seed=0,1,2",
     "--cfg job": "print the whole config, and run nothing; --cfg hydra for the rest",
     "--extend FILE.py": "code of your own: data sets, nets, optimizers and more (docs/extending.md)",
     "--config-dir FOLDER": "files of your own beside those of conf/",
+    "-sc install=bash": "let the tab key complete keys and choices; also zsh, fish (docs/install.md)",
     "hydra.run.dir=FOLDER": "the run directory; hydra.sweep.dir=FOLDER for a sweep",
     "hydra.sweeper.plan=true": "list the jobs of a sweep, and train nothing",
     "hydra/launcher=joblib": "as many jobs at a time as there are cores",
