@@ -1,9 +1,9 @@
-"""Tables and plots of a sweep, finished or not: scripts/report.py SWEEP_DIR."""
+"""Tables and plots of a sweep or a search, finished or not: scripts/report.py SWEEP_DIR."""
 
 from pathlib import Path
 
 from lenet import cli
-from lenet.sweeps.design import Sweep, is_at_work
+from lenet.sweeps.design import SEARCH, Sweep, is_at_work
 from lenet.system.terminal import loading
 
 
@@ -12,9 +12,12 @@ def main() -> None:
     parser.add_argument("directory", type=Path, help="of a sweep, such as runs/exercises")
     directory = parser.parse_args().directory
 
-    Sweep.read(directory)  # a wrong folder is answered before what follows, which takes a while to import
+    sweep = Sweep.read(directory)  # a wrong folder is answered before what follows, which takes a while to import
     loading(f"{directory}", "pandas and matplotlib")
-    from lenet.sweeps.report import report
+    if sweep.design == SEARCH:
+        from lenet.search.report import report
+    else:
+        from lenet.sweeps.report import report
 
     print(report(directory, is_at_work(directory)))
 

@@ -47,5 +47,9 @@ class Diverged(Exception):
     """The training loss is no longer a finite number."""
 
 
+class Pruned(Exception):
+    """A search has given this run up: others do better after as many epochs."""
+
+
 class JobsFailed(Exception):
     """A sweep is at its end, and not every job is completed. The message is one line."""

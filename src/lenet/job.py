@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import lightning as L
+
 from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.runs.directory import Result, RunDirectory
@@ -17,22 +19,20 @@ from lenet.training.devices import bare_trainer
 log = logging.getLogger(__name__)
 
 
-def train_job(config: Config, path: str | Path, overrides: Sequence[str]) -> Result:
+def train_job(
+    config: Config, place: str | Path | RunDirectory, overrides: Sequence[str], callbacks: Sequence[L.Callback] = ()
+) -> Result:
     """Do what is left to do of one job of a sweep: all of it, the rest of a run that was cut off, or nothing.
 
     What is on disk decides, at the time when the job's turn comes. A process that still trains the job, left over
     from a sweep that was killed, is waited for.
 
-    Args and Raises: those of `train`.
+    Args and Raises: those of `train`; a run that is given up raises Pruned.
     """
     if bare_trainer(config).world_size > 1:
         # They would start the command line again in other processes, which would be sweeps themselves.
         raise BadInput(f"trainer.devices={config.trainer.devices}: a job of a sweep uses one device; give 1")
-    check_job(Path(path))
-    run = RunDirectory(path)
-    if not run.lock():
-        log.warning("%s: waiting for another process that trains in it", path)
-        run.lock(wait=True)
+    run = place if isinstance(place, RunDirectory) else _locked(Path(place))
     result = run.read_result()
     if result and result.get("status") == "completed":
         run.unlock()
@@ -42,13 +42,13 @@ def train_job(config: Config, path: str | Path, overrides: Sequence[str]) -> Res
     try:
         if run.last_checkpoint.exists() or run.best_checkpoint.exists():
             try:
-                return train(dataclasses.replace(config, resume=str(path)), run, overrides)[0]
+                return train(dataclasses.replace(config, resume=str(run.path)), run, overrides, callbacks)[0]
             except NoCheckpoint as error:
                 log.warning("%s; doing so", error)
                 run.lock(wait=True)
         run.clear()
         try:
-            return train(config, run, overrides)[0]
+            return train(config, run, overrides, callbacks)[0]
         except BadInput:
             with suppress(BadInput):
                 if run.lock():  # which `train` has let go of
@@ -56,3 +56,13 @@ def train_job(config: Config, path: str | Path, overrides: Sequence[str]) -> Res
             raise
     finally:
         run.unlock()
+
+
+def _locked(path: Path) -> RunDirectory:
+    """The directory of a job, for this process alone."""
+    check_job(path)
+    run = RunDirectory(path)
+    if not run.lock():
+        log.warning("%s: waiting for another process that trains in it", path)
+        run.lock(wait=True)
+    return run

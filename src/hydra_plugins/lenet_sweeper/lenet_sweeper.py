@@ -33,7 +33,12 @@ from lenet.cli.guard import GuardedLoader
 
 if TYPE_CHECKING:
     from lenet.config import Config
+    from lenet.search.space import Space
+    from lenet.search.trials import Search
     from lenet.sweeps.design import Job, Level, Parameter, Sweep
+
+HERE = "."  # the directory of a search's workers is that of the search
+FEW_WORKERS = 4  # where the launcher does not say how many jobs it runs, as Slurm's
 
 
 @dataclass
@@ -44,11 +49,29 @@ class LenetSweeperConf:
     # What to sweep over. Each key of the config has a list of values, or a text as on the command line; any other name
     # has labelled values that set several keys at once.
     params: dict[str, Any] = field(default_factory=dict)
-    design: str = "grid"  # grid | one_at_a_time | paired
+    design: str = "grid"  # grid | one_at_a_time | paired | search
     seeds: int | None = None  # repeat every job with seeds 0 to seeds-1; a seed on the command line takes its place
     plan: bool = False  # print the jobs, and train nothing
     fail_fast: bool = False  # start no more jobs once one has failed
     max_batch_size: int | None = None  # jobs handed to the launcher at a time; null: all
+    # With design=search, which tries one setting after another (src/lenet/search/spec.py has the choices):
+    trials: int = 20  # settings to try
+    timeout: float | None = None  # seconds after which no more trials are begun
+    sampler: str = "tpe"  # what chooses the next setting
+    pruner: str = "none"  # what gives up a run early
+    grace: int | None = None  # epochs before which nothing is given up; null: a fifth of them
+    objective: Any = "val/acc"  # what is to be good; several, as val/acc,parameters, give a Pareto front
+    direction: Any = "auto"  # maximize | minimize, of each objective; auto: minimize losses and costs
+    seed: int = 0  # of the search's own random numbers
+    max_parameters: int | None = None  # of a net that is to be tried
+    max_macs: int | None = None  # multiply-accumulates of one image, likewise
+    confirm: int = 5  # fresh seeds on which the best settings and the baseline are run again, on two splits; 0: none
+    confirm_top: int = 3  # how many of the best
+    workers: int | None = None  # trials at a time; null: as many as the launcher runs
+
+
+SEARCHING = ("trials", "timeout", "sampler", "pruner", "grace", "objective", "direction", "seed", "max_parameters",
+             "max_macs", "confirm", "confirm_top", "workers")  # fmt: skip
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="lenet", node=LenetSweeperConf, provider="lenet")
@@ -180,6 +203,48 @@ class EndsWithSweep:
         os._exit(1)  # at once: the next job waits already, and checkpoints are written whole or not at all
 
 
+class Made:
+    """Makes the checked config of a trial; it is sent to other processes."""
+
+    def __init__(self, frozen: FrozenConfigs, master: DictConfig) -> None:
+        self.frozen, self.master = frozen, master
+
+    def __call__(self, overrides: Sequence[str]) -> "Config":
+        """Raises BadInput where a run cannot be so, or this machine has not what it asks for."""
+        from lenet.config import Config
+        from lenet.rules import validate
+        from lenet.training import demands
+
+        config = OmegaConf.to_object(self.frozen.compose(self.master, overrides))
+        assert isinstance(config, Config)
+        validate(config)
+        _one_device(config)
+        demands.check(config)
+        return config
+
+
+class TakesTrials:
+    """The job of a search's worker. What has a directory of its own is an ordinary job, of the confirming round."""
+
+    search: "Search"
+    make: Made
+    fail_fast = False
+
+    def __init__(self, task: TaskFunction) -> None:
+        self.task = task
+
+    def __call__(self, config: DictConfig) -> Any:
+        if HydraConfig.get().sweep.subdir != HERE:
+            return self.task(config)
+        from lenet import cli
+
+        with cli.job():
+            from lenet.search.worker import work
+
+            work(self.search, self.make, self.fail_fast)
+        return None
+
+
 class LenetSweeper(BasicSweeper):
     """Hydra's own sweeper, with what its users have asked for.
 
@@ -195,9 +260,11 @@ class LenetSweeper(BasicSweeper):
         plan: bool = False,
         fail_fast: bool = False,
         max_batch_size: int | None = None,
+        **searching: Any,
     ) -> None:
         super().__init__(max_batch_size, params)
         self.design, self.seeds, self.plan, self.fail_fast = design, seeds, plan, fail_fast
+        self.searching = searching
         self.named: list[str] = []  # the override with its name, where it has been called after what it varies
         self.notes: list[str] = []  # what the command line has taken from the sweep
         self.configs: dict[tuple[str, ...], Config] = {}  # by overrides, since levels come back in many settings
@@ -206,7 +273,9 @@ class LenetSweeper(BasicSweeper):
         self.frozen = FrozenConfigs(hydra_context.config_loader)
         self._name(config)
         context = HydraContext(config_loader=self.frozen, callbacks=SmallReturns(hydra_context.callbacks))
-        if self.fail_fast:
+        if self.design == "search":
+            task_function = self.task = TakesTrials(task_function)
+        elif self.fail_fast:
             task_function = UnlessFailed(task_function, Path(config.hydra.sweep.dir).absolute())
         if "joblib" in config.hydra.launcher._target_:
             task_function = EndsWithSweep(task_function)
@@ -220,7 +289,7 @@ class LenetSweeper(BasicSweeper):
         overrides = self.frozen.parser.parse_overrides(list(config.hydra.overrides.task))
         keys = {override.get_key_element().lstrip("+") for override in overrides}
         elsewhere = OmegaConf.to_container(config.hydra.sweep, resolve=False)["dir"] != "runs/${name}"  # type: ignore[index,call-overload]
-        chosen = config.hydra.runtime.choices.get("sweep")
+        chosen = config.hydra.runtime.choices.get("sweep") or config.hydra.runtime.choices.get("search")
         before = [config.name] if config.name != Config().name else []  # of an experiment, or of the sweep's file
         if "name" in keys or elsewhere or (chosen and before):
             return
@@ -244,6 +313,9 @@ class LenetSweeper(BasicSweeper):
         assert self.config is not None
         directory = Path(self.config.hydra.sweep.dir)
         self._require_no_run_directory()
+        if self.design == "search":
+            self._search(arguments, directory)
+            return
         sweep, configs = self._compose(arguments)
         for note in self.notes:
             print(note, flush=True)
@@ -265,6 +337,94 @@ class LenetSweeper(BasicSweeper):
             key, _, folder = word.partition("=")
             if key == "hydra.run.dir":
                 raise BadInput(f"{word}: goes with a single run; a sweep has hydra.sweep.dir={folder}")
+
+    def _search(self, arguments: list[str], directory: Path) -> None:
+        """Try settings one after another, and confirm the best.
+
+        Raises: what `sweep` does.
+        """
+        from lenet.cli import searching
+        from lenet.errors import BadInput
+        from lenet.search.spec import needed, require_measured, spec_of
+        from lenet.sweeps.runner import run as run_sweep
+
+        assert self.config is not None
+        if self.seeds is not None:
+            raise BadInput(
+                f"hydra.sweeper.seeds={self.seeds}: a search tries each setting once; give hydra.sweeper.confirm="
+                f"{self.seeds} to run the best ones on as many seeds"
+            )
+        params: Any = OmegaConf.to_container(OmegaConf.create(self.params))
+        space, shared = searching.space_of(params, [*self.named, *arguments], self.frozen.parser)
+        at_once, afresh = _processes(self.config.hydra.launcher)
+        workers = self.searching["workers"] or at_once or FEW_WORKERS
+        spec = spec_of(self.searching, space, workers)
+        self.frozen.shared = [*shared.values(), "trainer.limit_test_batches=0"]  # nothing is chosen by the test set
+        self.frozen.directory = str(directory)
+        make = Made(self.frozen, self.config)
+        base = make([])
+        require_measured(spec, base)
+        needed()
+        from lenet.search.trials import Search
+
+        search = Search(directory, space, spec, self._labels(space))
+        search.first(make)
+        if self.plan:
+            print(search.plan())
+            return
+        if check := getattr(self.launcher, "check", None):
+            check()
+        self._ask_machine_for(base)
+        if spec.timeout is not None:
+            search.deadline = time.time() + spec.timeout
+        self.task.search, self.task.make, self.task.fail_fast = search, make, self.fail_fast
+
+        def confirm(sweep: "Sweep", folder: Path, configs: Mapping[str, "Config"]) -> None:
+            self.frozen.directory = str(folder)
+            run_sweep(sweep, folder, configs, self._launch, self.fail_fast, at_once, afresh)
+
+        from lenet.search.runner import run
+
+        run(search, make, lambda: self._work(min(workers, spec.trials)), confirm)
+
+    def _work(self, count: int) -> dict[int, Exception]:
+        """Let as many workers take trials until there are none left; the errors of those that raised one."""
+        assert self.launcher is not None
+        self.frozen.directory = str(self.task.search.directory)
+        overrides = [[*self.frozen.shared, f"hydra.sweep.subdir={HERE}"]] * count
+        returns = self.launcher.launch(overrides, initial_job_idx=0)
+        failed = (JobStatus.FAILED,)
+        return {number: one._return_value for number, one in enumerate(returns) if one.status in failed}
+
+    def _ask_machine_for(self, config: "Config") -> None:
+        """Whether this machine has what all trials ask for, where they are to run on it."""
+        from lenet.data import download
+        from lenet.training import demands
+
+        assert self.config is not None
+        if self.config.hydra.launcher._target_.endswith((".Slurm", ".SlurmLauncher")):
+            return
+        if (n_jobs := OmegaConf.select(self.config.hydra.launcher, "n_jobs")) is not None:
+            demands.check_jobs(n_jobs, self.searching["trials"])
+        demands.check(config)
+        download.look(config.data.name, config.data.root)
+
+    def _labels(self, space: "Space") -> dict[str, str]:
+        """What the baseline has, of each parameter of a search."""
+        from lenet.sweeps.design import label
+
+        found = {}
+        keys = {parameter.name: parameter.key for parameter in space.parameters}
+        for name in space.domains():
+            key = keys.get(name)
+            if key in self.frozen.groups:
+                found[name] = label(self.frozen.composed[()].hydra.runtime.choices[key])
+            elif key:
+                value = OmegaConf.select(self.frozen.tasks[()], key)
+                found[name] = label(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+            else:
+                found[name] = "baseline"
+        return found
 
     def _ask_machine(self, sweep: "Sweep", directory: Path, configs: Mapping[str, "Config"]) -> None:
         """Whether this machine has what the jobs that are to do ask for, where they are to run on it.
@@ -390,7 +550,7 @@ class LenetSweeper(BasicSweeper):
         """What is swept, and over which seeds; what is the same in all jobs goes to `self.frozen.shared`."""
         from lenet.cli.foreign import one_sweep
         from lenet.errors import BadInput
-        from lenet.sweeps.design import MOST_JOBS, Parameter, short
+        from lenet.sweeps.design import MOST_JOBS, Parameter, as_text, short
 
         levels: dict[str, tuple[Level, ...]] = {}
         shared: dict[str, str] = {}
@@ -400,9 +560,9 @@ class LenetSweeper(BasicSweeper):
             if isinstance(values, Mapping):
                 levels[name] = _labelled(name, values)
             elif isinstance(values, list):
-                levels[name] = tuple(self._level(name, _as_text(value)) for value in values)
+                levels[name] = tuple(self._level(name, as_text(value)) for value in values)
             else:
-                given.append(f"{name}={values if isinstance(values, str) else _as_text(values)}")
+                given.append(f"{name}={values if isinstance(values, str) else as_text(values)}")
         for override in self.frozen.parser.parse_overrides([*given, *self.named, *arguments]):
             name = override.get_key_element()
             _require_swept(name)
@@ -569,7 +729,7 @@ def _one_device(config: "Config") -> None:
 
 def _labelled(name: str, values: Mapping[Any, Any]) -> tuple["Level", ...]:
     from lenet.errors import BadInput
-    from lenet.sweeps.design import Level
+    from lenet.sweeps.design import Level, as_text
 
     for text, overrides in values.items():
         if not isinstance(overrides, Mapping) or not overrides:
@@ -578,17 +738,6 @@ def _labelled(name: str, values: Mapping[Any, Any]) -> tuple["Level", ...]:
                 "{model.pool: max}"
             )
     return tuple(
-        Level(str(text), tuple(f"{key}={_as_text(value)}" for key, value in overrides.items()))
+        Level(str(text), tuple(f"{key}={as_text(value)}" for key, value in overrides.items()))
         for text, overrides in values.items()
     )
-
-
-def _as_text(value: Any) -> str:
-    """A value of a YAML file in the grammar of the command line."""
-    if isinstance(value, list):
-        return "[" + ",".join(_as_text(part) for part in value) + "]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str) and not re.fullmatch(r"[\w./+-]+", value):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return str(value)

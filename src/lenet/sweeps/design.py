@@ -29,6 +29,7 @@ from lenet.tables import aligned
 from lenet.text import did_you_mean, one_line, shortened
 
 DESIGNS = ("grid", "one_at_a_time", "paired")
+SEARCH = "search"  # a design of its own kind: `lenet.search` makes one job after another
 
 FAILED = ".failed"  # is in the directory of a sweep once a job has failed since it was started
 
@@ -79,6 +80,7 @@ class Sweep:
     baseline: dict[str, str]  # the label of each parameter that the others are held against
     jobs: list[Job] = field(default_factory=list)
     alone: bool = False  # its jobs have run one at a time, ever since the first, so that their seconds say something
+    search: dict[str, dict[str, str]] = field(default_factory=dict)  # of a search: its space, and how that is searched
 
     def write(self, directory: Path) -> None:
         write_atomically(directory / "sweep.json", (json.dumps(asdict(self), indent=1) + "\n").encode())
@@ -138,8 +140,8 @@ def _not_ours(sweep: Sweep) -> str:
         for key, kind in kinds[type(part)]:
             if not fits(vars(part)[key], kind):
                 return f"{key} is not of the kind that we write"
-    if sweep.design not in DESIGNS:
-        return f"its design is none of {', '.join(DESIGNS)}"
+    if sweep.design not in (*DESIGNS, SEARCH):
+        return f"its design is none of {', '.join((*DESIGNS, SEARCH))}"
     if len(sweep.jobs) > MOST_JOBS:
         return f"it has {len(sweep.jobs):,} jobs, and a sweep has at most {MOST_JOBS:,}"
     texts = {text for labels in sweep.parameters.values() for text in labels} | {*sweep.parameters}
@@ -215,7 +217,8 @@ def settings(design: str, parameters: Sequence[Parameter]) -> Iterator[dict[str,
         BadInput: there is no such design, a parameter has no level, or paired ones have different numbers of them.
     """
     if design not in DESIGNS:
-        raise BadInput(f"hydra.sweeper.design={design}: {did_you_mean(design, DESIGNS)}choose {', '.join(DESIGNS)}")
+        known = (*DESIGNS, SEARCH)
+        raise BadInput(f"hydra.sweeper.design={design}: {did_you_mean(design, known)}choose {', '.join(known)}")
     for parameter in parameters:
         if not parameter.levels:
             raise BadInput(f"{parameter.name}=[]: no value to sweep over; give at least one, or leave the key out")
@@ -250,6 +253,17 @@ def label(value: Any) -> str:
         return "x".join(label(part) for part in value) or "none"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def as_text(value: Any) -> str:
+    """A value of a YAML file in the grammar of the command line."""
+    if isinstance(value, list):
+        return "[" + ",".join(as_text(part) for part in value) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str) and not re.fullmatch(r"[\w./+-]+", value):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return str(value)
 
 
@@ -290,17 +304,20 @@ def job_names(jobs: Sequence[tuple[Mapping[str, Level], int | None]], varied: bo
     return names
 
 
+ENDED = ("completed", "failed", "pruned")  # pruned: a search has given it up
+
+
 def state(run: RunDirectory) -> str:
-    """What became of a run: `completed`, `failed`, `running`, `cut off` or `not started`."""
+    """What became of a run: one of `ENDED`, `running`, `cut off` or `not started`."""
     result = run.read_result()
     if result is None:
         return "cut off" if run.begun else "not started"
-    if result.get("status") in ("completed", "failed"):
+    if result.get("status") in ENDED:
         return str(result["status"])
     if run.is_locked:
         return "running"
     result = run.read_result() or {}  # it may have ended since it was read
-    return str(result["status"]) if result.get("status") in ("completed", "failed") else "cut off"
+    return str(result["status"]) if result.get("status") in ENDED else "cut off"
 
 
 def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep) -> None:

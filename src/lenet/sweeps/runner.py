@@ -51,7 +51,7 @@ def run(
         Stopped: a signal came.
     """
     check_directory(directory, configs, sweep)
-    with _alone_in(directory):
+    with alone_in(directory):
         remove_leftovers(directory)
         check_directory(directory, configs, sweep)  # once more, now that nobody else can start a job
         sweep = replace(sweep, alone=at_once == 1 and _ran_alone(directory, configs))
@@ -74,7 +74,7 @@ def run(
 
 
 @contextmanager
-def _alone_in(directory: Path) -> Iterator[None]:
+def alone_in(directory: Path) -> Iterator[None]:
     """The directory is this sweep's within.
 
     Raises:

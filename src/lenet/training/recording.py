@@ -19,7 +19,7 @@ import torch
 
 from lenet.config import Config
 from lenet.datasets import FOLDER, data_set
-from lenet.errors import BadInput, PeerLost, Stopped
+from lenet.errors import BadInput, PeerLost, Pruned, Stopped
 from lenet.models.sizes import size_of
 from lenet.runs.directory import Result, Row, RunDirectory
 from lenet.system.ranks import is_first
@@ -144,6 +144,8 @@ def _begun(config: Config, run: RunDirectory, rows: list[Row], before: Result, o
 
 def _ended_by(error: BaseException) -> Result:
     """What a result says of an end before the end."""
+    if isinstance(error, Pruned):
+        return {"status": "pruned"}
     # SystemExit is how submitit leaves a job whose time is over, once it is in Slurm's queue again.
     stopped = isinstance(error, Stopped | KeyboardInterrupt | SystemExit)
     trace = None if stopped else "".join(traceback.format_exception(error))
