@@ -22,7 +22,7 @@ from lenet.runs.directory import METRICS, RunDirectory
 from lenet.runs.files import write_atomically
 from lenet.runs.safe_io import read_json
 from lenet.search.trials import Make, Search
-from lenet.sweeps.design import Job, Sweep, state
+from lenet.sweeps.design import ENDED, Job, Sweep, state
 
 FOLDER = "confirmed"  # in that of the search
 TEST = "test.json"  # in the folder of the confirming round: what the winner makes of the test set
@@ -107,6 +107,15 @@ def confirmed(directory: Path, objective: str) -> dict[str, Confirmed]:
         if state(run) == "completed" and value is not None:
             found.setdefault(job.levels["setting"], {})[job.seed, job.levels["split_seed"]] = value
     return {setting: Confirmed(setting, values) for setting, values in found.items()}
+
+
+def is_whole(directory: Path) -> bool:
+    """Whether all runs of the confirming round have ended."""
+    try:
+        jobs = Sweep.read(directory / FOLDER).jobs
+    except BadInput:
+        return False
+    return all(state(RunDirectory(directory / FOLDER / job.name)) in ENDED for job in jobs)
 
 
 def winner(found: Mapping[str, Confirmed], direction: str) -> str | None:

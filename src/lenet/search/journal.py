@@ -5,7 +5,7 @@ optuna.load_study(study_name=..., storage=JournalStorage(JournalFileBackend("stu
 """
 
 import json
-import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,6 @@ from lenet.search.trials import Search
 from lenet.sweeps.design import Sweep
 
 JOURNAL = "study.log"
-
-log = logging.getLogger(__name__)
 
 
 class InMemory(BaseJournalBackend):
@@ -42,7 +40,9 @@ def study(search: Search, sweep: Sweep, storage: Any = None) -> optuna.Study:
     made = optuna.create_study(
         storage=storage, study_name=search.directory.resolve().name, directions=directions(search.spec)
     )
-    made.set_metric_names(list(search.spec.objective))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # pyproject.toml bars another release
+        made.set_metric_names(list(search.spec.objective))
     for job, past in zip(sweep.jobs, search.past(sweep), strict=True):
         about = {"job": job.name, "parameters": job.parameters, "macs": job.macs}
         made.add_trial(frozen(search.space, past, None, **about))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from lenet.search.space import ABSENT, Choice, Domain, Number
 from lenet.sweeps.plots import BLUE, COSTS, GREEN, GREY, RED
@@ -34,6 +34,7 @@ def draw_history(values: Sequence[float | None], states: Sequence[str], best: Se
             axes.plot(at, heights, marker, color=colour, label=words, markersize=5)
     axes.plot(range(len(best)), best, color=GREEN, drawstyle="steps-post", label="best so far")
     axes.set_xlabel("trial")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(name)
     _without_outliers(axes, [value for value, one in zip(values, states, strict=True)
                              if value is not None and one == "completed"])  # fmt: skip
@@ -136,6 +137,7 @@ def _scale(axes: Axes, domain: Domain) -> None:
         axes.set_xlim(-0.5, len(short) - 0.5)
     elif domain.log:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
 
 

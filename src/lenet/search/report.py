@@ -1,5 +1,6 @@
 """What a search has found -> results.csv, report.md and plots. What is on disk counts, finished or not."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from lenet.errors import BadInput
 from lenet.runs.files import write_atomically
 from lenet.search import journal
-from lenet.search.confirm import BASELINE, FOLDER, Confirmed, confirmed, label_of, name_of, read_test, winner
+from lenet.search.confirm import BASELINE, FOLDER, Confirmed, confirmed, is_whole, label_of, name_of, read_test, winner
 from lenet.search.plots import draw_front, draw_history, draw_importances, draw_parallel, draw_slices
 from lenet.search.proposals import Past
 from lenet.search.space import ABSENT, Choice, Domain, Number, Parameter, Space
@@ -45,8 +46,10 @@ def read(directory: Path) -> Search:
     told = sweep.search.get("spec", {})
     space = Space(
         tuple(
-            Parameter(name, _domain(sweep.search.get("space", {}).get(name, ""), labels))
-            for name, labels in sweep.parameters.items()
+            Parameter(
+                name, _domain(sweep.search.get("space", {}).get(name, ""), [job.levels[name] for job in sweep.jobs])
+            )
+            for name in sweep.parameters
         )
     )
     objective, direction = (tuple(told.get(name, "").split(",")) for name in ("objective", "direction"))
@@ -55,8 +58,10 @@ def read(directory: Path) -> Search:
 
 
 def _domain(words: str, labels: Sequence[str]) -> Domain:
-    """The domain that was described so, as far as trials have seen it."""
-    seen = [label for label in labels if label != ABSENT]
+    """The domain that was described so; where that does not go with what trials have, their labels."""
+    seen = [*dict.fromkeys(label for label in labels if label != ABSENT)]
+    given = words.removeprefix("choice(").removesuffix(")").split(",")
+    seen.sort(key=lambda label: given.index(label) if label in given else len(given))
     found = NUMBERS.fullmatch(words)
     try:
         if not found:
@@ -64,19 +69,13 @@ def _domain(words: str, labels: Sequence[str]) -> Domain:
         low, high = float(found["low"]), float(found["high"])
         step = float(found["step"] or 1) if found["kind"] == "range" else None
         high -= step or 0
-        ours = [label for label in seen if _is_number(label) and low <= float(label) <= high]
-        whole = all(re.fullmatch(r"-?\d+", label) for label in ours) and bool(found["kind"] == "range")
-        return Number(low, high, bool(found["log"]), step, whole)
+        whole = found["kind"] == "range" and all(re.fullmatch(r"-?\d+", label) for label in seen)
+        number = Number(low, high, bool(found["log"]), step, whole)
+        for label in seen:
+            number.value(label)
+        return number
     except ValueError:
         return Choice(tuple(seen))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def report(directory: Path, at_work: bool = False) -> str:
@@ -120,12 +119,11 @@ def _value(search: Search, job: Job) -> float:
 def headline(search: Search, sweep: Sweep, pasts: Sequence[Past], found: Mapping[str, Confirmed]) -> str:
     """What was confirmed, in a sentence or two; nothing where nothing was."""
     won = winner(found, search.spec.direction[0])
-    if not won:
+    if not won or not is_whole(search.directory):
         return ""
     metric = label_of(search.spec.objective[0])
     one, base = found[won], found.get(BASELINE)
-    low, high = one.interval()
-    text = f"{metric} {mean_and_spread(one.mean, one.sd)} (95 % {low:.4f} to {high:.4f}, n = {len(one.values)})"
+    text = f"{metric} {mean_and_spread(one.mean, one.sd)} ({_between(one.interval())}n = {len(one.values)})"
     if won == BASELINE:
         return f"confirmed: nothing that was found is better than the baseline, {text}"
     number = next(number for number in range(len(sweep.jobs)) if name_of(number) == won)
@@ -133,10 +131,10 @@ def headline(search: Search, sweep: Sweep, pasts: Sequence[Past], found: Mapping
     against = ""
     if base:
         low, high = one.interval(base)
-        verdict = "better" if low > 0 or high < 0 else "cannot be told from it"
+        verdict = "better" if low > 0 or high < 0 else "which cannot be told from chance"
         against = (
             f"; the baseline has {mean_and_spread(base.mean, base.sd)}, a difference of "
-            f"{one.mean - base.mean:+.4f} ({low:+.4f} to {high:+.4f}): {verdict}"
+            f"{one.mean - base.mean:+.4f} ({_between((low, high), '+.4f')}paired): {verdict}"
         )
     own = f"; the search itself had seen {values[0]:.4f}, once" if values else ""
     tested = read_test(search.directory)
@@ -187,14 +185,19 @@ def as_page(
     return "\n".join(lines)
 
 
+def _between(ends: tuple[float, float], digits: str = ".4f") -> str:
+    """A confidence interval and a comma; nothing where one seed has none."""
+    return "" if math.isnan(ends[0]) else f"95 % {ends[0]:{digits}} to {ends[1]:{digits}}, "
+
+
 def _confirmed(search: Search, found: Mapping[str, Confirmed]) -> list[str]:
-    if not found:
+    if not found or not is_whole(search.directory):
         return ["Nothing is confirmed yet: the values below are too good, as they are the best of many.", ""]
     base, sign = found.get(BASELINE), 1 if search.spec.direction[0] == "maximize" else -1
     rows = []
     for one in sorted(found.values(), key=lambda each: -sign * each.mean):
         low, high = one.interval(base) if base and one.setting != BASELINE else one.interval(one)
-        against = "" if one.setting == BASELINE else f"{low:+.4f} to {high:+.4f}"
+        against = "" if one.setting == BASELINE else _between((low, high), "+.4f").removeprefix("95 % ").rstrip(", ")
         rows.append([one.setting, str(len(one.values)), mean_and_spread(one.mean, one.sd), against])
     header = ["setting", "n", label_of(search.spec.objective[0]), "95 % interval of the difference to the baseline"]
     return [

@@ -48,16 +48,19 @@ def run(search: Search, make: Make, workers: Workers, confirm_by: Confirm) -> No
         words = f"{done} done before" + (f", {begun} go on" if begun else "")
         print(f"search in {search.directory}: {counted(search.spec.trials, 'trial')}, {words}", flush=True)
         with stop_on_signals():
+            is_confirming = False
             try:
                 with Watch(search):
                     _until_done(search, workers)
+                is_confirming = True
                 _confirm(search, make, confirm_by)
             except Detached as detached:
                 print(f"{detached}; scripts/report.py {search.directory} shows how far it is", flush=True)
                 return
             except (Stopped, KeyboardInterrupt):
                 _conclude(search)
-                print("stopped; the same command goes on from here", flush=True)
+                if not is_confirming:  # the sweep of which that consists has said so
+                    print("stopped; the same command goes on from here", flush=True)
                 raise
             _conclude(search)
     failed = sum(past.state == "failed" for past in search.past(search.read()))
@@ -70,13 +73,12 @@ def _until_done(search: Search, workers: Workers) -> None:
     broken = 0
     while broken < BROKEN:
         before = _stamp(search)
-        errors: Mapping[int, Exception] = {}
         try:
             errors = workers()
         except (Detached, BadInput):
             raise
         except Exception as error:
-            log.warning("the launcher broke off: %s", first_line(str(error)))
+            errors = {0: error}
         for raised in errors.values():
             if isinstance(raised, BadInput):
                 raise raised

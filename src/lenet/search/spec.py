@@ -69,7 +69,7 @@ def spec_of(words: Mapping[str, Any], space: Space, workers: int | None) -> Spec
 
 
 def _words(value: Any) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else tuple(str(value).split(","))
+    return tuple(str(value).split(",")) if isinstance(value, str) else tuple(map(str, value))
 
 
 def _complaints(spec: Spec, space: Space, workers: int | None) -> Any:
