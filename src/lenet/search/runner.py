@@ -43,6 +43,7 @@ def run(search: Search, make: Make, workers: Workers, confirm_by: Confirm) -> No
         remove_leftovers(search.directory)
         search.begin()
         search.retry_failed()
+        journal.write(search)
         done = sum(past.state != "running" for past in search.past(search.read()))
         begun = len(search.read().jobs) - done
         words = f"{done} done before" + (f", {begun} go on" if begun else "")
