@@ -17,7 +17,7 @@ from scipy import stats
 
 from lenet.config import Config
 from lenet.errors import BadInput
-from lenet.models.layers import size_of
+from lenet.models.sizes import size_of
 from lenet.runs.directory import METRICS, RunDirectory
 from lenet.runs.files import write_atomically
 from lenet.runs.safe_io import read_json

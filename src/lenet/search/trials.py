@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lenet.config import Config
 from lenet.errors import BadInput
-from lenet.models.layers import size_of
+from lenet.models.sizes import size_of
 from lenet.runs.directory import RunDirectory
 from lenet.runs.names import made_safe
 from lenet.search.proposals import Past, proposals
