@@ -1,6 +1,7 @@
 """What a report says about made-up sweeps whose answers are known."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import stats
 
 from conftest import script
 from lenet.runs.directory import RunDirectory
-from lenet.sweeps.design import Job, Level, Parameter, Sweep, job_names, settings
+from lenet.sweeps.design import Job, Level, Parameter, Sweep, job_names, plan, settings
 from lenet.sweeps.report import report
 from lenet.sweeps.results import effects, interval, ranking, read_jobs, verdict
 
@@ -78,6 +79,24 @@ def test_one_at_a_time_each_change_is_held_against_the_baseline(tmp_path: Path) 
     assert text.count("| worse |") == 1
     assert text.count("| within the spread of seeds |") == 1
     assert "(pool=avg, lr=0.9)" in text
+
+
+@pytest.mark.parametrize("design", ["grid", "one_at_a_time", "paired"])
+def test_the_baseline_is_said_with_its_value(tmp_path: Path, design: str) -> None:
+    sweep = make(tmp_path, design, lambda pool, lr, seed: 0.5, [0, 1], pool=["avg", "max"], lr=["0.1", "0.2"])
+    jobs = [replace(job, overrides=[f"model.pool={job.levels['pool']}"]) for job in sweep.jobs]
+    replace(sweep, jobs=jobs).write(tmp_path)
+    words = "pool=avg,lr=0.1" if design == "paired" else "model.pool=avg, lr=0.1"
+    assert f"baseline: {words}" in report(tmp_path).splitlines()
+    assert f"Baseline: {words}." in (tmp_path / "report.md").read_text()
+    assert f"baseline: {words}" in plan(Sweep.read(tmp_path), tmp_path).splitlines()
+
+
+def test_where_nothing_but_the_seed_varies_there_is_no_baseline(tmp_path: Path) -> None:
+    make(tmp_path, "grid", lambda seed: 0.5)
+    assert "baseline:" not in report(tmp_path)
+    assert "Baseline" not in (tmp_path / "report.md").read_text()
+    assert "baseline:" not in plan(Sweep.read(tmp_path), tmp_path)
 
 
 def test_in_a_grid_an_effect_is_over_all_settings_of_the_others(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
@@ -274,6 +274,20 @@ def short(key: str) -> str:
     return last if alike == [key] else key
 
 
+def baseline_of(sweep: Sweep, known: Callable[[str, str], bool] = lambda name, text: True) -> str:
+    """What the other settings are held against, such as model.pool=avg; "" if nothing but the seed varies.
+
+    Args:
+        known: whether a parameter with this value is to be told.
+    """
+    if sweep.design == "paired" and sweep.parameters:
+        return sweep.jobs[0].setting
+    keys = {text.split("=")[0].lstrip("+") for job in sweep.jobs for text in job.overrides}
+    whole = {short(key): key for key in keys}  # model.pool for pool
+    told = {whole.get(name, name): text for name, text in sweep.baseline.items() if known(name, text)}
+    return ", ".join(f"{key}={text}" for key, text in told.items())
+
+
 def sweep_name(parts: Sequence[str]) -> str:
     """What a sweep is called that is not named otherwise: after what it varies, such as pool,lr."""
     keys = [short(part.lstrip("+~")) for part in parts]
@@ -386,7 +400,7 @@ def is_at_work(directory: Path) -> bool:
 
 
 def plan(sweep: Sweep, directory: Path) -> str:
-    """A table of the jobs: what each varies, how large its net is, and whether it is done."""
+    """A table of the jobs: what each varies, how large its net is, and whether it is done; and the baseline."""
     rows = [("", "job", "parameters", "MACs", "epochs", "")]
     left = 0
     for number, job in enumerate(sweep.jobs, 1):
@@ -395,5 +409,6 @@ def plan(sweep: Sweep, directory: Path) -> str:
         left += job.epochs - done if is_state != "completed" else 0
         rows.append((str(number), job.name, f"{job.parameters:,}", f"{job.macs:,}", str(job.epochs), is_state))
     lines = aligned(rows, right=(0, 2, 3, 4))
+    lines += [f"baseline: {words}"] if (words := baseline_of(sweep)) else []
     lines.append(f"{len(sweep.jobs)} jobs, {left} epochs to do, in {directory}; nothing was started")
     return "\n".join(lines)

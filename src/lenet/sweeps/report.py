@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from lenet.runs.directory import METRICS
 from lenet.runs.files import write_atomically
-from lenet.sweeps.design import Sweep
+from lenet.sweeps.design import Sweep, baseline_of
 from lenet.sweeps.measured import Group, described, groups
 from lenet.sweeps.over_seeds import write_curves
 from lenet.sweeps.plots import draw_cost, draw_curves, draw_effects, draw_ranking, save
@@ -65,7 +65,9 @@ def report(directory: Path, at_work: bool = False) -> str:
     write_atomically(directory / "report.md", text.encode())
     damaged = [f"{directory / row['job'] / 'result.json'}: damaged: {row['error']}; {PUT_RIGHT}"
                for _, row in jobs[jobs.state == "damaged"].head(5).iterrows()]  # fmt: skip
-    return "\n".join([*(_summary(part) for part in parts if len(part.ranked)), *damaged, str(directory / "report.md")])
+    return "\n".join(
+        [*(_summary(sweep, part) for part in parts if len(part.ranked)), *damaged, str(directory / "report.md")]
+    )
 
 
 PUT_RIGHT = "remove it, and the sweep does this job again"
@@ -108,14 +110,16 @@ def as_markdown(directory: Path, sweep: Sweep, jobs: pd.DataFrame, parts: Sequen
 
 def _section(sweep: Sweep, part: Part, level: str) -> list[str]:
     metric_name = METRICS[part.group.metric][1]
+    words = _baseline(sweep, part)
     lines = []
     if len(part.ranked):
+        baseline = f" Baseline: {plain(words)}." if words else ""
         seconds = "" if sweep.alone else " Seconds say little, as jobs may have run side by side."
         lines += [
             f"{level} Ranking",
             "",
             f"By {metric_name}, mean ± standard deviation over n seeds. The test set is shown and not chosen by."
-            f"{seconds}",
+            f"{baseline}{seconds}",
             "",
             *_table(
                 ["setting", "n", metric_name, "test accuracy", "parameters", "MACs", "seconds"],
@@ -136,7 +140,7 @@ def _section(sweep: Sweep, part: Part, level: str) -> list[str]:
         lines += [
             f"{level} What each change does",
             "",
-            f"Difference of {metric_name} to the baseline ({_baseline(sweep, part)}), in percentage points, with "
+            f"Difference of {metric_name} to the baseline ({plain(words)}), in percentage points, with "
             f"Welch's 95 % confidence interval over n seeds.{averaged} An interval that has 0 in it cannot be told "
             f"from the spread of seeds; of {count} intervals about {0.05 * count:.1f} will leave 0 out by chance alone."
             f"{left_out}",
@@ -160,11 +164,11 @@ def _section(sweep: Sweep, part: Part, level: str) -> list[str]:
 
 
 def _baseline(sweep: Sweep, part: Part) -> str:
+    """The baseline as far as it is among these jobs; "" if nothing but the seed varies."""
     jobs = part.group.jobs
     if sweep.design == "paired":
-        return plain(jobs.setting.iloc[0])
-    here = {key: text for key, text in sweep.baseline.items() if (jobs[column(key)] == text).any()}
-    return ", ".join(f"{plain(key)}={plain(text)}" for key, text in here.items())
+        return str(jobs.setting.iloc[0]) if sweep.parameters else ""
+    return baseline_of(sweep, lambda name, text: bool((jobs[column(name)] == text).any()))
 
 
 def _left_out(sweep: Sweep, part: Part) -> str:
@@ -237,11 +241,12 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return markdown(header, [[plain(cell) for cell in row] for row in rows])
 
 
-def _summary(part: Part, most: int = 12) -> str:
-    """The best settings, as a table for a terminal."""
+def _summary(sweep: Sweep, part: Part, most: int = 12) -> str:
+    """The best settings, as a table for a terminal, and the baseline."""
     found = [[shortened(row[0], 100), *row[1:4]] for row in ranking_rows(part.ranked)]
     rows = [["setting", "n", METRICS[part.group.metric][1], "test accuracy"], *found]
     lines = aligned(rows)[: most + 1]
     if len(rows) > most + 1:
         lines.append(f"... and {len(rows) - most - 1} more")
+    lines += [f"baseline: {words}"] if (words := _baseline(sweep, part)) else []
     return "\n".join([f"{part.group.title}:"] * bool(part.group.title) + lines)
