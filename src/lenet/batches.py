@@ -56,6 +56,12 @@ def warmup_updates(config: Config) -> int:
     return updates_per_epoch(config) * config.schedule.warmup_epochs
 
 
+def first_averaged(config: Config) -> int | None:
+    """The first epoch, counted from 1, whose weights go into their mean (optimizer.swa_start); None without one."""
+    start = config.optimizer.swa_start
+    return int(start * config.trainer.max_epochs) + 1 if isinstance(start, float) else start
+
+
 def images_seen(config: Config, epochs: int, more: int = 0) -> int:
     """Training images seen after whole epochs and some batches of the next one."""
     size = config.data.batch_size

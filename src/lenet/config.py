@@ -17,6 +17,7 @@ from lenet.datasets import IMAGE_SIZE, names
 
 SMALLEST_ERASED = 0.02  # of an image, as in Zhong et al. 2017
 SHARE = Bound(0, 1, "give a share between 0 and 1", "both")
+FIRST_AVERAGED = "give the first epoch to average, from 1 to trainer.max_epochs, or a share from 0.0 up to 1.0, or null"
 BATCHES = Bound(0, inf, "give a number of batches, or a share of them from 0.0 to 1.0")
 
 # Of Lightning's, those whose processes are the command again (others would have to send them what cannot be sent) and
@@ -139,6 +140,9 @@ class Optimizer:
     curvature_samples: Annotated[int, between(1, 60_000)] = 500
     # Sdlm: share of the earlier estimate that stays in the mean with the new one.
     curvature_memory: Annotated[float, below_one("a share")] = 0.9
+    # Stochastic weight averaging: from this epoch on, or after this share of the epochs (0.75), validation and test see
+    # the mean of the weights at the end of each epoch; null: the weights as they are.
+    swa_start: Annotated[int | float | None, Bound(0, 10**6, FIRST_AVERAGED)] = None
     # Rmsprop: share of the running mean of squared gradients that each update keeps (the book's gamma).
     alpha: Annotated[float, below_one("a share")] = 0.99
     rho: Annotated[float, below_one("a share")] = 0.9  # adadelta: likewise, and of squared changes

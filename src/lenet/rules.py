@@ -8,9 +8,19 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from lenet.batches import EVALUATION_BATCH, batch_sizes, batches, training_size, updates, validates, validation_size
+from lenet.batches import (
+    EVALUATION_BATCH,
+    batch_sizes,
+    batches,
+    first_averaged,
+    training_size,
+    updates,
+    validates,
+    validation_size,
+)
 from lenet.bounds import Bound, OneOf
 from lenet.config import (
+    FIRST_AVERAGED,
     OPTIMIZERS,
     SCHEDULES,
     Augment,
@@ -219,11 +229,17 @@ def _training(config: Config) -> Complaints:
             "optimizer.decay_biases",
             "without optimizer.weight_decay nothing decays; set it above 0, or leave this true",
         )
-    if optimizer.ema_decay is not None and precision in ("16-true", "bf16-true"):
-        yield (
-            "optimizer.ema_decay",
-            f"trainer.precision={precision} has too few bits for a mean of many weights; set one of them otherwise",
-        )
+    for name in ("ema_decay", "swa_start"):
+        if getattr(optimizer, name) is not None and precision in ("16-true", "bf16-true"):
+            yield (
+                f"optimizer.{name}",
+                f"trainer.precision={precision} has too few bits for a mean of many weights; set one of them otherwise",
+            )
+    first = first_averaged(config)
+    if first is not None and not 1 <= first <= config.trainer.max_epochs:
+        yield "optimizer.swa_start", FIRST_AVERAGED
+    if first is not None and optimizer.ema_decay is not None:
+        yield "optimizer.swa_start", "optimizer.ema_decay is another mean of the weights; leave out one of the two"
     if optimizer.name == "sdlm" and config.model.kind not in ("lenet", "lenet5"):
         yield "optimizer.name", "it knows the second derivatives of LeNets alone; take another optimizer"
     if optimizer.name == "sdlm" and config.model.norm != "none":

@@ -22,7 +22,7 @@ from lenet.system.allocator import keep_freed_memory
 from lenet.system.ranks import is_first
 from lenet.system.signals import stop_on_signals
 from lenet.training import demands, devices, nodes
-from lenet.training.averaging import AverageWeights, TestEachEpoch
+from lenet.training.averaging import AverageEpochs, AverageWeights, Averaging, TestEachEpoch, build_average
 from lenet.training.blocks import build_classifier
 from lenet.training.callbacks import FURTHER, Bar, SeedEpochs, StopAfterStep, StopEarly
 from lenet.training.checkpoints import checkpoint_callbacks
@@ -84,7 +84,7 @@ def train(
         try:
             with signals.put_off(), recording(config, run, model, overrides, signals) as record:
                 record.result["precision"] = str(planned.precision)  # 16-mixed is bf16-mixed on a CPU
-                average = AverageWeights(decay=config.optimizer.ema_decay) if config.optimizer.ema_decay else None
+                average = build_average(config, data)
                 watching = _callbacks(
                     record, data, average, [*callbacks, *(build(config) for build in FURTHER), StopAfterStep(signals)]
                 )
@@ -117,7 +117,7 @@ def _open(config: Config, place: str | Path | RunDirectory) -> RunDirectory:
 
 
 def _callbacks(
-    record: Record, data: ImageData, average: AverageWeights | None, watchers: Sequence[L.Callback]
+    record: Record, data: ImageData, average: Averaging | None, watchers: Sequence[L.Callback]
 ) -> list[L.Callback]:
     """All that happens while the net trains, in the order in which it happens."""
     config = record.config
@@ -130,8 +130,11 @@ def _callbacks(
     return [
         LambdaCallback(on_train_start=lambda *_: record.note_beginning()),
         SeedEpochs(data),
-        *([average] if average else []),  # before what counts the time, and what looks at the net after validation
+        # Each before what looks at the net after validation. An update of the one is part of the training's time; what
+        # the other does after an epoch is not.
+        *([average] if isinstance(average, AverageWeights) else []),
         record.throughput,
+        *([average] if isinstance(average, AverageEpochs) else []),
         *([TestEachEpoch(data, average)] if config.test_each_epoch else []),
         EpochLog(record.run, record.rows, config.trainer.log_every_n_steps),
         LambdaCallback(on_train_epoch_end=lambda *_: record.loggers.log_epoch(record.rows[-1])),

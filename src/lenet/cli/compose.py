@@ -110,6 +110,12 @@ def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
             f"trainer.max_epochs={config.trainer.max_epochs}: the schedule {config.schedule.name} ends with epoch "
             f"{saved.trainer.max_epochs}; only a run with schedule.name={', '.join(ENDLESS)} can be made longer"
         )
+    if longer and isinstance(config.optimizer.swa_start, float):
+        raise BadInput(
+            f"trainer.max_epochs={config.trainer.max_epochs}: the mean of the weights began after a share of "
+            f"{saved.trainer.max_epochs} epochs, optimizer.swa_start={config.optimizer.swa_start}; only a run where "
+            "this is an epoch can be made longer"
+        )
     return config
 
 

@@ -78,8 +78,8 @@ REASONS = {
     "auto_scale_batch_size": "-m data.batch_size=64,128,256 tries several",
     "barebones": "dashboard.enabled=false writes nothing for TensorBoard; checkpoints and metrics.csv always are",
     "benchmark": "the fastest algorithm that a GPU finds may be another one each time; leave it out",
-    "callbacks": "a run always keeps checkpoints and curves, and optimizer.ema_decay averages weights; a callback of "
-    "your own comes with --extend FILE.py (docs/extending.md)",
+    "callbacks": "a run always keeps checkpoints and curves, early_stopping.patience stops it, and "
+    "optimizer.ema_decay averages weights; a callback of your own comes with --extend FILE.py (docs/extending.md)",
     "checkpoint_callback": "a run always keeps its best and its last weights, to resume from; leave it out",
     "enable_autolog_hparams": "config.yaml and TensorBoard's HPARAMS always have the settings; leave it out",
     "enable_checkpointing": "a run always keeps its best and its last weights, to resume from; leave it out",
@@ -106,7 +106,7 @@ REASONS = {
     "project": "name=WORD names the folder of the runs, and tags=[a,b] sets tags",
     "reload_dataloaders_every_n_epochs": "data.augment changes the images anew in every epoch; leave it out",
     "replace_sampler_ddp": "several devices share each batch, and count each image once; leave it out",
-    "swa": "optimizer.ema_decay=0.999 averages weights",
+    "swa": "optimizer.swa_start=0.75 averages the weights of the last quarter of the epochs",
     "sync_batchnorm": "with model.norm=batch each device normalises its share of a batch; trainer.devices=1 all of it",
     "terminate_on_nan": "a run whose loss is no longer finite always ends, and says so; leave it out",
     "test": "trainer.limit_test_batches=0 leaves the test out",

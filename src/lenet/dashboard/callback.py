@@ -36,7 +36,7 @@ from lenet.models.layers import Layer
 from lenet.models.sizes import layers_of
 from lenet.runs.directory import Row, RunDirectory, curves
 from lenet.tables import as_markdown
-from lenet.training.averaging import AverageWeights
+from lenet.training.averaging import Averaging
 from lenet.training.module import Classifier
 
 TAGS = {
@@ -109,7 +109,7 @@ class Dashboard(L.Callback):
         self.config, self.run, self.data, self.overrides = config, run, data, overrides
         self.names = list(data_set(config.data).classes)
         self.logger: RunLogger | None = None
-        self.average: AverageWeights | None = None
+        self.average: Averaging | None = None
         self.tested: int | None = None  # the epoch whose weights saw the test set
         self._answers: list[tuple[Tensor, Tensor]] = []
 
@@ -119,7 +119,7 @@ class Dashboard(L.Callback):
         writer: SummaryWriter = self.logger.experiment
         return writer
 
-    def start(self, rows: Sequence[Row], average: AverageWeights | None = None) -> RunLogger:
+    def start(self, rows: Sequence[Row], average: Averaging | None = None) -> RunLogger:
         """Write what is known before training starts or, after the epochs in `rows`, goes on.
 
         `average`: whose weights the pictures on the way are to show.

@@ -151,7 +151,7 @@ def check_memory(config: Config, room: int, processes: int = 1, gpus: int = 0) -
     output = 2 if "16" in trainer.precision else 8 if "64" in trainer.precision else 4  # bytes of a number
     weight = 4 if "mixed" in trainer.precision else output
     copies = (
-        2 + STATES.get(optimizer.name, 2) + bool(optimizer.momentum) + bool(optimizer.ema_decay)
+        2 + STATES.get(optimizer.name, 2) + bool(optimizer.momentum) + bool(optimizer.ema_decay or optimizer.swa_start)
     )  # 2: with the gradients
     net = copies * weight * sum(row.parameters for row in rows)
     libraries = 0 if gpus else PROCESS

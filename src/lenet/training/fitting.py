@@ -10,7 +10,7 @@ from lenet.runs.directory import RunDirectory
 from lenet.runs.files import write_atomically
 from lenet.system.ranks import is_first
 from lenet.system.signals import block_signals
-from lenet.training.averaging import AverageWeights
+from lenet.training.averaging import Averaging
 from lenet.training.chance import at_chance
 from lenet.training.checkpoints import NoCheckpoint, load_checkpoint
 from lenet.training.devices import ending_together
@@ -55,9 +55,7 @@ def fit(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record) 
         record.result["examples_per_sec"] = round(record.throughput.examples_per_sec, 1)
 
 
-def test(
-    trainer: L.Trainer, model: Classifier, data: ImageData, record: Record, average: AverageWeights | None
-) -> None:
+def test(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record, average: Averaging | None) -> None:
     """Show the test set, once, to the weights that the recipe names, and put the figures into the result."""
     config, result, rows = record.config, record.result, record.rows
     tested = len(rows)
