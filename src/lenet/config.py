@@ -53,7 +53,7 @@ class Augment:
 class Data:
     """The images. A pixel p of 0..255 reaches the net as (p / 255 - mean) / std."""
 
-    name: Annotated[str, OneOf(*names())] = "fashion_mnist"
+    name: Annotated[str, OneOf(*names())] = "fashion_mnist"  # folder: pictures of your own
     # Folder of the data files, laid out as torchvision does; made if absent. Of data=folder: of your pictures.
     root: str = field(default_factory=lambda: os.environ.get("LENET_DATA", "data"))
     # Of data=folder, as a run records them: the names of its subfolders.
@@ -81,13 +81,14 @@ class Model:
     Or, with kind=lenet5, the net of 1998: all but `init` is then fixed, and model=lenet5 sets it so.
     """
 
-    kind: Annotated[str, OneOf("lenet", "lenet5")] = "lenet"
+    kind: Annotated[str, OneOf("lenet", "lenet5")] = "lenet"  # lenet5: as published in 1998
     # Output channels of each block's convolutions.
     conv_channels: Annotated[list[int], sizes()] = field(default_factory=lambda: [6, 16])
     # Of each block: one integer for all blocks, or a list with one for each. Any, since OmegaConf knows no such union.
-    convs_per_block: Annotated[Any, for_each_block(1, 100)] = 1  # convolutions before each pooling
+    convs_per_block: Annotated[Any, for_each_block(1, 100)] = 1  # Convolutions before each pooling
     kernel_size: Annotated[Any, for_each_block(1, 1000)] = 5  # pixels, of all convolutions of a block
     padding: Annotated[Any, for_each_block(0, 1000)] = field(default_factory=lambda: [2, 0])  # pixels
+    # After every hidden layer's weights.
     activation: Annotated[str, OneOf("sigmoid", "tanh", "scaled_tanh", "relu", "leaky_relu", "gelu", "silu")] = (
         "sigmoid"
     )
