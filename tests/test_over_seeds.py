@@ -1,11 +1,13 @@
 """The curves of a sweep over seeds: what TensorBoard reads of them, and what they are not taken for."""
 
+import ast
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from conftest import PROJECT
 from lenet.errors import BadInput
 from lenet.runs.directory import RunDirectory
 from lenet.sweeps.design import Sweep
@@ -82,6 +84,24 @@ def test_drawn_again_it_touches_nothing_and_follows_the_sweep(tmp_path: Path) ->
     one.write(tmp_path)
     draw(tmp_path)
     assert not (tmp_path / FOLDER).exists(), "one seed has no band"
+
+
+def test_the_dashboard_starts_without_what_draws_them() -> None:
+    """pandas takes a second to import, and TensorBoard enough as it is."""
+    loaded = set()
+    source = PROJECT / "src"
+    ways = ["lenet.dashboard.server"]
+    while ways:
+        name = ways.pop()
+        if name in loaded or not (path := source / (name.replace(".", "/") + ".py")).is_file():
+            continue
+        loaded.add(name)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        ways += [node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.module]
+        assert not {"pandas", "matplotlib.figure", "torch"} & {
+            one.name for node in tree.body if isinstance(node, ast.Import) for one in node.names
+        }, name
+    assert "lenet.sweeps.design" in loaded
 
 
 def test_they_are_no_runs(tmp_path: Path) -> None:

@@ -18,8 +18,7 @@ from tensorboard.program import TensorBoard, TensorBoardServerException
 from lenet.dashboard.columns import HParams
 from lenet.dashboard.page import files
 from lenet.errors import BadInput
-from lenet.runs.directory import EVENT_FILES
-from lenet.sweeps.over_seeds import CHARTS
+from lenet.runs.directory import EVENT_FILES, OVER_SEEDS
 
 SECONDS = 10  # to wait for the first run to be read
 
@@ -92,7 +91,7 @@ class CustomScalars(CustomScalarsPlugin):  # type: ignore[misc]  # TensorBoard h
     def layout_impl(self, ctx: Any, experiment: str) -> Any:
         layout = super().layout_impl(ctx, experiment) or "{}"  # {} where no run has one
         plots: dict[str, Any] = json.loads(layout)
-        plots.get("category", []).sort(key=lambda category: category["title"] != CHARTS)
+        plots.get("category", []).sort(key=lambda category: category["title"] != OVER_SEEDS)
         return plots
 
 

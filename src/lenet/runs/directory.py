@@ -69,6 +69,8 @@ WEIGHTS = ".safetensors"  # what scripts/export.py makes of a run is called so
 
 EVENT_FILES = "events.out.tfevents.*"  # as TensorBoard calls them
 
+OVER_SEEDS = "over seeds: mean ± standard deviation"  # the plots of a whole sweep (`lenet.sweeps.over_seeds`)
+
 BEGUN = ("config.yaml", "result.json")  # one of them is there once a run has begun
 
 # What else a run writes to; the folders first, as there are files in them.

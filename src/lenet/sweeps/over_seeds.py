@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from lenet.errors import BadInput
-from lenet.runs.directory import EVENT_FILES, METRICS, RunDirectory
+from lenet.runs.directory import EVENT_FILES, METRICS, OVER_SEEDS, RunDirectory
 from lenet.runs.files import write_atomically
 from lenet.runs.names import made_safe
 from lenet.sweeps.design import LONGEST_NAME
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 FOLDER = "over_seeds"
 MOST_SETTINGS = 100  # the best; more curves than that nobody can tell apart
 LARGEST = 1e30  # of a loss that is shown; an event file has single precision
-CHARTS = "over seeds: mean ± standard deviation"
 
 
 def tags(metric: str) -> tuple[str, str, str]:
@@ -135,7 +134,7 @@ def _events(curves: dict[str, pd.DataFrame], when: float) -> bytes:
         mean, low, high = tags(metric)
         band = MarginChartContent.Series(value=mean, lower=low, upper=high)
         charts.append(Chart(title=METRICS[metric][1], margin=MarginChartContent(series=[band])))
-    layout = Layout(category=[Category(title=CHARTS, chart=charts)]).SerializeToString()
+    layout = Layout(category=[Category(title=OVER_SEEDS, chart=charts)]).SerializeToString()
     tensor = TensorProto(dtype="DT_STRING", string_val=[layout], tensor_shape=TensorShapeProto())
     shown = Summary.Value(tag=metadata.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=metadata.create_summary_metadata())
     content = io.BytesIO()
