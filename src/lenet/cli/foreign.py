@@ -86,7 +86,7 @@ REASONS = {
     "enable_model_summary": "scripts/summary.py shows the layers, with the same keys",
     "extras": "--cfg job prints the config, and tags=[a,b] sets tags",
     "flush_logs_every_n_steps": "metrics.csv has each epoch as soon as it is over; leave it out",
-    "hparams_search": "sweep=NAME chooses a file of conf/sweep/, such as sweep=learning_rate",
+    "hparams_search": "search=NAME chooses a file of conf/search/, such as search=quick; sweep=NAME one of conf/sweep/",
     "inference_mode": "evaluation never computes gradients; leave it out",
     "limit_predict_batches": "scripts/evaluate.py RUN_DIR shows what a trained net predicts",
     "local": "--config-dir FOLDER adds files of your own to those of conf/",
