@@ -240,6 +240,24 @@ def test_a_sweep_on_slurm_gives_the_numbers_of_one_on_this_machine_and_what_is_c
         same_run(sweep.job(seed), sweep.job(seed, "here"))
 
 
+def test_a_search_over_two_workers_loses_nothing_when_one_of_them_is_cancelled(sweep: Sweep) -> None:
+    running = sweep.start(*sweep.on_slurm(
+        "seed=0", "optimizer.lr=tag(log, interval(0.01,1))", "hydra.sweeper.design=search", "hydra.sweeper.trials=8",
+        "hydra.sweeper.workers=2", "hydra.sweeper.confirm=0", "name=found", "trainer.max_epochs=4"
+    ))  # fmt: skip
+    found = sweep.folder / "runs/found"
+    until(lambda: len(list(found.glob("0*/metrics.csv"))) > 1, running)
+    jobs = sweep.slurm("squeue", "--me", "--array", "--states=R", "--noheader", "--format=%i|%j").split()
+    (first,) = [job for job in jobs if job.endswith("_0|found")]
+    sweep.slurm("scancel", first.split("|")[0])
+    code, said = running.wait()
+    assert code == 0, said
+    assert "a worker broke off" in said
+    jobs = sorted(path.parent for path in found.glob("0*/result.json"))
+    assert len(jobs) == 8
+    assert [(RunDirectory(job).read_result() or {})["status"] for job in jobs] == ["completed"] * 8
+
+
 def test_where_slurm_refuses_the_jobs_a_line_says_why(sweep: Sweep) -> None:
     done = sweep.run(*sweep.on_slurm("hydra.launcher.mem_gb=100"))
     assert done.returncode == 2
