@@ -369,6 +369,21 @@ def device_count(devices: int | str) -> int | None:
     return len(re.findall(r"\d+", text)) if "," in text else int(text)
 
 
+def check_one_device(config: Config) -> None:
+    """Several devices start the command line again in other processes, which would be sweeps themselves.
+
+    Raises:
+        BadInput: a job of a sweep asks for more than one.
+    """
+    trainer = config.trainer
+    several = isinstance(trainer.devices, int) and trainer.devices != 1
+    if several or trainer.num_nodes > 1 or trainer.strategy.startswith(("ddp", "fsdp", "deepspeed")):
+        raise BadInput(
+            f"trainer.devices={trainer.devices} trainer.num_nodes={trainer.num_nodes} "
+            f"trainer.strategy={trainer.strategy}: a job of a sweep uses one device; leave these at their defaults"
+        )
+
+
 def check_shards(config: Config, processes: int) -> None:
     """Whether so many processes, which share each batch, can do what the config asks for.
 

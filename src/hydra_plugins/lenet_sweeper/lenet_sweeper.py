@@ -33,12 +33,7 @@ from lenet.cli.guard import GuardedLoader
 
 if TYPE_CHECKING:
     from lenet.config import Config
-    from lenet.search.space import Space
-    from lenet.search.trials import Search
     from lenet.sweeps.design import Job, Level, Parameter, Sweep
-
-HERE = "."  # the directory of a search's workers is that of the search
-FEW_WORKERS = 4  # where the launcher does not say how many jobs it runs, as Slurm's
 
 
 @dataclass
@@ -68,10 +63,6 @@ class LenetSweeperConf:
     confirm: int = 5  # fresh seeds on which the best settings and the baseline are run again, on two splits; 0: none
     confirm_top: int = 3  # how many of the best
     workers: int | None = None  # trials at a time; null: as many as the launcher runs
-
-
-SEARCHING = ("trials", "timeout", "sampler", "pruner", "grace", "objective", "direction", "seed", "max_parameters",
-             "max_macs", "confirm", "confirm_top", "workers")  # fmt: skip
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="lenet", node=LenetSweeperConf, provider="lenet")
@@ -203,48 +194,6 @@ class EndsWithSweep:
         os._exit(1)  # at once: the next job waits already, and checkpoints are written whole or not at all
 
 
-class Made:
-    """Makes the checked config of a trial; it is sent to other processes."""
-
-    def __init__(self, frozen: FrozenConfigs, master: DictConfig) -> None:
-        self.frozen, self.master = frozen, master
-
-    def __call__(self, overrides: Sequence[str]) -> "Config":
-        """Raises BadInput where a run cannot be so, or this machine has not what it asks for."""
-        from lenet.config import Config
-        from lenet.rules import validate
-        from lenet.training import demands
-
-        config = OmegaConf.to_object(self.frozen.compose(self.master, overrides))
-        assert isinstance(config, Config)
-        validate(config)
-        _one_device(config)
-        demands.check(config)
-        return config
-
-
-class TakesTrials:
-    """The job of a search's worker. What has a directory of its own is an ordinary job, of the confirming round."""
-
-    search: "Search"
-    make: Made
-    fail_fast = False
-
-    def __init__(self, task: TaskFunction) -> None:
-        self.task = task
-
-    def __call__(self, config: DictConfig) -> Any:
-        if HydraConfig.get().sweep.subdir != HERE:
-            return self.task(config)
-        from lenet import cli
-
-        with cli.job():
-            from lenet.search.worker import work
-
-            work(self.search, self.make, self.fail_fast)
-        return None
-
-
 class LenetSweeper(BasicSweeper):
     """Hydra's own sweeper, with what its users have asked for.
 
@@ -274,6 +223,8 @@ class LenetSweeper(BasicSweeper):
         self._name(config)
         context = HydraContext(config_loader=self.frozen, callbacks=SmallReturns(hydra_context.callbacks))
         if self.design == "search":
+            from lenet.cli.searching import TakesTrials
+
             task_function = self.task = TakesTrials(task_function)
         elif self.fail_fast:
             task_function = UnlessFailed(task_function, Path(config.hydra.sweep.dir).absolute())
@@ -314,7 +265,9 @@ class LenetSweeper(BasicSweeper):
         directory = Path(self.config.hydra.sweep.dir)
         self._require_no_run_directory()
         if self.design == "search":
-            self._search(arguments, directory)
+            from lenet.cli.searching import search
+
+            search(self, self.task, arguments, directory, _processes(self.config.hydra.launcher))
             return
         sweep, configs = self._compose(arguments)
         for note in self.notes:
@@ -327,7 +280,7 @@ class LenetSweeper(BasicSweeper):
         self._ask_machine(sweep, directory, configs)
         if check := getattr(self.launcher, "check", None):
             check()
-        run(sweep, directory, configs, self._launch, self.fail_fast, *_processes(self.config.hydra.launcher))
+        run(sweep, directory, configs, self.launch_jobs, self.fail_fast, *_processes(self.config.hydra.launcher))
 
     def _require_no_run_directory(self) -> None:
         from lenet.errors import BadInput
@@ -337,94 +290,6 @@ class LenetSweeper(BasicSweeper):
             key, _, folder = word.partition("=")
             if key == "hydra.run.dir":
                 raise BadInput(f"{word}: goes with a single run; a sweep has hydra.sweep.dir={folder}")
-
-    def _search(self, arguments: list[str], directory: Path) -> None:
-        """Try settings one after another, and confirm the best.
-
-        Raises: what `sweep` does.
-        """
-        from lenet.cli import searching
-        from lenet.errors import BadInput
-        from lenet.search.spec import needed, require_measured, spec_of
-        from lenet.sweeps.runner import run as run_sweep
-
-        assert self.config is not None
-        if self.seeds is not None:
-            raise BadInput(
-                f"hydra.sweeper.seeds={self.seeds}: a search tries each setting once; give hydra.sweeper.confirm="
-                f"{self.seeds} to run the best ones on as many seeds"
-            )
-        params: Any = OmegaConf.to_container(OmegaConf.create(self.params))
-        space, shared = searching.space_of(params, [*self.named, *arguments], self.frozen.parser)
-        at_once, afresh = _processes(self.config.hydra.launcher)
-        workers = self.searching["workers"] or at_once or FEW_WORKERS
-        spec = spec_of(self.searching, space, workers)
-        self.frozen.shared = [*shared.values(), "trainer.limit_test_batches=0"]  # nothing is chosen by the test set
-        self.frozen.directory = str(directory)
-        make = Made(self.frozen, self.config)
-        base = make([])
-        require_measured(spec, base)
-        needed()
-        from lenet.search.trials import Search
-
-        search = Search(directory, space, spec, self._labels(space))
-        search.first(make)
-        if self.plan:
-            print(search.plan())
-            return
-        if check := getattr(self.launcher, "check", None):
-            check()
-        self._ask_machine_for(base)
-        if spec.timeout is not None:
-            search.deadline = time.time() + spec.timeout
-        self.task.search, self.task.make, self.task.fail_fast = search, make, self.fail_fast
-
-        def confirm(sweep: "Sweep", folder: Path, configs: Mapping[str, "Config"]) -> None:
-            self.frozen.directory = str(folder)
-            run_sweep(sweep, folder, configs, self._launch, self.fail_fast, at_once, afresh)
-
-        from lenet.search.runner import run
-
-        run(search, make, lambda: self._work(min(workers, spec.trials)), confirm)
-
-    def _work(self, count: int) -> dict[int, Exception]:
-        """Let as many workers take trials until there are none left; the errors of those that raised one."""
-        assert self.launcher is not None
-        self.frozen.directory = str(self.task.search.directory)
-        overrides = [[*self.frozen.shared, f"hydra.sweep.subdir={HERE}"]] * count
-        returns = self.launcher.launch(overrides, initial_job_idx=0)
-        failed = (JobStatus.FAILED,)
-        return {number: one._return_value for number, one in enumerate(returns) if one.status in failed}
-
-    def _ask_machine_for(self, config: "Config") -> None:
-        """Whether this machine has what all trials ask for, where they are to run on it."""
-        from lenet.data import download
-        from lenet.training import demands
-
-        assert self.config is not None
-        if self.config.hydra.launcher._target_.endswith((".Slurm", ".SlurmLauncher")):
-            return
-        if (n_jobs := OmegaConf.select(self.config.hydra.launcher, "n_jobs")) is not None:
-            demands.check_jobs(n_jobs, self.searching["trials"])
-        demands.check(config)
-        download.look(config.data.name, config.data.root)
-
-    def _labels(self, space: "Space") -> dict[str, str]:
-        """What the baseline has, of each parameter of a search."""
-        from lenet.sweeps.design import label
-
-        found = {}
-        keys = {parameter.name: parameter.key for parameter in space.parameters}
-        for name in space.domains():
-            key = keys.get(name)
-            if key in self.frozen.groups:
-                found[name] = label(self.frozen.composed[()].hydra.runtime.choices[key])
-            elif key:
-                value = OmegaConf.select(self.frozen.tasks[()], key)
-                found[name] = label(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
-            else:
-                found[name] = "baseline"
-        return found
 
     def _ask_machine(self, sweep: "Sweep", directory: Path, configs: Mapping[str, "Config"]) -> None:
         """Whether this machine has what the jobs that are to do ask for, where they are to run on it.
@@ -463,7 +328,7 @@ class LenetSweeper(BasicSweeper):
                     continue  # perhaps on another machine
                 raise BadInput(f"{setting}: {error}; nothing was started") from error
 
-    def _launch(self, jobs: Sequence["Job"]) -> dict[str, Exception]:
+    def launch_jobs(self, jobs: Sequence["Job"]) -> dict[str, Exception]:
         """Hand jobs to the launcher; the exception of each that raised one."""
         assert self.launcher is not None
         overrides = [[*self.frozen.shared, *job.overrides, f"hydra.sweep.subdir={job.name}"] for job in jobs]
@@ -653,7 +518,7 @@ class LenetSweeper(BasicSweeper):
         return Level(label(self.frozen.parse(override).value()), (override,))
 
     def _config(self, setting: Mapping[str, "Level"], checked: bool = True) -> "Config":
-        from lenet.rules import validate
+        from lenet.rules import check_one_device, validate
 
         overrides = tuple(text for level in setting.values() for text in level.overrides)
         if overrides not in self.configs:
@@ -661,7 +526,7 @@ class LenetSweeper(BasicSweeper):
             self.configs[overrides] = OmegaConf.to_object(self.frozen.compose(self.config, overrides))  # type: ignore[assignment]
         if checked:
             validate(self.configs[overrides])
-            _one_device(self.configs[overrides])
+            check_one_device(self.configs[overrides])
         return self.configs[overrides]
 
     def _label(self, parameter: "Parameter") -> str:
@@ -712,19 +577,6 @@ def _processes(launcher: DictConfig) -> tuple[int | None, bool]:
     if number is not None and number < 1:
         number = max(1, cores() + 1 + number)
     return number, "joblib" not in launcher._target_
-
-
-def _one_device(config: "Config") -> None:
-    """Several devices start the command line again in other processes, which would be sweeps themselves."""
-    from lenet.errors import BadInput
-
-    trainer = config.trainer
-    several = isinstance(trainer.devices, int) and trainer.devices != 1
-    if several or trainer.num_nodes > 1 or trainer.strategy.startswith(("ddp", "fsdp", "deepspeed")):
-        raise BadInput(
-            f"trainer.devices={trainer.devices} trainer.num_nodes={trainer.num_nodes} "
-            f"trainer.strategy={trainer.strategy}: a job of a sweep uses one device; leave these at their defaults"
-        )
 
 
 def _labelled(name: str, values: Mapping[Any, Any]) -> tuple["Level", ...]:

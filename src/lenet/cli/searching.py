@@ -1,164 +1,182 @@
-"""From Hydra's words for what is to be swept to the space of a search: interval, range, choice, and labels."""
+"""`hydra.sweeper.design=search`: what Hydra's sweeper hands on, from the words of a command to a search that runs."""
 
-import math
+import time
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
-from hydra.errors import HydraException
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobStatus
+from hydra.types import TaskFunction
+from omegaconf import DictConfig, OmegaConf
 
+from lenet.cli.commands import job
+from lenet.cli.space import space_of
+from lenet.config import Config
+from lenet.data import download
 from lenet.errors import BadInput
-from lenet.search.space import Branch, Choice, Domain, Number, Parameter, Space, check
-from lenet.sweeps.design import as_text, label, short
+from lenet.rules import check_one_device, validate
+from lenet.search.space import Space
+from lenet.search.spec import needed, require_measured, spec_of
+from lenet.sweeps.design import Job, Sweep, label
+from lenet.sweeps.runner import run as run_sweep
+from lenet.training import demands
 
-ONCE = ("name", "tags", "sweep", "search", "resume", "seed")  # one value for the whole search
+if TYPE_CHECKING:
+    from lenet.search.trials import Search
+
+HERE = "."  # the directory of a search's workers is that of the search
+FEW_WORKERS = 4  # where the launcher does not say how many jobs it runs, as Slurm's
 
 
-def space_of(params: Mapping[str, Any], words: Sequence[str], parser: OverridesParser) -> tuple[Space, dict[str, str]]:
-    """The space, and the overrides that all trials share, by their keys.
+class Frozen(Protocol):
+    """The files of conf/ as they were when the search started (`FrozenConfigs` of the sweeper)."""
+
+    shared: list[str]
+    directory: str
+    groups: set[str]
+    composed: dict[tuple[str, ...], DictConfig]
+    tasks: dict[tuple[str, ...], DictConfig]
+    parser: Any
+
+    def compose(self, master: DictConfig, overrides: Sequence[str]) -> DictConfig: ...
+
+
+class Sweeper(Protocol):
+    """What is wanted of Hydra's sweeper."""
+
+    config: DictConfig | None
+    frozen: Any  # a Frozen
+    launcher: Any
+    params: dict[str, Any]
+    named: list[str]
+    searching: dict[str, Any]
+    seeds: int | None
+    plan: bool
+    fail_fast: bool
+
+    def launch_jobs(self, jobs: Sequence[Job]) -> dict[str, Exception]: ...
+
+
+class Made:
+    """Makes the checked config of a trial; it is sent to other processes."""
+
+    def __init__(self, frozen: Frozen, master: DictConfig) -> None:
+        self.frozen, self.master = frozen, master
+
+    def __call__(self, overrides: Sequence[str]) -> Config:
+        """Raises BadInput where a run cannot be so, or this machine has not what it asks for."""
+        config = OmegaConf.to_object(self.frozen.compose(self.master, overrides))
+        assert isinstance(config, Config)
+        validate(config)
+        check_one_device(config)
+        demands.check(config)
+        return config
+
+
+class TakesTrials:
+    """The job of a search's worker. What has a directory of its own is an ordinary job, of the confirming round."""
+
+    search: "Search"
+    make: Made
+    fail_fast = False
+
+    def __init__(self, task: TaskFunction) -> None:
+        self.task = task
+
+    def __call__(self, config: DictConfig) -> Any:
+        if HydraConfig.get().sweep.subdir != HERE:
+            return self.task(config)
+        with job():
+            from lenet.search.worker import work  # only now: it imports torch
+
+            work(self.search, self.make, self.fail_fast)
+        return None
+
+
+def search(
+    sweeper: Sweeper, task: TakesTrials, words: Sequence[str], directory: Path, runs: tuple[int | None, bool]
+) -> None:
+    """Try settings one after another, and confirm the best.
 
     Args:
-        params: hydra.sweeper.params. A key has a list of values or a word such as interval(0, 1); any other name has
-            labels, each with the keys that it sets, whose values may be such words too.
-        words: of the command line; they count where both name a key.
+        words: of the command line.
+        runs: how many jobs the launcher runs at a time, as far as is known, and whether each has a process of its own.
 
     Raises:
-        BadInput: a word has no meaning here; the first one.
+        BadInput: something is wrong with the space, the spec or the directory; nothing has been started.
+        JobsFailed: at the end, a trial or a confirming run has failed.
+        Stopped: a signal came.
     """
-    found: dict[str, Parameter] = {}
-    shared: dict[str, str] = {}
-    given = []
-    for name, values in params.items():
-        if isinstance(values, Mapping):
-            found[name] = _labelled(name, values, parser)
-        elif isinstance(values, list):
-            found[name] = _of_texts(name, [as_text(value) for value in values], parser)
+    assert sweeper.config is not None
+    if sweeper.seeds is not None:
+        raise BadInput(
+            f"hydra.sweeper.seeds={sweeper.seeds}: a search tries each setting once; give hydra.sweeper.confirm="
+            f"{sweeper.seeds} to run the best ones on as many seeds"
+        )
+    params: Any = OmegaConf.to_container(OmegaConf.create(sweeper.params))
+    space, shared = space_of(params, [*sweeper.named, *words], sweeper.frozen.parser)
+    workers = sweeper.searching["workers"] or runs[0] or FEW_WORKERS
+    spec = spec_of(sweeper.searching, space, workers)
+    # Nothing is chosen by the test set.
+    sweeper.frozen.shared = [*shared.values(), "trainer.limit_test_batches=0"]
+    make = Made(sweeper.frozen, sweeper.config)
+    base = make([])
+    require_measured(spec, base)
+    needed()
+    from lenet.search.trials import Search
+
+    found = Search(directory, space, spec, _labels(space, sweeper.frozen))
+    found.first(make)
+    if sweeper.plan:
+        print(found.plan())
+        return
+    if check := getattr(sweeper.launcher, "check", None):
+        check()
+    _ask_machine(sweeper.config.hydra.launcher, base, spec.trials)
+    if spec.timeout is not None:
+        found.deadline = time.time() + spec.timeout
+    task.search, task.make, task.fail_fast = found, make, sweeper.fail_fast
+
+    def confirm(sweep: Sweep, folder: Path, configs: Mapping[str, Config]) -> None:
+        sweeper.frozen.directory = str(folder)
+        run_sweep(sweep, folder, configs, sweeper.launch_jobs, sweeper.fail_fast, *runs)
+
+    from lenet.search.runner import run
+
+    run(found, make, lambda: _work(sweeper, directory, min(workers, spec.trials)), confirm)
+
+
+def _work(sweeper: Sweeper, directory: Path, count: int) -> dict[int, Exception]:
+    """Let as many workers take trials until there are none left; the errors of those that raised one."""
+    sweeper.frozen.directory = str(directory)
+    overrides = [[*sweeper.frozen.shared, f"hydra.sweep.subdir={HERE}"]] * count
+    returns = sweeper.launcher.launch(overrides, initial_job_idx=0)
+    failed = (JobStatus.FAILED,)
+    return {number: one._return_value for number, one in enumerate(returns) if one.status in failed}
+
+
+def _ask_machine(launcher: DictConfig, config: Config, trials: int) -> None:
+    """Whether this machine has what all trials ask for, where they are to run on it."""
+    if launcher._target_.endswith((".Slurm", ".SlurmLauncher")):
+        return
+    if (n_jobs := OmegaConf.select(launcher, "n_jobs")) is not None:
+        demands.check_jobs(n_jobs, trials)
+    demands.check(config)
+    download.look(config.data.name, config.data.root)
+
+
+def _labels(space: Space, frozen: Frozen) -> dict[str, str]:
+    """What the baseline has, of each parameter."""
+    found = {}
+    keys = {parameter.name: parameter.key for parameter in space.parameters}
+    for name in space.domains():
+        key = keys.get(name)
+        if key in frozen.groups:
+            found[name] = label(frozen.composed[()].hydra.runtime.choices[key])
+        elif key:
+            value = OmegaConf.select(frozen.tasks[()], key)
+            found[name] = label(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
         else:
-            given.append(f"{name}={values if isinstance(values, str) else as_text(values)}")
-    for override in parser.parse_overrides([*given, *words]):
-        name = override.get_key_element()
-        found.pop(name, None)
-        shared.pop(name, None)
-        if override.is_sweep_override():
-            found[name] = _parameter(short(name.lstrip("+~")), override, parser)
-        else:
-            shared[name] = f"{name}={override.get_value_element_as_str()}"
-    for name in (name for name in ONCE if name in found):
-        raise BadInput(f"{name}: a search has one value of it; give one, and hydra.sweeper.confirm=5 for more seeds")
-    if "resume" in shared:
-        raise BadInput("resume: goes with one run; a search goes on by itself when it is started again")
-    space = Space(tuple(found.values()))
-    check(space)
-    return space, shared
-
-
-def _parameter(name: str, override: Override, parser: OverridesParser) -> Parameter:
-    value, key = override.value(), override.get_key_element()
-    if isinstance(value, IntervalSweep):
-        return Parameter(name, _interval(override, value), key)
-    if isinstance(value, RangeSweep):
-        return Parameter(name, _range(override, value), key)
-    return _of_texts(key, list(override.sweep_string_iterator()), parser, name)
-
-
-def _of_texts(key: str, texts: Sequence[str], parser: OverridesParser, name: str | None = None) -> Parameter:
-    if not texts:
-        raise BadInput(f"{key}=[]: no value to try; give at least one, or leave the key out")
-    overrides = {label(parser.parse_overrides([f"{key}={text}"])[0].value()): f"{key}={text}" for text in texts}
-    return Parameter(name or short(key.lstrip("+~")), Choice(tuple(overrides)), key, overrides=overrides)
-
-
-def _interval(override: Override, value: IntervalSweep) -> Number:
-    words, low, high = override.input_line, value.start, value.end
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        raise BadInput(f"{words}: no interval; give two finite numbers, such as interval(0.01,1)")
-    if low == high:
-        raise BadInput(f"{words}: an empty interval; give two numbers, the lower one first")
-    if low > high:
-        raise BadInput(f"{words}: the bounds are the wrong way round; write interval({high:g},{low:g})")
-    is_log = _is_log(override, value.tags)
-    if is_log and low <= 0:
-        raise BadInput(f"{words}: has no logarithm at {low:g}; give a lower bound above 0, or leave out tag(log, ...)")
-    whole = isinstance(low, int) and isinstance(high, int)
-    return Number(low, high, is_log, 1 if whole else None, whole)
-
-
-def _is_log(override: Override, tags: set[str]) -> bool:
-    for tag in sorted(tags - {"log"}):
-        raise BadInput(f"{override.input_line}: there is no tag {tag}; tag(log, ...) is all that there is")
-    return "log" in tags
-
-
-def _range(override: Override, value: RangeSweep) -> Number:
-    words = override.input_line
-    numbers = [number for number in (value.start, value.stop, value.step) if number is not None]
-    if not all(math.isfinite(number) for number in numbers) or value.step == 0 or value.start is None:
-        raise BadInput(f"{words}: no range; give finite numbers, and a step other than 0")
-    start, stop, step = (Decimal(str(number)) for number in (value.start, value.stop, value.step))
-    count = math.ceil((stop - start) / step)  # without the stop, as ranges are in Hydra
-    if count < 1:
-        raise BadInput(f"{words}: an empty range; give the first number, and one beyond the last")
-    low, high = sorted((start, start + step * (count - 1)))
-    whole = all(isinstance(number, int) for number in numbers)
-    if _is_log(override, value.tags):
-        if not whole or abs(step) != 1 or low <= 0:
-            raise BadInput(f"{words}: tag(log, ...) goes with an interval, or with a range of whole numbers from 1")
-        return Number(int(low), int(high), True, 1, True)
-    size = abs(step)
-    return (
-        Number(int(low), int(high), False, int(size), True)
-        if whole
-        else Number(float(low), float(high), False, float(size))
-    )
-
-
-def _labelled(name: str, values: Mapping[Any, Any], parser: OverridesParser) -> Parameter:
-    branches, seen = {}, dict[str, Domain]()
-    for text, settings in values.items():
-        if not isinstance(settings, Mapping) or not settings:
-            raise BadInput(
-                f"hydra.sweeper.params.{name}.{text}={settings}: under a label stand the keys that it sets, such as "
-                "{model.pool: max}"
-            )
-        branches[str(text)] = _branch(str(text), settings, seen, parser)
-    return Parameter(name, Choice(tuple(branches)), branches=branches)
-
-
-def _branch(text: str, settings: Mapping[Any, Any], seen: dict[str, Domain], parser: OverridesParser) -> Branch:
-    """What a label brings. A parameter that stands under two labels is one, where its values are the same."""
-
-    def named(name: str, override: Override) -> Parameter:
-        parameter = _parameter(name, override, parser)
-        if seen.setdefault(name, parameter.domain) != parameter.domain:
-            return _parameter(f"{text}.{name}", override, parser)
-        return parameter
-
-    overrides, inner, lists = [], [], []
-    for key, value in settings.items():
-        items = value if isinstance(value, list) else [value]
-        words = [_word(str(key), item, parser) for item in items]
-        if not any(words):
-            overrides.append(f"{key}={as_text(value)}")
-        elif not isinstance(value, list):
-            assert words[0] is not None
-            inner.append(named(short(str(key)), words[0]))
-        else:
-            each = [
-                named(f"{short(str(key))}.{number}", word) if word else as_text(item)
-                for number, (item, word) in enumerate(zip(items, words, strict=True), 1)
-            ]
-            lists.append((str(key), tuple(each)))
-    return Branch(tuple(overrides), tuple(inner), tuple(lists))
-
-
-def _word(key: str, value: Any, parser: OverridesParser) -> Override | None:
-    """A value that stands for several, as parsed; None for any other."""
-    if not isinstance(value, str) or "(" not in value:
-        return None
-    try:
-        parsed = parser.parse_overrides([f"{key}={value}"])[0]
-    except HydraException:
-        return None
-    return parsed if parsed.is_sweep_override() else None
+            found[name] = "baseline"
+    return found
