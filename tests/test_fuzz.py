@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from conftest import PROJECT, idx, tiny_files
+from lenet.batches import epochs
 from lenet.cli import compose
 from lenet.config import Augment, Config, Dashboard, Data, Loss, Model, Optimizer, Schedule, Trainer, choices, schema
 from lenet.data import download
@@ -206,6 +207,10 @@ def configs(root: str) -> st.SearchStrategy[Config]:
         trainer=st.builds(
             Trainer,
             max_epochs=st.integers(1, 2),
+            max_steps=st.sampled_from([None, None, None, 1, 3]),
+            overfit_batches=st.sampled_from([None, None, None, 1, 2]),
+            check_val_every_n_epoch=st.sampled_from([1, 1, 1, 2]),
+            num_sanity_val_steps=st.sampled_from([0, 0, 0, 1]),
             accelerator=st.just("cpu"),
             precision=st.sampled_from(["32-true", "64-true", "bf16-true", "bf16-mixed", "16-mixed"]),
             deterministic=st.booleans(),
@@ -242,9 +247,7 @@ def test_what_is_taken_can_be_trained(tiny: Path, tmp_path: Path, data: st.DataO
         return
     assert result["status"] == "completed"
     assert str(run.read_result()) == str(result)  # a loss may be nan, which equals nothing
-    assert (
-        len(run.read_metrics()) == result["epochs"] == (1 if config.trainer.fast_dev_run else config.trainer.max_epochs)
-    )
+    assert len(run.read_metrics()) == result["epochs"] == epochs(config)
     if config.trainer.limit_test_batches != 0:
         assert math.isfinite(result["metrics"]["test/loss"]) or config.optimizer.lr > 1
 

@@ -26,10 +26,11 @@ def training_size(data: Data) -> int:
 
 def batches(config: Config, split: str) -> int:
     """Batches of one pass over the train, val or test images, the Trainer's limits included."""
+    few = overfitted(config)
     if split == "train":
-        images, size = training_size(config.data), config.data.batch_size
+        images, size = few or training_size(config.data), config.data.batch_size
     elif split == "val":
-        images, size = validation_size(config.data), EVALUATION_BATCH
+        images, size = few or validation_size(config.data), EVALUATION_BATCH
     else:
         images, size = data_set(config.data).test_images, EVALUATION_BATCH
     count = images // size if split == "train" and config.data.drop_last else math.ceil(images / size)
@@ -41,14 +42,20 @@ def batches(config: Config, split: str) -> int:
     return min(count, 1) if config.trainer.fast_dev_run else count
 
 
+def overfitted(config: Config) -> int | None:
+    """Training images to train and to validate on, where trainer.overfit_batches asks for the same few."""
+    few = config.trainer.overfit_batches
+    return None if few is None else min(int(few) * config.data.batch_size, training_size(config.data))
+
+
 def updates_per_epoch(config: Config) -> int:
-    """Updates of the weights in each epoch."""
+    """Updates of the weights in a whole epoch."""
     return math.ceil(batches(config, "train") / config.trainer.accumulate_grad_batches)
 
 
 def updates(config: Config) -> int:
     """Updates of the weights in the whole run."""
-    return updates_per_epoch(config) * config.trainer.max_epochs
+    return config.trainer.max_steps or updates_per_epoch(config) * config.trainer.max_epochs
 
 
 def warmup_updates(config: Config) -> int:
@@ -59,7 +66,35 @@ def warmup_updates(config: Config) -> int:
 def first_averaged(config: Config) -> int | None:
     """The first epoch, counted from 1, whose weights go into their mean (optimizer.swa_start); None without one."""
     start = config.optimizer.swa_start
-    return int(start * config.trainer.max_epochs) + 1 if isinstance(start, float) else start
+    return int(start * epochs(config)) + 1 if isinstance(start, float) else start
+
+
+def epochs(config: Config) -> int:
+    """Epochs of the whole run; the last one is shorter where trainer.max_steps ends within it."""
+    if config.trainer.fast_dev_run:
+        return 1
+    if config.trainer.max_steps is None:
+        return config.trainer.max_epochs
+    return math.ceil(config.trainer.max_steps / max(1, updates_per_epoch(config)))
+
+
+def batches_in(config: Config, epoch: int) -> int:
+    """Training batches of an epoch, counted from 0: of the last one those that trainer.max_steps leaves."""
+    whole = batches(config, "train")
+    if config.trainer.max_steps is None:
+        return whole
+    left = config.trainer.max_steps - epoch * updates_per_epoch(config)
+    return max(0, min(whole, left * config.trainer.accumulate_grad_batches))
+
+
+def ends_within_an_epoch(config: Config) -> bool:
+    """Whether the last epoch is shorter than the others."""
+    return batches_in(config, epochs(config) - 1) < batches(config, "train")
+
+
+def stops_early(config: Config) -> bool:
+    """Whether something may stop the run before its last epoch, other than a signal or a failure."""
+    return config.trainer.max_time is not None or config.early_stopping.patience is not None
 
 
 def images_seen(config: Config, epochs: int, more: int = 0) -> int:
@@ -80,6 +115,13 @@ def validates(config: Config) -> bool:
     return config.data.val_fraction > 0 and config.trainer.limit_val_batches != 0
 
 
+def validated_every(config: Config) -> int | None:
+    """Epochs from one validation to the next, and so to the first; None where there is none."""
+    if not validates(config):
+        return None
+    return 1 if config.trainer.fast_dev_run else config.trainer.check_val_every_n_epoch
+
+
 def updates_per_step(config: Config) -> int:
     """How many updates one step of the Trainer makes: one, but many where they take little time.
 
@@ -90,6 +132,8 @@ def updates_per_step(config: Config) -> int:
     """
     trainer = config.trainer
     if trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val or config.optimizer.ema_decay:
+        return 1
+    if trainer.profiler == "pytorch":  # which records some steps
         return 1
     if (trainer.devices, trainer.num_nodes, trainer.strategy) != (1, 1, "auto"):
         return 1

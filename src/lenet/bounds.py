@@ -1,5 +1,6 @@
 """Bounds and choices, as they stand beside the keys of `lenet.config`, with what is said of other values."""
 
+import re
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any
@@ -57,3 +58,12 @@ def sizes() -> Bound:
 def for_each_block(smallest: int, largest: int) -> Bound:
     remedy = f"give one integer from {smallest} to {largest}, or one for each of model.conv_channels"
     return Bound(smallest, largest, remedy)
+
+
+def seconds(text: str) -> int | None:
+    """Of days:hours:minutes:seconds, as Lightning writes it, or hours:minutes:seconds; None where it is neither."""
+    found = re.fullmatch(r"(?:(\d+):)?(\d+):([0-5]?\d):([0-5]?\d)", text.strip(), re.ASCII)
+    if not found:
+        return None
+    days, hours, minutes, rest = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + rest

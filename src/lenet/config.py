@@ -28,6 +28,9 @@ OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "adagrad", "adadelta",
 SCHEDULES = ("constant", "one_cycle", "cosine", "steps", "exponential", "plateau")
 PRECISIONS = ("32-true", "32", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "64")
 
+# Words that Lightning takes for others.
+ALIKE = {"accelerator": {"cuda": "gpu"}, "precision": {"16": "16-mixed", "bf16": "bf16-mixed"}}
+
 
 @dataclass
 class Augment:
@@ -175,6 +178,13 @@ class Trainer:
     """Arguments of the Lightning Trainer, under its own names. `docs` of Lightning say more about each."""
 
     max_epochs: Annotated[int, between(1, 10**6)] = 10
+    # Updates of the weights after which the run ends, within an epoch too; null: whole epochs alone.
+    max_steps: Annotated[int | None, Bound(1, 10**9, "give a number of updates, at least 1, or null")] = None
+    # Days:hours:minutes:seconds, or hours:minutes:seconds, of training after which a start of the run stops between two
+    # steps; resume=RUN_DIR goes on, for as long again. In a file in quotes. null: no limit.
+    max_time: str | None = None
+    # Epochs before which nothing stops the run early, such as max_time; null: none.
+    min_epochs: Annotated[int | None, Bound(1, 10**6, "give a number of epochs, at least 1, or null")] = None
     accelerator: Annotated[str, OneOf("auto", "cpu", "gpu", "mps", "tpu")] = "auto"
     devices: int | str = 1  # how many, or which: "1," is the second GPU
     num_nodes: Annotated[int, at_least_one(10**6)] = 1
@@ -183,7 +193,9 @@ class Trainer:
     deterministic: bool = False  # on a GPU: only algorithms that repeat to the last bit; a CPU always does
     # Batches from one point of train/loss_within_epoch to the next; null: a fifth.
     log_every_n_steps: Annotated[int | None, at_least_one(10**9)] = None
-    gradient_clip_val: Annotated[float | None, above_zero("a number", null=True)] = None  # largest norm of the gradient
+    # Largest norm of the whole gradient or, with gradient_clip_algorithm=value, largest size of each of its numbers.
+    gradient_clip_val: Annotated[float | None, above_zero("a number", null=True)] = None
+    gradient_clip_algorithm: Annotated[str, OneOf("norm", "value")] = "norm"
     accumulate_grad_batches: Annotated[int, at_least_one(10**6)] = 1  # batches per update
     fast_dev_run: bool = False  # one batch of everything, to see whether it runs
     # Batches, or a share of them, per epoch; null: all.
@@ -191,7 +203,22 @@ class Trainer:
     # Of these too; evaluation takes 1,000 images at a time.
     limit_val_batches: Annotated[int | float | None, BATCHES] = None
     limit_test_batches: Annotated[int | float | None, BATCHES] = None
+    # To see whether a net can learn at all: trains and validates on the first so many training batches, always the same
+    # and in the same order; null: on all, as usual.
+    overfit_batches: Annotated[int | float | None, Bound(0, inf, "give a number of batches, such as 5, or null")] = None
+    # Epochs from one validation to the next; those between have no val/acc, and cannot be the best.
+    check_val_every_n_epoch: Annotated[int, at_least_one(10**6)] = 1
+    # Validation batches to try before the training, which shows a mistake there at once; -1: all.
+    num_sanity_val_steps: Annotated[int, Bound(-1, 10**6, "give a number of batches, 0 for none, or -1 for all")] = 0
+    detect_anomaly: bool = False  # stop at the first operation whose gradient is no number, and name it; slow
+    # What takes how long, into the folder profile/ of the run: simple | advanced | pytorch; null: nothing.
+    profiler: Annotated[str | None, OneOf("simple", "advanced", "pytorch")] = None
     enable_progress_bar: bool = True  # shown on a terminal only
+
+    def __post_init__(self) -> None:
+        for key, words in ALIKE.items():
+            if isinstance(word := getattr(self, key), str):  # others are refused by lenet.rules
+                setattr(self, key, words.get(word, word))
 
 
 @dataclass

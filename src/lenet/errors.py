@@ -39,6 +39,17 @@ class Stopped(BaseException):
         return Stopped, (self.signum,)  # from the process of a job to that of its sweep
 
 
+class TimeUp(Exception):
+    """The time that trainer.max_time gives a run is over. `run` and `advice` are those of Stopped.
+
+    It is an Exception, so that a sweep goes on with its other jobs.
+    """
+
+    run: Path | None = None
+    advice = ""
+    exit_code = 124  # as timeout(1) has it
+
+
 class PeerLost(Exception):
     """Another process of those that train one net together has ended."""
 

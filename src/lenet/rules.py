@@ -6,19 +6,23 @@ Bounds and choices stand with their keys, in `lenet.config`. Each rule here yiel
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 from lenet.batches import (
     EVALUATION_BATCH,
     batch_sizes,
     batches,
+    epochs,
     first_averaged,
+    stops_early,
     training_size,
     updates,
+    updates_per_epoch,
     validates,
     validation_size,
 )
-from lenet.bounds import Bound, OneOf
+from lenet.bounds import Bound, OneOf, seconds
 from lenet.config import (
     FIRST_AVERAGED,
     OPTIMIZERS,
@@ -38,7 +42,7 @@ from lenet.models.layers import LENET5_SIZE
 from lenet.models.sizes import layers_of
 from lenet.runs.names import trouble
 from lenet.runs.safe_io import fits
-from lenet.text import did_you_mean
+from lenet.text import counted, did_you_mean
 
 Complaints = Iterator[tuple[str, str]]
 
@@ -82,7 +86,21 @@ def validate(config: Config) -> None:
     Raises:
         BadInput: the first thing found wrong: the key, the value, and what would be legal.
     """
-    for rule in (_values, _readers, _dashboard, _names, _data, _model, _training, _schedule, _early_stopping, _test):
+    rules = (
+        _values,
+        _readers,
+        _dashboard,
+        _names,
+        _data,
+        _model,
+        _training,
+        _stopping,
+        _overfitting,
+        _schedule,
+        _early_stopping,
+        _test,
+    )
+    for rule in rules:
         for key, remedy in rule(config):
             raise BadInput(f"{key}={value_of(config, key)}: {remedy}")
 
@@ -102,9 +120,9 @@ def _values(config: Config) -> Complaints:
         if not fits(value_of(config, key), kind):
             yield key, "of another type than this key has"
     for key, limit in limits().items():
-        value = value_of(config, key)
+        value = value_of(config, key)  # null, where the key may have it
         for word in value if isinstance(value, list) else [value]:
-            if isinstance(limit, OneOf) and word not in limit:
+            if isinstance(limit, OneOf) and word is not None and word not in limit:
                 is_there = "TensorBoard is written without it (dashboard.enabled); " if word == "tensorboard" else ""
                 meant = is_there or did_you_mean(str(word), limit)
                 raise BadInput(f"{key}={word}: {meant}choose {', '.join(limit)}")
@@ -236,7 +254,7 @@ def _training(config: Config) -> Complaints:
                 f"trainer.precision={precision} has too few bits for a mean of many weights; set one of them otherwise",
             )
     first = first_averaged(config)
-    if first is not None and not 1 <= first <= config.trainer.max_epochs:
+    if first is not None and not 1 <= first <= _last_epoch(config):
         yield "optimizer.swa_start", FIRST_AVERAGED
     if first is not None and optimizer.ema_decay is not None:
         yield "optimizer.swa_start", "optimizer.ema_decay is another mean of the weights; leave out one of the two"
@@ -272,6 +290,75 @@ def _trainer(config: Config) -> Complaints:
         is_wanted = split == "train" or not (value == 0 or (split == "val" and config.data.val_fraction == 0))
         if is_wanted and not batches(config, split):
             yield key, "that is less than one batch; give more"
+
+
+def _last_epoch(config: Config) -> int:
+    """With which the run would end; with trainer.fast_dev_run too, to which any config can be brought."""
+    return config.trainer.max_epochs if config.trainer.fast_dev_run else epochs(config)
+
+
+def _stopping(config: Config) -> Complaints:
+    settings = config.trainer
+    last, steps = _last_epoch(config), updates_per_epoch(config)
+    if settings.max_steps is not None:
+        if settings.fast_dev_run:
+            yield "trainer.max_steps", "trainer.fast_dev_run=true makes one update; leave out one of the two"
+        if settings.max_steps > settings.max_epochs * steps:
+            yield (
+                "trainer.max_steps",
+                f"trainer.max_epochs={settings.max_epochs} ends before, after {settings.max_epochs * steps:,} updates; "
+                f"add trainer.max_epochs={math.ceil(settings.max_steps / steps)}, or give fewer",
+            )
+    if settings.max_time is not None and not seconds(settings.max_time):
+        yield (
+            "trainer.max_time",
+            "give hours:minutes:seconds, such as 01:30:00, or days before them, such as 00:01:30:00; in a file in "
+            "quotes",
+        )
+    if settings.min_epochs is not None:
+        if settings.min_epochs > last:
+            yield (
+                "trainer.min_epochs",
+                f"the run ends with epoch {last} (trainer.max_epochs={settings.max_epochs}"
+                + (f" trainer.max_steps={settings.max_steps}" if settings.max_steps else "")
+                + "); give at most that, or let it end later",
+            )
+        if not stops_early(config):
+            yield (
+                "trainer.min_epochs",
+                "nothing stops this run early; set early_stopping.patience or trainer.max_time, or leave it out",
+            )
+    every = settings.check_val_every_n_epoch
+    if every > 1 and not validates(config):
+        yield "trainer.check_val_every_n_epoch", "nothing is validated; leave it out, or set data.val_fraction above 0"
+    if every > last:
+        yield (
+            "trainer.check_val_every_n_epoch",
+            f"of {counted(last, 'epoch')} none would be validated; give at most {last}, or "
+            "trainer.limit_val_batches=0 test_on=last",
+        )
+    if settings.num_sanity_val_steps and not validates(config):
+        yield "trainer.num_sanity_val_steps", "nothing is validated; leave it at 0, or set data.val_fraction above 0"
+    if settings.gradient_clip_algorithm != "norm" and settings.gradient_clip_val is None:
+        yield "trainer.gradient_clip_algorithm", "nothing is clipped; set trainer.gradient_clip_val, or leave it out"
+
+
+def _overfitting(config: Config) -> Complaints:
+    key, settings = "trainer.overfit_batches", config.trainer
+    few = settings.overfit_batches
+    if few is None:
+        return
+    there = batches(replace(config, trainer=replace(settings, overfit_batches=None)), "train")
+    if isinstance(few, float):
+        meant = f": of {there:,} that would be {max(1, round(few * there)):,}" if 0 < few <= 1 else ""
+        yield key, f"give a whole number of batches{meant}"
+    if not 1 <= few <= there:
+        yield key, f"give a number from 1 to {there:,}, which is all, or null"
+    for other in ("limit_train_batches", "limit_val_batches"):
+        if getattr(settings, other) is not None:
+            yield f"trainer.{other}", f"{key}={few} says how many batches there are; leave out one of the two"
+    if settings.fast_dev_run:
+        yield key, "trainer.fast_dev_run=true takes one batch; leave out one of the two"
 
 
 def _schedule(config: Config) -> Complaints:
@@ -319,7 +406,7 @@ def _early_stopping(config: Config) -> Complaints:
 
 
 def _warmup(config: Config) -> Complaints:
-    schedule, epochs = config.schedule, config.trainer.max_epochs
+    schedule, last = config.schedule, _last_epoch(config)
     if not schedule.warmup_epochs:
         return
     if schedule.name == "one_cycle":
@@ -327,10 +414,11 @@ def _warmup(config: Config) -> Complaints:
             "schedule.warmup_epochs",
             "one_cycle has a warm-up of its own, schedule.warmup, a share of the updates; leave this at 0",
         )
-    if schedule.warmup_epochs >= epochs:
+    if schedule.warmup_epochs >= last:
+        steps = f" trainer.max_steps={config.trainer.max_steps}" if config.trainer.max_steps else ""
         yield (
             "schedule.warmup_epochs",
-            f"trainer.max_epochs={epochs} leaves none for what comes after; give fewer, or 0",
+            f"trainer.max_epochs={config.trainer.max_epochs}{steps} leaves none for what comes after; give fewer, or 0",
         )
     if schedule.epochs and schedule.epochs[0] <= schedule.warmup_epochs:
         yield (

@@ -5,16 +5,17 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import LambdaCallback
 
-from lenet.batches import batches, updates_per_step, validates
+from lenet.batches import batches_in, overfitted, updates_per_step, validated_every
 from lenet.config import Config
 from lenet.data.module import ImageData
-from lenet.errors import BadInput, Stopped
+from lenet.errors import BadInput, Stopped, TimeUp
 from lenet.rules import validate
 from lenet.runs.directory import Result, RunDirectory
 from lenet.sweeps.design import swept
@@ -29,7 +30,9 @@ from lenet.training.checkpoints import checkpoint_callbacks
 from lenet.training.curvature import ObserveCurvature
 from lenet.training.epoch_log import EpochLog
 from lenet.training.fitting import fit, test
+from lenet.training.profiling import build_profiler
 from lenet.training.recording import Record, git_commit, recording
+from lenet.training.time_limit import stop_in_time
 
 # Lightning's notes on devices found and products to try; its warnings stay.
 for library in ("lightning.pytorch", "lightning.fabric"):
@@ -63,6 +66,7 @@ def train(
             that says what the run is or how far it got has changed.
         Diverged: the loss is no longer finite; recorded as failed.
         Stopped: a signal came; recorded as interrupted. It knows the run directory where a run can go on in it.
+        TimeUp: trainer.max_time is over; likewise.
     """
     with stop_on_signals() as signals:
         git_commit()  # takes a moment, which is better spent before there is a directory without a result
@@ -73,7 +77,7 @@ def train(
         torch.manual_seed(config.seed)
         model = build_classifier(config)
         updates = updates_per_step(config)
-        data = ImageData(config.data, config.seed, updates, batches(config, "train") if updates > 1 else None)
+        data = ImageData(config.data, config.seed, updates, partial(batches_in, config), overfitted(config))
         data.prepare_data()
         data.setup("check")  # reads the files, so that a bad one is found before anything is written
         keep_freed_memory()  # from here on: the files' bytes need not stay
@@ -85,16 +89,16 @@ def train(
             with signals.put_off(), recording(config, run, model, overrides, signals) as record:
                 record.result["precision"] = str(planned.precision)  # 16-mixed is bf16-mixed on a CPU
                 average = build_average(config, data)
-                watching = _callbacks(
-                    record, data, average, [*callbacks, *(build(config) for build in FURTHER), StopAfterStep(signals)]
-                )
+                watchers = [*callbacks, *(build(config) for build in FURTHER), *stop_in_time(config.trainer)]
+                watching = _callbacks(record, data, average, [*watchers, StopAfterStep(signals)])
                 logger = record.dashboard.start(record.rows, average) if record.dashboard else False
                 record.loggers.start(record.rows)
-                trainer = devices.build_trainer(config, callbacks=watching, logger=logger, default_root_dir=run.path)
+                lightning = {"logger": logger, "default_root_dir": run.path, "profiler": build_profiler(config, run)}
+                trainer = devices.build_trainer(config, callbacks=watching, **lightning)
                 fit(trainer, model, data, record)
                 test(trainer, model, data, record, average)
             return record.result, run
-        except Stopped as stopped:
+        except (Stopped, TimeUp) as stopped:
             if run.last_checkpoint.exists() or run.best_checkpoint.exists():
                 stopped.run = run.path
             raise
@@ -138,10 +142,10 @@ def _callbacks(
         *([TestEachEpoch(data, average)] if config.test_each_epoch else []),
         EpochLog(record.run, record.rows, config.trainer.log_every_n_steps),
         LambdaCallback(on_train_epoch_end=lambda *_: record.loggers.log_epoch(record.rows[-1])),
-        StopEarly(config.early_stopping, record.rows),
+        StopEarly(config.early_stopping, record.rows, config.trainer.min_epochs),
         *([ObserveCurvature(data)] if config.optimizer.name == "sdlm" else []),
         *([record.dashboard] if record.dashboard else []),
-        *checkpoint_callbacks(record.run, validates(config)),
+        *checkpoint_callbacks(record.run, validated_every(config)),
         *watchers,
         *([Bar()] if config.trainer.enable_progress_bar and sys.stdout.isatty() else []),
     ]

@@ -343,6 +343,7 @@ class LenetSweeper(BasicSweeper):
 
     def _compose(self, arguments: list[str]) -> tuple["Sweep", dict[str, "Config"]]:
         """The sweep, and the checked config of each of its jobs by name."""
+        from lenet.batches import epochs
         from lenet.errors import BadInput
         from lenet.models.sizes import size_of
         from lenet.sweeps.design import MOST_JOBS, Job, Sweep, check_labels, job_names, settings
@@ -387,7 +388,7 @@ class LenetSweeper(BasicSweeper):
                     levels={p: setting[p].label if p in setting else baseline[p] for p in labels},
                     seed=config.seed,
                     overrides=overrides,
-                    epochs=config.trainer.max_epochs,
+                    epochs=epochs(config),
                     parameters=parameter_count,
                     macs=macs,
                 )

@@ -26,7 +26,7 @@ from lenet.cli.explain import (
     describe,
 )
 from lenet.cli.messages import how_to_go_on
-from lenet.errors import BadInput, PeerLost, Stopped
+from lenet.errors import BadInput, PeerLost, Stopped, TimeUp
 from lenet.system import terminal
 from lenet.system.ranks import is_first
 
@@ -67,6 +67,8 @@ def job() -> Iterator[None]:
             stopped.advice = how_to_go_on(stopped.run)
         raise
     except Exception as error:
+        if isinstance(error, TimeUp):
+            error.advice = how_to_go_on(error.run) if error.run else ""
         output = Path(HydraConfig.get().runtime.output_dir)
         if isinstance(error, BadInput) and output != Path.cwd():
             with suppress(OSError):
@@ -79,7 +81,8 @@ def job() -> Iterator[None]:
 def run(main: Callable[[], Any]) -> None:
     """Call a Hydra main function; turn every error that a user can mend into one line and an exit code.
 
-    Exit codes: 2 for bad input, 1 for a run that failed, 130 after Ctrl-C, 143 after SIGTERM.
+    Exit codes: 2 for bad input, 1 for a run that failed, 124 for one whose time is over, 130 after Ctrl-C, 143 after
+    SIGTERM.
     """
     for_developers = "HYDRA_FULL_ERROR" in os.environ and is_first()  # which has set it for the others
     threading.excepthook = _thread_failed
@@ -102,6 +105,9 @@ def run(main: Callable[[], Any]) -> None:
             cause = BadInput(f"{' '.join(_choices())}: {CHOOSE}")
         if isinstance(error, OSError) and _is_run_directory(str(error.filename)):
             cause = BadInput(f"hydra.run.dir: {describe(error)}; name a folder that can be made")
+        if isinstance(cause, TimeUp):
+            print(f"stopped: {cause}" + (f"; {cause.advice}" if cause.advice else ""), file=sys.stderr)
+            sys.exit(cause.exit_code)
         if is_first() or not isinstance(cause, PeerLost):  # the first one says what became of the run
             print(f"error: {describe(cause)}", file=sys.stderr)
         by_hydra = (

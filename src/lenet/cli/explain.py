@@ -194,7 +194,7 @@ def _remedy(key: str) -> str:
 
 
 def _unknown_key(key: str) -> str:
-    if key in ("sweep", "search", "experiment"):
+    if key in ("sweep", "search", "experiment", "debug"):
         return f"{key}: no such key; the first line of a file in conf/{key}/ has to be: # @package _global_"
     if key.startswith("hydra.launcher.additional_parameters."):
         return f"{key}: not there yet; to add it put a + before it"

@@ -196,7 +196,7 @@ class Dashboard(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self._is_due(trainer):
+        if self._is_due(trainer) and not trainer.sanity_checking:
             self._answers.append((outputs, batch[1]))
 
     def on_test_batch_end(

@@ -5,7 +5,7 @@ time: no worker processes, no per-image Python.
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import lightning as L
@@ -87,6 +87,12 @@ def splits(
     )
 
 
+def epochs_done(trainer: L.Trainer) -> int:
+    """Also before a resumed run begins, when trainer.current_epoch is one behind."""
+    done: int = trainer.fit_loop.epoch_progress.state_dict()["current"]["processed"]
+    return done
+
+
 class ImageData(L.LightningDataModule):
     """The official training set, split into training and validation, and the official test set.
 
@@ -94,10 +100,23 @@ class ImageData(L.LightningDataModule):
     many updates, they come as stored, and `batches_of` makes the batches, one at a time: so they stay in a cache.
     """
 
-    def __init__(self, data: config.Data, seed: int, updates: int = 1, limit: int | None = None) -> None:
-        """A training batch is for `updates` updates; an epoch ends after `limit` updates, if given."""
+    def __init__(
+        self,
+        data: config.Data,
+        seed: int,
+        updates: int = 1,
+        batches_in: Callable[[int], int] | None = None,
+        few: int | None = None,
+    ) -> None:
+        """What a run trains, validates and tests on.
+
+        Args:
+            updates: that a training batch is for.
+            batches_in: the training batches, each for one update, of an epoch counted from 0; None: all that there are.
+            few: of the training images, to train and to validate on, always in the same order; None: as usual.
+        """
         super().__init__()
-        self.data, self.seed, self.updates, self.limit = data, seed, updates, limit
+        self.data, self.seed, self.updates, self.batches_in, self.few = data, seed, updates, batches_in, few
         self.noise = torch.Generator()  # of augmentation alone; callbacks.SeedEpochs seeds it for each epoch
 
     def prepare_data(self) -> None:
@@ -111,12 +130,19 @@ class ImageData(L.LightningDataModule):
         self.training, self.validation, self.test = splits(
             data.name, data.root, data.val_fraction, data.split_seed, data.train_size, device
         )
+        if self.few is not None:
+            self.training = Images(self.training.images[: self.few], self.training.labels[: self.few])
+            self.validation = self.training
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        size = len(self.training)
-        first = size if self.limit is None else min(size, self.limit * self.data.batch_size)
-        order: Iterable[int] = EpochOrder(size, self.seed, first) if self.data.shuffle else range(first)
-        drop_last = self.data.drop_last and self.limit is None
+        first = size = len(self.training)
+        if self.batches_in:
+            # Asked for before every epoch where epochs differ.
+            epoch = epochs_done(self.trainer) if self.trainer else 0
+            first = min(size, self.batches_in(epoch) * self.data.batch_size)
+        is_shuffled = self.data.shuffle and self.few is None
+        order: Iterable[int] = EpochOrder(size, self.seed, first) if is_shuffled else range(first)
+        drop_last = self.data.drop_last and self.batches_in is None
         return self._loader(self.training, self.data.batch_size * self.updates, order, drop_last)
 
     def val_dataloader(self) -> DataLoader[Batch]:

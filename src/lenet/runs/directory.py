@@ -5,6 +5,7 @@
     metrics.csv     a row per epoch: the source of truth
     checkpoints/    best.ckpt and last.ckpt
     events.out...   TensorBoard
+    profile/        what took how long, if trainer.profiler asks for it
     train.log
     csv/, wandb/, loggers.json   of other loggers, where the config asks for them
     .lock           while a process trains in it
@@ -74,7 +75,7 @@ OVER_SEEDS = "over seeds: mean ± standard deviation"  # the plots of a whole sw
 BEGUN = ("config.yaml", "result.json")  # one of them is there once a run has begun
 
 # What else a run writes to; the folders first, as there are files in them.
-FOLDERS = ("checkpoints", "00000", "csv", "wandb")
+FOLDERS = ("checkpoints", "profile", "00000", "csv", "wandb")
 FILES = (
     *BEGUN,
     "metrics.csv",
@@ -112,6 +113,10 @@ RESULT: dict[str, Any] = {
 INCIDENTAL = (
     "trainer.enable_progress_bar",
     "logger",
+    "trainer.max_time",
+    "trainer.num_sanity_val_steps",
+    "trainer.detect_anomaly",
+    "trainer.profiler",
     "dashboard.enabled",
     "dashboard.pictures_every",
     "dashboard.histograms",
@@ -240,7 +245,8 @@ class RunDirectory:
             (self.path / name).unlink(missing_ok=True)
         self.remove_events(self.event_files)
         self.clear_projector()
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        for folder in (self.checkpoints, self.profile):
+            shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def event_files(self) -> list[Path]:
@@ -261,6 +267,11 @@ class RunDirectory:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def profile(self) -> Path:
+        """What trainer.profiler has measured."""
+        return self.path / "profile"
 
     @property
     def last_checkpoint(self) -> Path:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lenet.batches import EVALUATION_BATCH, batches, images_seen, training_size, validation_size
+from lenet.batches import EVALUATION_BATCH, batches, epochs, images_seen, overfitted, training_size, validation_size
 from lenet.config import Config, Trainer, schema
 from lenet.datasets import data_set
 from lenet.runs.directory import RunDirectory
@@ -30,6 +30,7 @@ JUDGED_BY = (
     "trainer.limit_val_batches",
     "trainer.limit_test_batches",
     "trainer.fast_dev_run",
+    "trainer.overfit_batches",
 )
 
 # What the report says in words of its own, beside the keys that make no run another one.
@@ -117,7 +118,7 @@ def _quickly(path: Path) -> Config:
             node = getattr(node, part)
         setattr(node, last, value)
     for part in ("train", "val", "test"):
-        if batches(config, part) < 0:
+        if batches(config, part) < 0 or epochs(config) < 0:
             raise ValueError(part)
     return config
 
@@ -145,8 +146,7 @@ def described(group: Group, sweep: Sweep, directory: Path) -> list[str]:
     lines = [
         f"data: {_each(config.data.name for config in configs)}; {_each(map(_training, configs))}; "
         f"{_each(map(_validation, configs))}; {_each(map(_test, configs))}",
-        f"{_each(counted(1 if one.trainer.fast_dev_run else one.trainer.max_epochs, 'epoch') for one in configs)}; "
-        f"seeds {_numbers(jobs.seed)}",
+        f"{_each(counted(epochs(one), 'epoch') for one in configs)}; seeds {_numbers(jobs.seed)}",
         f"all share: {_shared(configs)}",
     ]
     results = [RunDirectory(directory / job).read_result() or {} for job in group.done.job.head(LOOKED_AT)]
@@ -181,6 +181,8 @@ def _training(config: Config) -> str:
 
 
 def _validation(config: Config) -> str:
+    if few := overfitted(config):
+        return f"validated on the same {counted(few, 'image')}"
     return f"validated on {_images(config, 'val')}" if validation_size(config.data) else "no validation images"
 
 
@@ -190,7 +192,7 @@ def _test(config: Config) -> str:
 
 def _images(config: Config, part: str) -> str:
     """How many images, and how many of the batches that there are."""
-    limits = dict.fromkeys(("limit_train_batches", "limit_val_batches", "limit_test_batches"))
+    limits = dict.fromkeys(("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches"))
     whole = replace(config, trainer=Trainer(**asdict(config.trainer) | limits | {"fast_dev_run": False}))
     used, there = batches(config, part), batches(whole, part)
     if part == "train":

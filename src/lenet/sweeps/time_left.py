@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter
 
-from lenet.batches import EVALUATION_BATCH, batches, images_seen, validation_size
+from lenet.batches import EVALUATION_BATCH, batches, images_seen, overfitted, validation_size
 from lenet.config import Config
 from lenet.datasets import data_set
 from lenet.models.sizes import size_of
@@ -31,11 +31,12 @@ def work(config: Config, epochs: int) -> float:
     _, macs = size_of(config)
     image = macs + OF_AN_IMAGE
     training = BACKWARD * image * images_seen(config, 1) + OF_A_BATCH * batches(config, "train")
+    held_out = overfitted(config) or validation_size(config.data)
     validation, test = (
         image * min(images, EVALUATION_BATCH * batches(config, part))
-        for part, images in (("val", validation_size(config.data)), ("test", data_set(config.data).test_images))
+        for part, images in (("val", held_out), ("test", data_set(config.data).test_images))
     )
-    epoch = training + validation + (test if config.test_each_epoch else 0)
+    epoch = training + validation / config.trainer.check_val_every_n_epoch + (test if config.test_each_epoch else 0)
     return epochs * epoch + test + OF_A_JOB
 
 

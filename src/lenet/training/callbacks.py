@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
-from lenet.batches import batches, updates_per_step
+from lenet.batches import batches_in, updates_per_step
 from lenet.config import Config, EarlyStopping
 from lenet.data.files import Batch
 from lenet.data.module import ImageData
@@ -66,11 +66,11 @@ class StopAfterStep(L.Callback):
 class StopEarly(L.Callback):
     """Ends the training where the rows of metrics.csv say so."""
 
-    def __init__(self, settings: EarlyStopping, rows: Sequence[Row]) -> None:
-        self.settings, self.rows = settings, rows
+    def __init__(self, settings: EarlyStopping, rows: Sequence[Row], min_epochs: int | None = None) -> None:
+        self.settings, self.rows, self.min_epochs = settings, rows, min_epochs
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if stopped_early(self.settings, self.rows):
+        if stopped_early(self.settings, self.rows, self.min_epochs):
             trainer.should_stop = True
 
 
@@ -124,7 +124,7 @@ class Bar(TQDMProgressBar):
         self._is_by_update = updates_per_step(self._config) > 1
         return Tqdm(
             desc=self._epoch(),
-            total=batches(self._config, "train"),
+            total=batches_in(self._config, self.trainer.current_epoch),
             unit=" batches",
             miniters=1,  # how often it is drawn is a matter of time alone
             smoothing=0,
@@ -138,7 +138,7 @@ class Bar(TQDMProgressBar):
 
     def on_train_epoch_start(self, *_: Any) -> None:
         self.train_progress_bar.set_description(self._epoch(), refresh=False)
-        self.train_progress_bar.reset()
+        self.train_progress_bar.reset(batches_in(self._config, self.trainer.current_epoch))
 
     def on_before_optimizer_step(self, *_: Any) -> None:
         if self._is_by_update:

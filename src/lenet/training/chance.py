@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from math import inf, log
 
-from lenet.batches import EVALUATION_BATCH, batches, images_seen, updates, validation_size
+from lenet.batches import EVALUATION_BATCH, batches, images_seen, overfitted, updates, validation_size
 from lenet.config import Config
 from lenet.datasets import data_set
 
@@ -32,7 +32,7 @@ def at_chance(config: Config, metrics: Mapping[str, float]) -> bool | None:
     """Whether a run's accuracy is that of guesses: of the test or, without one, of validation or training."""
     counts = {
         "test": min(batches(config, "test") * EVALUATION_BATCH, data_set(config.data).test_images),
-        "val": min(batches(config, "val") * EVALUATION_BATCH, validation_size(config.data)),
+        "val": min(batches(config, "val") * EVALUATION_BATCH, overfitted(config) or validation_size(config.data)),
         "train": images_seen(config, 1),
     }
     classes = len(data_set(config.data).classes)

@@ -124,13 +124,17 @@ def check_weights(state: Any, net: nn.Module) -> None:
 
 
 def newest_checkpoint(
-    run: RunDirectory, net: nn.Module, validates: bool, largest: int | None = None
+    run: RunDirectory, net: nn.Module, validated_every: int | None, largest: int | None = None
 ) -> tuple[Path, int]:
     """The newest checkpoint of a run that is whole and of its net, and the number of epochs that it has seen.
 
     That is last.ckpt, which is written after every epoch, or best.ckpt, where a kill came between the two, or last.ckpt
-    has been lost or damaged, of which a warning tells. Of a run that validates best.ckpt has to be whole: no later
+    has been lost or damaged, of which a warning tells. Of a run that has validated best.ckpt has to be whole: no later
     epoch may be better than what it holds.
+
+    Args:
+        validated_every: epochs from one validation to the next; None: it never validates.
+        largest: bytes that a checkpoint may have.
 
     Raises:
         NoCheckpoint: there is none.
@@ -148,9 +152,10 @@ def newest_checkpoint(
             wrong.append(f"{path}: of another net than config.yaml describes ({error})")
             continue
         epochs[path] = checkpoint["epoch"] + 1
-    if epochs and (run.best_checkpoint in epochs or not validates):
+    has_validated = validated_every is not None and max(epochs.values(), default=0) >= validated_every
+    if epochs and (run.best_checkpoint in epochs or not has_validated):
         newest = max(epochs, key=lambda path: epochs[path])  # the best is written first, and so may be ahead
-        if wrong:
+        if wrong and (has_validated or newest != run.last_checkpoint):
             log.warning("%s; going on from %s, after epoch %d", wrong[0], newest.name, epochs[newest])
         return newest, epochs[newest]
     whole = "".join(f"; {path.name} is whole, but the best epoch is lost" for path in epochs)
@@ -174,13 +179,19 @@ class MovableCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict)
 
 
-def checkpoint_callbacks(run: RunDirectory, validates: bool) -> list[ModelCheckpoint]:
-    """Keep the weights of the last epoch, and of the first epoch with the highest val/acc."""
+def checkpoint_callbacks(run: RunDirectory, validated_every: int | None) -> list[ModelCheckpoint]:
+    """Keep the weights of the last epoch, and of the first epoch with the highest val/acc.
+
+    Args:
+        validated_every: epochs from one that has a val/acc to the next; None: none has.
+    """
     settings: dict[str, Any] = {
         "dirpath": run.checkpoints,
         "save_on_train_epoch_end": True,  # after everything else, so that a resumed run starts with a new epoch
         "enable_version_counter": False,
     }
     last = MovableCheckpoint(filename="last", **settings)
-    best = MovableCheckpoint(filename="best", monitor="val/acc", mode="max", **settings)
-    return [best, last] if validates else [last]
+    if validated_every is None:
+        return [last]
+    best = MovableCheckpoint(filename="best", monitor="val/acc", mode="max", every_n_epochs=validated_every, **settings)
+    return [best, last]

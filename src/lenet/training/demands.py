@@ -11,7 +11,7 @@ from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 
-from lenet.batches import EVALUATION_BATCH, training_size
+from lenet.batches import EVALUATION_BATCH, epochs, overfitted, training_size
 from lenet.config import Config
 from lenet.data import download
 from lenet.errors import BadInput
@@ -246,13 +246,25 @@ def _check_run(config: Config, run: RunDirectory) -> None:
             "again from the beginning"
         )
     result = run.read_result() or {}
-    if result.get("status") == "completed" and result.get("epochs", 0) >= config.trainer.max_epochs:
-        raise BadInput(
-            f"resume={config.resume}: {result['epochs']} epochs are done, and trainer.max_epochs="
-            f"{config.trainer.max_epochs}; give a larger trainer.max_epochs to go on"
-        )
+    if result.get("status") == "completed" and result.get("epochs", 0) >= epochs(config):
+        raise BadInput(all_done(config, result["epochs"]))
     if result.get("status") == "completed" and config.early_stopping.patience is not None:
         check_stopping(config, run.read_metrics(), result)
+
+
+def all_done(config: Config, done: int) -> str:
+    """What is said where a run is to go on that is at its end, after so many epochs."""
+    settings = config.trainer
+    if settings.max_steps is not None or settings.fast_dev_run:
+        key = "fast_dev_run=true" if settings.fast_dev_run else f"max_steps={settings.max_steps}"
+        return (
+            f"resume={config.resume}: it is at its end, and trainer.{key} stays what it was; for a longer one "
+            "start a new run"
+        )
+    return (
+        f"resume={config.resume}: {done} epochs are done, and trainer.max_epochs={settings.max_epochs}; give a larger "
+        "trainer.max_epochs to go on"
+    )
 
 
 def check_jobs(n_jobs: int, jobs: int) -> None:
@@ -298,8 +310,14 @@ def _cores() -> str:
 
 def about(config: Config) -> str:
     """What a run is to do, in a few words."""
+    most, settings = config.trainer.max_time, config.trainer
+    within = f", for {most} at most" if most else ""
     if config.resume:
-        return f"{config.resume} goes on, to epoch {config.trainer.max_epochs}"
+        return f"{config.resume} goes on, to epoch {epochs(config)}{within}"
     parameters, _ = size_of(config)
-    epochs = 1 if config.trainer.fast_dev_run else config.trainer.max_epochs
-    return f"{config.model.kind} on {config.data.name}, {parameters:,} parameters, {counted(epochs, 'epoch')}"
+    length = counted(epochs(config), "epoch")
+    if settings.max_steps is not None:
+        length = f"{counted(settings.max_steps, 'update')} in {length}"
+    if few := overfitted(config):
+        length += f"; it is trained and validated on the same {counted(few, 'image')}"
+    return f"{config.model.kind} on {config.data.name}, {parameters:,} parameters, {length}{within}"

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as SubprocessLauncher
 
-from lenet.batches import FEW_IMAGES, updates_per_step, validates
+from lenet.batches import FEW_IMAGES, ends_within_an_epoch, epochs, validated_every, validates
 from lenet.config import Config, Trainer
 from lenet.errors import BadInput, PeerLost
 from lenet.rules import check_shards
@@ -48,9 +48,9 @@ def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
     """The Lightning Trainer of a config; `kwargs` are what is not a matter of configuration."""
     settings = config.trainer
     one: int | None = 1 if settings.fast_dev_run else None
-    blocks = updates_per_step(config) > 1
     return L.Trainer(
-        max_epochs=1 if settings.fast_dev_run else settings.max_epochs,
+        max_epochs=epochs(config),
+        min_epochs=settings.min_epochs,
         accelerator=demands.accelerator(config),
         devices=settings.devices,
         num_nodes=settings.num_nodes,
@@ -58,11 +58,15 @@ def build_trainer(config: Config, **kwargs: Any) -> L.Trainer:
         precision=settings.precision,  # type: ignore[arg-type]  # checked by lenet.rules
         deterministic=settings.deterministic,
         gradient_clip_val=settings.gradient_clip_val,
+        gradient_clip_algorithm=settings.gradient_clip_algorithm if settings.gradient_clip_val else None,
         accumulate_grad_batches=settings.accumulate_grad_batches,
-        limit_train_batches=None if blocks else one or settings.limit_train_batches,  # blocks: ImageData's affair
+        # How many training batches an epoch has is ImageData's affair; it is asked again where epochs differ.
+        reload_dataloaders_every_n_epochs=int(ends_within_an_epoch(config)),
         limit_val_batches=one or settings.limit_val_batches if validates(config) else 0,
         limit_test_batches=one or settings.limit_test_batches,
-        num_sanity_val_steps=0,
+        check_val_every_n_epoch=validated_every(config) or 1,
+        num_sanity_val_steps=0 if one else settings.num_sanity_val_steps,
+        detect_anomaly=settings.detect_anomaly,
         use_distributed_sampler=False,  # Classifier.shard deals out each batch
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(c, TQDMProgressBar) for c in kwargs.get("callbacks", [])),

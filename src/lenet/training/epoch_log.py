@@ -9,7 +9,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from lenet.batches import POINTS_PER_EPOCH, batches, images_seen, updates_per_step
+from lenet.batches import POINTS_PER_EPOCH, batches_in, images_seen, updates_per_step
 from lenet.data.files import Batch
 from lenet.errors import Diverged
 from lenet.runs.directory import Row, RunDirectory, curves
@@ -44,7 +44,7 @@ class EpochLog(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         config = pl_module.config
-        self.updates, self.total = updates_per_step(config), batches(config, "train")
+        self.updates, self.total = updates_per_step(config), batches_in(config, trainer.current_epoch)
         self.interval = self.every or max(1, self.total // POINTS_PER_EPOCH)
         self.updated = 0
         self.norms: list[Tensor] = []

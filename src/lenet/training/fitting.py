@@ -4,8 +4,9 @@ import lightning as L
 import torch
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as SubprocessLauncher
 
-from lenet.batches import validates
+from lenet.batches import epochs, validates
 from lenet.data.module import ImageData
+from lenet.errors import Diverged
 from lenet.runs.directory import RunDirectory
 from lenet.runs.files import write_atomically
 from lenet.system.ranks import is_first
@@ -24,6 +25,7 @@ def fit(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record) 
 
     Raises:
         NoCheckpoint: that checkpoint is one that no run can go on from.
+        Diverged: trainer.detect_anomaly has found a gradient that is no number.
     """
     if isinstance(launcher := trainer.strategy.launcher, SubprocessLauncher):
         # Not a hook of Lightning's, but the only place between its environment variables and its processes.
@@ -31,12 +33,18 @@ def fit(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record) 
     device = trainer.strategy.root_device
     record.result["device"] = str(device) if trainer.world_size == 1 else f"{trainer.world_size} x {device.type}"
     checkpoint = record.checkpoint
-    if stopped_early(record.config.early_stopping, record.rows):  # cut off after its last epoch
+    config = record.config
+    if stopped_early(config.early_stopping, record.rows, config.trainer.min_epochs):  # cut off after its last epoch
         trainer.fit_loop.max_epochs = len(record.rows)
     try:
         with ending_together(trainer):
             trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError, RuntimeError) as error:
+        if config.trainer.detect_anomaly and "returned nan values" in str(error):
+            raise Diverged(
+                f"{error} In epoch {trainer.current_epoch + 1}; {record.run.path / 'train.log'} has the line of the "
+                "net that computes it; try a smaller optimizer.lr"
+            ) from error
         if checkpoint is None or record.has_begun or isinstance(error, torch.OutOfMemoryError):
             raise
         words = (str(error).splitlines() or [""])[0]
@@ -44,8 +52,8 @@ def fit(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record) 
             f"{checkpoint}: a run cannot go on from it ({type(error).__name__}: {words}); start the run again from the "
             "beginning"
         ) from error
-    early = stopped_early(record.config.early_stopping, record.rows)
-    if early and early[0] < record.config.trainer.max_epochs:
+    early = stopped_early(config.early_stopping, record.rows, config.trainer.min_epochs)
+    if early and early[0] < epochs(config):
         record.result["stopped_early"] = early[1]
     record.run = RunDirectory(trainer.strategy.broadcast(str(record.run.path)))  # the first process has made it
     best, last = record.run.best_checkpoint, record.run.last_checkpoint

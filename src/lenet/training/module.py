@@ -84,6 +84,7 @@ class Classifier(ShardedModule):
             scheduler.step()
 
     def on_train_epoch_start(self) -> None:
+        self.metrics.clear()  # an epoch may be without validation
         self.train_totals.reset()
 
     def on_validation_epoch_start(self) -> None:
@@ -97,8 +98,10 @@ class Classifier(ShardedModule):
         if self.current_epoch < self.config.schedule.warmup_epochs:
             return
         for schedule in self.trainer.lr_scheduler_configs:
-            if isinstance(schedule.scheduler, ReduceLROnPlateau):
-                schedule.scheduler.step(self.metrics[self.config.schedule.monitor])
+            # An epoch without validation has no val/loss, and the schedule does not count it.
+            loss = self.metrics.get(self.config.schedule.monitor)
+            if isinstance(schedule.scheduler, ReduceLROnPlateau) and loss is not None:
+                schedule.scheduler.step(loss)
 
     def on_validation_epoch_end(self) -> None:
         self._publish("val", self.val_totals)

@@ -19,7 +19,7 @@ import torch
 
 from lenet.config import Config
 from lenet.datasets import FOLDER, data_set
-from lenet.errors import BadInput, PeerLost, Pruned, Stopped
+from lenet.errors import BadInput, PeerLost, Pruned, Stopped, TimeUp
 from lenet.models.sizes import size_of
 from lenet.runs.directory import Result, Row, RunDirectory
 from lenet.system.ranks import is_first
@@ -147,7 +147,7 @@ def _ended_by(error: BaseException) -> Result:
     if isinstance(error, Pruned):
         return {"status": "pruned"}
     # SystemExit is how submitit leaves a job whose time is over, once it is in Slurm's queue again.
-    stopped = isinstance(error, Stopped | KeyboardInterrupt | SystemExit)
+    stopped = isinstance(error, Stopped | TimeUp | KeyboardInterrupt | SystemExit)
     trace = None if stopped else "".join(traceback.format_exception(error))
     return {
         "status": "interrupted" if stopped else "failed",

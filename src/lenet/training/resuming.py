@@ -3,7 +3,8 @@
 import logging
 from pathlib import Path
 
-from lenet.batches import validates
+from lenet.batches import epochs as epochs_of
+from lenet.batches import validated_every
 from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.runs.directory import Result, Row, RunDirectory
@@ -12,6 +13,7 @@ from lenet.training.checkpoints import (
     largest_checkpoint,
     newest_checkpoint,
 )
+from lenet.training.demands import all_done
 from lenet.training.module import Classifier
 from lenet.training.stopping import check_stopping
 
@@ -30,13 +32,10 @@ def resumed(config: Config, run: RunDirectory, model: Classifier) -> tuple[list[
     if run.has_saved_nothing:
         log.info("%s: cut off before its first checkpoint; it starts from the beginning", run.path)
         return [], {"overrides": result.get("overrides")}, None
-    checkpoint, epochs = newest_checkpoint(run, model.net, validates(config), largest_checkpoint(config))
-    finished = epochs == config.trainer.max_epochs and result.get("status") == "completed"
-    if finished or epochs > config.trainer.max_epochs:
-        raise BadInput(
-            f"resume={config.resume}: {epochs} epochs are done, and trainer.max_epochs={config.trainer.max_epochs}; "
-            "give a larger trainer.max_epochs to go on"
-        )
+    checkpoint, epochs = newest_checkpoint(run, model.net, validated_every(config), largest_checkpoint(config))
+    finished = epochs == epochs_of(config) and result.get("status") == "completed"
+    if finished or epochs > epochs_of(config):
+        raise BadInput(all_done(config, epochs))
     try:
         rows = run.read_metrics()
     except BadInput as error:

@@ -7,8 +7,12 @@ from lenet.errors import BadInput
 from lenet.runs.directory import Result, Row
 
 
-def stopped_early(settings: EarlyStopping, rows: Sequence[Row]) -> tuple[int, str] | None:
+def stopped_early(
+    settings: EarlyStopping, rows: Sequence[Row], min_epochs: int | None = None
+) -> tuple[int, str] | None:
     """The epoch after which a run with these rows of metrics.csv is to end, and why; None where it may go on.
+
+    That is none before `min_epochs`.
 
     A function of the rows alone, so a resumed run needs no state to decide as one that never stopped. An epoch that was
     not validated does not count.
@@ -23,7 +27,7 @@ def stopped_early(settings: EarlyStopping, rows: Sequence[Row]) -> tuple[int, st
             best, since, waited = value, epoch, 0
         else:
             waited += 1
-        if waited >= settings.patience:
+        if waited >= settings.patience and epoch >= (min_epochs or 0):
             by = f" by more than {settings.min_delta:g}" if settings.min_delta else ""
             return epoch, f"{settings.monitor} has not {verb}{by} since epoch {since}"
     return None
@@ -35,7 +39,7 @@ def check_stopping(config: Config, rows: Sequence[Row], result: Result) -> None:
     Raises:
         BadInput: it has stopped early and is completed, or would have stopped before.
     """
-    early = stopped_early(config.early_stopping, rows)
+    early = stopped_early(config.early_stopping, rows, config.trainer.min_epochs)
     if early is None:
         return
     epoch, why = early
