@@ -446,7 +446,10 @@ class LenetSweeper(BasicSweeper):
                     texts = _as_meant(values, texts)
                 levels[name] = tuple(self._level(name, text) for text in texts)
             elif override.is_sweep_override():
-                raise BadInput(f"{override.input_line}: no list of values; give them one by one, or as range(...)")
+                raise BadInput(
+                    f"{override.input_line}: no list of values; give them one by one or as range(...), or add "
+                    "hydra.sweeper.design=search"
+                )
             else:
                 shared[name] = f"{name}={override.get_value_element_as_str()}"
                 if len(before) > 1:

@@ -14,6 +14,7 @@ from lenet.config import Config, EarlyStopping, schema
 from lenet.errors import BadInput
 from lenet.rules import validate
 from lenet.runs.directory import INCIDENTAL, WEIGHTS, RunDirectory, timestamp
+from lenet.system.ranks import is_first
 
 ConfigStore.instance().store("schema", Config)
 
@@ -93,9 +94,10 @@ def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
     overrides = [override for override in overrides if not override.startswith("resume=")]
     for override in overrides:
         if override.split("=")[0] not in RESUMABLE:
+            may = dict.fromkeys("dashboard.*" if key.startswith("dashboard.") else key for key in RESUMABLE)
             raise BadInput(
-                f"{override}: a resumed run keeps its config; beside resume only {', '.join(RESUMABLE)} may be "
-                "given. Start a new run to change anything else"
+                f"{override}: a resumed run keeps its config; beside resume only {', '.join(may)} may be given. Start "
+                "a new run to change anything else"
             )
     changed = OmegaConf.merge(OmegaConf.structured(saved), OmegaConf.from_dotlist(list(overrides)))
     config = OmegaConf.to_object(changed)
@@ -129,6 +131,6 @@ def run_path(config: Config) -> Path:
     if output != Path(HydraConfig.get().runtime.cwd):
         return output
     for word in HydraConfig.get().overrides.hydra:
-        if word.startswith("hydra.run.dir="):
+        if word.startswith("hydra.run.dir=") and is_first():  # Lightning gives it to the other processes
             raise BadInput(f"{word}: a run has a directory to itself; name a folder in this one, or leave it out")
     return Path("runs") / config.name / timestamp()
