@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lenet import cli
+from lenet.search.spec import needed
 from lenet.sweeps.design import SEARCH, Sweep, is_at_work
 from lenet.system.terminal import loading
 
@@ -15,6 +16,7 @@ def main() -> None:
     sweep = Sweep.read(directory)  # a wrong folder is answered before what follows, which takes a while to import
     loading(f"{directory}", "pandas and matplotlib")
     if sweep.design == SEARCH:
+        needed()
         from lenet.search.report import report
     else:
         from lenet.sweeps.report import report

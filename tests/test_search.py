@@ -18,10 +18,12 @@ from optuna.storages.journal import JournalFileBackend
 
 from conftest import PROJECT, Started, script, until
 from lenet.config import Config
-from lenet.errors import BadInput
+from lenet.errors import BadInput, JobsFailed
 from lenet.runs.directory import RunDirectory
-from lenet.search.confirm import Confirmed, winner
+from lenet.search.confirm import FOLDER, Confirmed, confirmed, sweep_of, winner
+from lenet.search.journal import write
 from lenet.search.proposals import REDUCTION, Past, frozen, proposals, should_give_up
+from lenet.search.runner import run
 from lenet.search.space import Branch, Choice, Number, Parameter, Setting, Space
 from lenet.search.spec import Spec
 from lenet.search.trials import Search
@@ -235,12 +237,12 @@ def test_a_trial_that_loses_its_process_thrice_has_failed_and_is_tried_again_by_
     for _ in range(3):
         taken = search.take(lambda _: Config())
         assert taken is not None
-        run = taken[2]
-        run.write_config(Config())
-        run.unlock()  # as when its process is killed
+        directory = taken[2]
+        directory.write_config(Config())
+        directory.unlock()  # as when its process is killed
     assert search.take(lambda _: Config()) is None
-    assert state(run) == "failed"
-    assert "lost its process 3 times" in json.dumps(run.read_result())
+    assert state(directory) == "failed"
+    assert "lost its process 3 times" in json.dumps(directory.read_result())
     again = Search(tmp_path, Space((LR,)), Spec(trials=1), {"lr": "0.9"})
     again.begin()
     again.retry_failed()
@@ -262,7 +264,98 @@ def test_another_search_in_the_directory_is_refused_and_what_differs_is_named(tm
         longer.check()
 
 
+def test_another_config_in_the_directory_is_refused_as_its_trials_cannot_be_compared(tmp_path: Path) -> None:
+    Search(tmp_path, Space((LR,)), Spec(), {"lr": "0.9"}, {"trainer.max_epochs": "1"}).begin()
+    with pytest.raises(BadInput, match=r"holds a search with trainer\.max_epochs=1, and this one has 2; give name="):
+        Search(tmp_path, Space((LR,)), Spec(), {"lr": "0.9"}, {"trainer.max_epochs": "2"}).check()
+
+
+def ended(search: Search, *values: tuple[float, ...], objectives: Sequence[str] = ("val/acc",)) -> None:
+    """Let as many trials of a search have ended with these figures."""
+    for figures in values:
+        taken = search.take(lambda _: Config())
+        assert taken is not None
+        directory = taken[2]
+        metrics = dict(zip(objectives, figures, strict=False))
+        directory.write_metrics([{"epoch": 1, **metrics}])
+        directory.write_result({"status": "completed", "metrics": metrics, "epochs": 1})
+        directory.unlock()
+
+
+def test_an_objective_that_is_no_number_ends_no_search(tmp_path: Path) -> None:
+    search = Search(
+        tmp_path, Space((LR,)), Spec(trials=3, objective=("val/loss",), direction=("minimize",)), {"lr": "0.9"}
+    )
+    search.begin()
+    ended(search, (0.5,), (math.nan,), objectives=("val/loss",))
+    assert [past.state for past in search.past(search.read())] == ["completed", "diverged"]
+    write(search)
+    assert search.take(lambda _: Config()) is not None
+
+
+def test_several_objectives_bear_a_trial_that_has_diverged() -> None:
+    spec = Spec(objective=("val/acc", "parameters"), direction=("maximize", "minimize"))
+    past = [Past({"lr": f"0.{n + 10}"}, "completed", (0.5 + n / 100, 1000.0 * n)) for n in range(12)]
+    past.append(Past({"lr": "0.9"}, "diverged", None, {1: 0.1}))
+    assert next(proposals(Space((LR,)), spec, past, len(past))).labels
+
+
+@pytest.mark.parametrize("pruner", ["halving", "hyperband"])
+def test_what_is_hopeless_is_given_up_where_not_every_epoch_is_validated(pruner: str) -> None:
+    space, spec = Space((POOL,)), Spec(pruner=pruner, grace=1)
+    labels = {"pool": "avg"}
+    pasts = [Past(labels, "completed", (0.5 + n / 100,), dict.fromkeys((2, 4, 6, 8), 0.5 + n / 100)) for n in range(20)]
+    owns = [Past(labels, "running", epochs=dict.fromkeys(range(2, upto, 2), 0.1)) for upto in (3, 5, 7)]
+    assert any(should_give_up(space, spec, pasts, own, number, 8) for own in owns for number in range(20, 24))
+
+
+def test_a_launcher_that_breaks_again_and_again_ends_the_search_as_failed_and_nothing_is_confirmed(
+    tmp_path: Path, capsys
+) -> None:
+    search = Search(tmp_path / "runs/found", Space((LR,)), Spec(trials=2), {"lr": "0.9"})
+
+    def breaks() -> dict[int, Exception]:
+        raise RuntimeError("sbatch: no such partition")
+
+    def confirms(*_: Any) -> None:
+        raise AssertionError
+
+    with pytest.raises(JobsFailed, match="2 trials not done; the same command goes on"):
+        run(search, lambda _: Config(), breaks, confirms)
+
+
+def test_what_another_search_has_confirmed_is_not_taken_for_this_ones(tmp_path: Path) -> None:
+    search = Search(tmp_path, Space((LR,)), Spec(trials=1, confirm=1), {"lr": "0.9"}, {"data.name": "mnist"})
+    search.begin()
+    ended(search, (0.5,))
+    sweep, _ = sweep_of(search, lambda _: Config())
+    (tmp_path / FOLDER).mkdir()
+    sweep.write(tmp_path / FOLDER)
+    for job in sweep.jobs:
+        directory = RunDirectory(tmp_path / FOLDER / job.name)
+        directory.path.mkdir()
+        directory.write_result({"status": "completed", "metrics": {"val/acc": 0.95}})
+    assert confirmed(search).keys() == {"baseline", "trial 000"}
+    other = json.loads((tmp_path / "sweep.json").read_text())
+    other["jobs"][0]["overrides"] = ["optimizer.lr=0.77"]
+    (tmp_path / "sweep.json").write_text(json.dumps(other))
+    assert confirmed(search).keys() == {"baseline"}
+    other["search"]["config"] = {"data.name": "fashion_mnist"}
+    (tmp_path / "sweep.json").write_text(json.dumps(other))
+    assert confirmed(search) == {}
+
+
+def test_a_setting_of_which_a_run_is_missing_does_not_win() -> None:
+    base = Confirmed("baseline", {(1, "0"): 0.80, (2, "0"): 0.81})
+    lucky = Confirmed("trial 001", {(1, "0"): 0.89})
+    assert winner({one.setting: one for one in (base, lucky)}, "maximize") == "baseline"
+
+
 REFUSED = {
+    "model.kernel_size=interval(3,7)": "model.kernel_size takes whole numbers; write range(3,8)",
+    "trainer.max_time=00:01:00": "a trial runs to its end; leave it out, and give the search hydra.sweeper.timeout",
+    "hydra.sweeper.objective=[]": "give one, such as val/acc",
+    "+hydra.sweeper.params.net={a:{model.kernel_size:3},b:{model.pool:max}}": "model.pool: set by its net and by the search's pool; leave one of them out",
     "optimizer.lr=interval(0.1,0.1)": "an empty interval; give two numbers, the lower one first",
     "optimizer.lr=interval(1,0.1)": "the bounds are the wrong way round; write interval(0.1,1)",
     "optimizer.lr=tag(log, interval(0,1))": "has no logarithm at 0; give a lower bound above 0",
@@ -327,17 +420,17 @@ def test_a_search_killed_again_and_again_ends_as_one_that_never_stopped(start, i
     whole, directory = outcome(in_empty_folder / "runs/whole"), in_empty_folder / "runs/found"
     assert len(whole) == 4
     chance = random.Random(1)
-    ended: dict[str, int] = {}
+    stamps: dict[str, int] = {}
     for signum in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
         search, rows = start(*words), _rows(directory) + chance.randrange(1, 3)
         until(lambda search=search, rows=rows: search.end or _rows(directory) >= rows, search)
         if not search.end:
             os.killpg(search.pid, signum)
         search.wait()
-        for name, stamp in ended.items():
+        for name, stamp in stamps.items():
             assert _stamp(directory, name) == stamp, "a finished trial was run again"
         done = [one for one in by_optuna(directory).trials if one.state == optuna.trial.TrialState.COMPLETE]
-        ended |= {one.user_attrs["job"]: _stamp(directory, one.user_attrs["job"]) for one in done}
+        stamps |= {one.user_attrs["job"]: _stamp(directory, one.user_attrs["job"]) for one in done}
     code, said = start(*words).wait()
     assert code == 0, said
     assert outcome(directory) == whole

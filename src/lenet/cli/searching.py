@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +19,7 @@ from lenet.errors import BadInput
 from lenet.rules import check_one_device, validate
 from lenet.search.space import Space
 from lenet.search.spec import needed, require_measured, spec_of
-from lenet.sweeps.design import Job, Sweep, label
+from lenet.sweeps.design import Job, Sweep, label, recipe
 from lenet.sweeps.runner import run as run_sweep
 from lenet.training import demands
 
@@ -126,7 +127,9 @@ def search(
     needed()
     from lenet.search.trials import Search
 
-    found = Search(directory, space, spec, _labels(space, sweeper.frozen))
+    same = {key: label(value) for key, value in recipe(asdict(base)).items()}
+    found = Search(directory, space, spec, _labels(space, sweeper.frozen), same)
+    found.check()
     found.first(make)
     if sweeper.plan:
         print(found.plan())
@@ -144,7 +147,7 @@ def search(
 
     from lenet.search.runner import run
 
-    run(found, make, lambda: _work(sweeper, directory, min(workers, spec.trials)), confirm)
+    run(found, make, lambda: _work(sweeper, directory, min(workers, spec.trials)), confirm, sweeper.fail_fast)
 
 
 def _work(sweeper: Sweeper, directory: Path, count: int) -> dict[int, Exception]:

@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
+from lenet.config import schema
 from lenet.errors import BadInput
 from lenet.search.space import Branch, Choice, Domain, Number, Parameter, Space, check
 from lenet.sweeps.design import as_text, label, short
@@ -51,7 +52,24 @@ def space_of(params: Mapping[str, Any], words: Sequence[str], parser: OverridesP
         raise BadInput("resume: goes with one run; a search goes on by itself when it is started again")
     space = Space(tuple(found.values()))
     check(space)
+    _require_one_setter(space, shared)
     return space, shared
+
+
+def _require_one_setter(space: Space, shared: Mapping[str, str]) -> None:
+    """Whether each key is set by one of those that set keys, and none that a search keeps for itself."""
+    setters = dict.fromkeys(shared, "the command line")
+    for parameter in space.parameters:
+        branches = parameter.branches.values()
+        keys = [word.partition("=")[0] for branch in branches for word in branch.overrides]
+        keys += [one.key for branch in branches for one in branch.inner if one.key]
+        keys += [key for branch in branches for key, _ in branch.lists] + [parameter.key or ""]
+        for key in dict.fromkeys(filter(None, keys)):
+            if key in ONCE or key == "trainer.limit_test_batches":
+                raise BadInput(f"{key}: set by {parameter.name}, and a search has one value of it; leave it out there")
+            if other := setters.get(key):
+                raise BadInput(f"{key}: set by {other} and by the search's {parameter.name}; leave one of them out")
+            setters[key] = f"its {parameter.name}"
 
 
 def _parameter(name: str, override: Override, parser: OverridesParser) -> Parameter:
@@ -81,8 +99,10 @@ def _interval(override: Override, value: IntervalSweep) -> Number:
     is_log = _is_log(override, value.tags)
     if is_log and low <= 0:
         raise BadInput(f"{words}: has no logarithm at {low:g}; give a lower bound above 0, or leave out tag(log, ...)")
-    whole = isinstance(low, int) and isinstance(high, int)
-    return Number(low, high, is_log, 1 if whole else None, whole)
+    key = override.get_key_element().lstrip("+~")
+    if key in schema() and schema()[key] not in (float, float | None) and low == int(low) and high == int(high):
+        raise BadInput(f"{words}: {key} takes whole numbers; write range({low:g},{high + 1:g})")
+    return Number(low, high, is_log)
 
 
 def _is_log(override: Override, tags: set[str]) -> bool:

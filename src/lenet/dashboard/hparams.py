@@ -130,7 +130,7 @@ def results(result: Mapping[str, Any]) -> dict[str, float]:
 
 def ending(result: Mapping[str, Any]) -> Summary:
     """To be written when a run is finished, has failed or was stopped."""
-    status = STATUS_SUCCESS if result["status"] == "completed" else STATUS_FAILURE
+    status = STATUS_SUCCESS if result["status"] in ("completed", "pruned") else STATUS_FAILURE
     return _summary(SESSION_END_INFO_TAG, session_end_info=SessionEndInfo(status=status, end_time_secs=time.time()))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from lenet.batches import epochs
 from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.models.sizes import size_of
@@ -22,7 +23,7 @@ from lenet.runs.directory import METRICS, RunDirectory
 from lenet.runs.files import write_atomically
 from lenet.runs.safe_io import read_json
 from lenet.search.trials import Make, Search
-from lenet.sweeps.design import ENDED, Job, Sweep, state
+from lenet.sweeps.design import ENDED, Job, Sweep, implausible, state
 
 FOLDER = "confirmed"  # in that of the search
 TEST = "test.json"  # in the folder of the confirming round: what the winner makes of the test set
@@ -42,7 +43,9 @@ def sweep_of(search: Search, make: Make) -> tuple[Sweep, dict[str, Config]]:
     chosen: dict[str, list[str]] = {BASELINE: []}
     for number in search.best(trials, search.spec.confirm_top):
         chosen[name_of(number)] = trials.jobs[number].overrides
-    splits = [base.data.split_seed, (base.data.split_seed + 1) % 2**32]
+    splits = [base.data.split_seed]
+    if base.data.val_fraction:
+        splits.append((base.data.split_seed + 1) % 2**32)
     jobs, configs = [], {}
     if len(chosen) > 1:
         for turn in range(search.spec.confirm):
@@ -55,10 +58,11 @@ def sweep_of(search: Search, make: Make) -> tuple[Sweep, dict[str, Config]]:
                     told = f"{setting.replace(' ', '_')},split_seed={split}"
                     parameters, macs = size_of(config)
                     name = f"{told},seed={seed}"
-                    jobs.append(Job(name, told, levels, seed, words, config.trainer.max_epochs, parameters, macs))
+                    jobs.append(Job(name, told, levels, seed, words, epochs(config), parameters, macs))
                     configs[name] = config
     labels = {"setting": list(chosen), "split_seed": [str(split) for split in splits]}
-    return Sweep("grid", labels, {"setting": BASELINE, "split_seed": str(splits[0])}, jobs), configs
+    baseline = {"setting": BASELINE, "split_seed": str(splits[0])}
+    return Sweep("grid", labels, baseline, jobs, search={"config": search.config}), configs
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,15 @@ class Confirmed:
     def sd(self) -> float:
         return float(np.std(list(self.values.values()), ddof=1)) if len(self.values) > 1 else math.nan
 
-    def interval(self, base: "Confirmed | None" = None) -> tuple[float, float]:
+    def interval(self, base: "Confirmed | None" = None, among: int = 1) -> tuple[float, float]:
         """The 95 % confidence interval of the mean or, against a baseline, of the mean difference.
 
         Runs of one seed are one observation, as they begin with the same weights; a difference is of the same seed and
         split.
+
+        Args:
+            among: how many settings are held against the baseline. One of them looks better by chance more often than
+                a single one does, so the interval is as much wider (Bonferroni).
         """
         shared = [key for key in self.values if base is None or key in base.values]
         by_seed: dict[int, list[float]] = {}
@@ -89,24 +97,37 @@ class Confirmed:
         means = [float(np.mean(values)) for values in by_seed.values()]
         if len(means) < 2:
             return math.nan, math.nan
-        half = float(stats.t.ppf(0.975, len(means) - 1)) * float(np.std(means, ddof=1)) / math.sqrt(len(means))
+        half = (
+            float(stats.t.ppf(1 - 0.025 / among, len(means) - 1)) * float(np.std(means, ddof=1)) / math.sqrt(len(means))
+        )
         return float(np.mean(means)) - half, float(np.mean(means)) + half
 
 
-def confirmed(directory: Path, objective: str) -> dict[str, Confirmed]:
-    """What has been measured anew for a search, by setting; nothing where there was no such round."""
+def confirmed(search: Search) -> dict[str, Confirmed]:
+    """What has been measured anew for a search, by setting; nothing where there was no such round.
+
+    Only runs that belong to this search count: of its config, and with what its trials have now.
+    """
+    folder, objective = search.directory / FOLDER, search.spec.objective[0]
+    trials = search.read()
+    wanted = {name_of(number): job.overrides for number, job in enumerate(trials.jobs)} | {BASELINE: []}
     try:
-        sweep = Sweep.read(directory / FOLDER, whole=False)
+        sweep = Sweep.read(folder)
     except BadInput:
+        return {}
+    if sweep.search.get("config") != trials.search.get("config") or "setting" not in sweep.parameters:
         return {}
     found: dict[str, dict[tuple[int, str], float]] = {}
     for job in sweep.jobs:
-        run = RunDirectory(directory / FOLDER / job.name)
-        result = run.read_result() or {}
+        setting, split = job.levels["setting"], job.levels.get("split_seed", "")
+        result = RunDirectory(folder / job.name).read_result() or {}
         value = (result.get("metrics") or {}).get(objective)
-        if state(run) == "completed" and value is not None:
-            found.setdefault(job.levels["setting"], {})[job.seed, job.levels["split_seed"]] = value
-    return {setting: Confirmed(setting, values) for setting, values in found.items()}
+        if job.overrides[:-2] == wanted.get(setting) and setting in sweep.parameters["setting"]:
+            values = found.setdefault(setting, {})
+            is_known = result.get("status") == "completed" and not implausible(result)
+            if is_known and value is not None and math.isfinite(value):
+                values[job.seed, split] = value
+    return {setting: Confirmed(setting, values) for setting, values in found.items() if values}
 
 
 def is_whole(directory: Path) -> bool:
@@ -119,18 +140,19 @@ def is_whole(directory: Path) -> bool:
 
 
 def winner(found: Mapping[str, Confirmed], direction: str) -> str | None:
-    """The setting with the best mean; of the baseline and a setting that is as good, the baseline."""
-    if not found:
-        return None
+    """The setting with the best mean, if every run of it is there; of the baseline and an equal one the baseline."""
+    most = max((len(one.values) for one in found.values()), default=0)
+    whole = [setting for setting, one in found.items() if len(one.values) == most]
     sign = 1 if direction == "maximize" else -1
-    return max(found, key=lambda setting: (sign * found[setting].mean, setting == BASELINE))
+    return max(whole, key=lambda setting: (sign * found[setting].mean, setting == BASELINE), default=None)
 
 
 def test(directory: Path, setting: str) -> dict[str, Any]:
     """Show the test set to the runs of the setting that has won, once; the second time what was found is read.
 
     Returns:
-        The setting, and the test accuracy of each of its runs by name.
+        The setting, the test accuracy of each of its runs by name, and how often the search has looked: more than once
+        where more trials have brought another winner.
     """
     from lenet.evaluation.evaluate import evaluate
     from lenet.evaluation.load import load_trained
@@ -138,10 +160,12 @@ def test(directory: Path, setting: str) -> dict[str, Any]:
     folder = directory / FOLDER
     names = [job.name for job in Sweep.read(folder).jobs if job.levels["setting"] == setting]
     done = [name for name in names if state(RunDirectory(folder / name)) == "completed"]
-    if (known := read_test(directory)) and known["setting"] == setting and set(known["test/acc"]) == set(done):
+    known = read_test(directory)
+    if known and known["setting"] == setting and set(known["test/acc"]) == set(done):
         return known
     figures = {name: evaluate(load_trained(folder / name)).accuracy for name in done}
-    found = {"setting": setting, "test/acc": figures}
+    looks = known["looks"] + 1 if known else 1
+    found = {"setting": setting, "test/acc": figures, "looks": looks}
     write_atomically(folder / TEST, (json.dumps(found, indent=1) + "\n").encode())
     return found
 
@@ -154,7 +178,8 @@ def read_test(directory: Path) -> dict[str, Any] | None:
         return None
     figures = found.get("test/acc") if isinstance(found, dict) else None
     plausible = isinstance(figures, dict) and all(isinstance(value, float | int) for value in figures.values())
-    return found if plausible and isinstance(found.get("setting"), str) and figures else None
+    whole = plausible and isinstance(found.get("setting"), str) and isinstance(found.get("looks"), int)
+    return found if whole and figures else None
 
 
 def label_of(metric: str) -> str:

@@ -12,6 +12,7 @@ from lenet.sweeps.plots import BLUE, COSTS, GREEN, GREY, RED
 from lenet.text import shortened
 
 MOST_PANELS = 16
+MOST_TICKS = 12  # of a choice
 ACROSS = 4  # panels in a row
 
 Point = Mapping[str, object]
@@ -84,7 +85,11 @@ def draw_parallel(
         axes.plot([*range(len(shown)), len(shown)], [*heights, ranks[number]], color=GREEN if is_top else GREY,
                   alpha=0.9 if is_top else 0.35, linewidth=1.6 if is_top else 0.8)  # fmt: skip
     for place, (_, domain) in enumerate(shown):
-        ticks = domain.labels if isinstance(domain, Choice) else [domain.label(domain.low), domain.label(domain.high)]
+        ticks = (
+            domain.labels[:MOST_TICKS]
+            if isinstance(domain, Choice)
+            else [domain.label(domain.low), domain.label(domain.high)]
+        )
         for tick in ticks:
             axes.annotate(shortened(tick, 14), (place, _height(domain, tick)), fontsize=7, ha="left",
                           xytext=(3, 0), textcoords="offset points")  # fmt: skip
@@ -132,9 +137,9 @@ def _place(domain: Domain, label: str) -> float:
 
 def _scale(axes: Axes, domain: Domain) -> None:
     if isinstance(domain, Choice):
-        short = [shortened(label, 12) for label in domain.labels]
+        short = [shortened(label, 12) for label in domain.labels[:MOST_TICKS]]
         axes.set_xticks(range(len(short)), short, rotation=25 if sum(map(len, short)) > 18 else 0)
-        axes.set_xlim(-0.5, len(short) - 0.5)
+        axes.set_xlim(-0.5, len(domain.labels) - 0.5)
     elif domain.log:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

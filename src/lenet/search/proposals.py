@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import optuna
@@ -45,12 +46,18 @@ class Past:
     epochs: Mapping[int, float] = field(default_factory=dict)
 
 
+@cache
 def distribution(domain: Domain) -> BaseDistribution:
+    """Raises ValueError where there is none, as of bounds that no number lies between."""
     if isinstance(domain, Choice):
         return CategoricalDistribution(domain.labels)
     if domain.whole:
         return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
     return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+def _finite(epochs: Mapping[int, float]) -> dict[int, float]:
+    return {epoch: value for epoch, value in epochs.items() if math.isfinite(value)}
 
 
 def directions(spec: Spec) -> list[StudyDirection]:
@@ -66,7 +73,8 @@ def frozen(space: Space, past: Past, attributes: Mapping[str, Any] | None = None
         values=list(past.values) if past.state == "completed" and past.values else None,
         params=params,
         distributions={name: distribution(domains[name]) for name in params},
-        intermediate_values={epoch: value for epoch, value in past.epochs.items() if math.isfinite(value)},
+        # Without its epochs one that diverged is worse than all that were given up.
+        intermediate_values={} if past.state == "diverged" else _finite(past.epochs),
         system_attrs=dict(attributes or {}),
         user_attrs=user,
     )
@@ -84,12 +92,16 @@ def proposals(space: Space, spec: Spec, past: Sequence[Past], number: int) -> It
         return
     rejected: list[Past] = []
     for attempt in range(MOST_TRIES):
+        if attempt == BY_SAMPLER and space.is_small:
+            yield from _shuffled(space, spec.seed)  # each of them, so that none is missed
+            return
         study = _study(space, spec, [*past, *rejected], number, attempt)
         setting = space.walk(_suggester(study.ask()))
         yield setting
         rejected.append(Past(setting.labels, "diverged"))
 
 
+@cache
 def _shuffled(space: Space, seed: int) -> list[Setting]:
     """All settings, in an order that depends on the seed alone."""
     return sorted(space.settings(), key=lambda setting: _digest(seed, *setting.overrides, *setting.labels.values()))
@@ -187,10 +199,11 @@ def _pruner(spec: Spec, grace: int, bracket: int) -> optuna.pruners.BasePruner:
 def _rungs(past: Past, first: int) -> dict[str, float]:
     """What Optuna's successive halving notes of a trial: its value at each rung, the first of which is an epoch."""
     found: dict[str, float] = {}
-    epoch = first
-    while epoch in past.epochs:
-        found[f"completed_rung_{len(found)}"] = past.epochs[epoch]
-        epoch *= REDUCTION
+    rung = first
+    for epoch, value in sorted(past.epochs.items()):
+        while epoch >= rung:  # not every epoch need have a value
+            found[f"completed_rung_{len(found)}"] = value
+            rung *= REDUCTION
     return found
 
 

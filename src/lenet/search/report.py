@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,9 +15,9 @@ from lenet.runs.files import write_atomically
 from lenet.search import journal
 from lenet.search.confirm import BASELINE, FOLDER, Confirmed, confirmed, is_whole, label_of, name_of, read_test, winner
 from lenet.search.plots import draw_front, draw_history, draw_importances, draw_parallel, draw_slices
-from lenet.search.proposals import Past
+from lenet.search.proposals import Past, distribution
 from lenet.search.space import ABSENT, Choice, Domain, Number, Parameter, Space
-from lenet.search.spec import Spec
+from lenet.search.spec import DIRECTIONS, OBJECTIVES, Spec
 from lenet.search.trials import Search
 from lenet.sweeps.design import SEARCH, Job, Sweep
 from lenet.sweeps.plots import save
@@ -41,6 +42,8 @@ def read(directory: Path) -> Search:
         BadInput: there is none.
     """
     sweep = Sweep.read(directory, whole=False)
+    if sweep.jobs:
+        sweep = Sweep.read(directory)
     if sweep.design != SEARCH:
         raise BadInput(f"{directory}: a sweep and no search; scripts/report.py {directory} reports it")
     told = sweep.search.get("spec", {})
@@ -53,6 +56,12 @@ def read(directory: Path) -> Search:
         )
     )
     objective, direction = (tuple(told.get(name, "").split(",")) for name in ("objective", "direction"))
+    legal = set(objective) <= set(OBJECTIVES) and set(direction) <= set(DIRECTIONS)
+    if not legal or len(objective) != len(direction):
+        raise BadInput(
+            f"{directory / 'sweep.json'}: not the list of a search's trials (its objective or direction is none of "
+            "ours); remove it and start the search again, which finds the trials that are done"
+        )
     spec = Spec(trials=len(sweep.jobs), objective=objective, direction=direction)
     return Search(directory, space, spec, sweep.baseline)
 
@@ -71,10 +80,13 @@ def _domain(words: str, labels: Sequence[str]) -> Domain:
         high -= step or 0
         whole = found["kind"] == "range" and all(re.fullmatch(r"-?\d+", label) for label in seen)
         number = Number(low, high, bool(found["log"]), step, whole)
+        if math.isinf(low) or math.isinf(high):
+            raise ValueError(words)
+        distribution(number)
         for label in seen:
             number.value(label)
         return number
-    except ValueError:
+    except (ValueError, OverflowError, ZeroDivisionError):
         return Choice(tuple(seen))
 
 
@@ -97,7 +109,7 @@ def report(directory: Path, at_work: bool = False) -> str:
     pasts = search.past(sweep)
     table = read_jobs(sweep, directory)
     write_atomically(directory / "results.csv", as_csv(table))
-    found = confirmed(directory, search.spec.objective[0])
+    found = confirmed(search)
     plots = _plots(search, sweep, pasts)
     for name, figure in plots.items():
         save(figure, directory / f"{name}.png")
@@ -127,21 +139,25 @@ def headline(search: Search, sweep: Sweep, pasts: Sequence[Past], found: Mapping
     if won == BASELINE:
         return f"confirmed: nothing that was found is better than the baseline, {text}"
     number = next(number for number in range(len(sweep.jobs)) if name_of(number) == won)
-    values = pasts[number].values
+    values, among = pasts[number].values, len(found) - 1
     against = ""
     if base:
-        low, high = one.interval(base)
-        verdict = "better" if low > 0 or high < 0 else "which cannot be told from chance"
+        low, high = one.interval(base, among)
+        sign = 1 if search.spec.direction[0] == "maximize" else -1
+        is_better = (low if sign > 0 else -high) > 0
+        verdict = "better" if is_better else "which cannot be told from chance"
+        difference = np.mean([value - base.values[key] for key, value in one.values.items() if key in base.values])
         against = (
             f"; the baseline has {mean_and_spread(base.mean, base.sd)}, a difference of "
-            f"{one.mean - base.mean:+.4f} ({_between((low, high), '+.4f')}paired): {verdict}"
+            f"{difference:+.4f} ({_between((low, high), '+.4f')}paired): {verdict}"
         )
     own = f"; the search itself had seen {values[0]:.4f}, once" if values else ""
     tested = read_test(search.directory)
     test = ""
     if tested and tested["setting"] == won:
         figures = pd.Series(list(tested["test/acc"].values()), dtype=float)
-        test = f"; test accuracy {mean_and_spread(figures.mean(), figures.std())} (n = {len(figures)})"
+        looks = "" if tested["looks"] == 1 else f", the search's look number {tested['looks']} at the test set"
+        test = f"; test accuracy {mean_and_spread(figures.mean(), figures.std())} (n = {len(figures)}{looks})"
     return f"confirmed: {won} has {text}{own}{against}{test}"
 
 
@@ -196,16 +212,17 @@ def _confirmed(search: Search, found: Mapping[str, Confirmed]) -> list[str]:
     base, sign = found.get(BASELINE), 1 if search.spec.direction[0] == "maximize" else -1
     rows = []
     for one in sorted(found.values(), key=lambda each: -sign * each.mean):
-        low, high = one.interval(base) if base and one.setting != BASELINE else one.interval(one)
+        low, high = one.interval(base, len(found) - 1) if base and one.setting != BASELINE else one.interval(one)
         against = "" if one.setting == BASELINE else _between((low, high), "+.4f").removeprefix("95 % ").rstrip(", ")
         rows.append([one.setting, str(len(one.values)), mean_and_spread(one.mean, one.sd), against])
     header = ["setting", "n", label_of(search.spec.objective[0]), "95 % interval of the difference to the baseline"]
     return [
         "## Confirmed",
         "",
-        f"On seeds that the search has not used, on its split and on another one: mean ± standard deviation of n runs. "
-        f"The difference is paired by seed and split; runs of one seed count as one. All runs: {FOLDER}/report.md. The "
-        "test set was shown to the best one alone.",
+        "On seeds that the search has not used, on its split and on another one: mean ± standard deviation of n runs. "
+        "The difference is paired by seed and split; runs of one seed count as one. The interval is wide enough for "
+        f"all {len(found) - 1} together (Bonferroni). All runs: {FOLDER}/report.md. The test set was shown to the best "
+        "one alone.",
         "",
         *as_markdown(header, [[plain(cell) for cell in row] for row in rows]),
         "",

@@ -23,13 +23,14 @@ from lenet.text import counted, first_line
 
 log = logging.getLogger(__name__)
 
+PAUSE = 0.5  # seconds between two looks at what others do
 BROKEN = 3  # times in a row that the launcher may break without a trial that ends
 
 Workers = Callable[[], Mapping[int, Exception]]  # runs them, and returns the error of each that raised one
 Confirm = Callable[[Sweep, Path, Mapping[str, Config]], None]  # runs an ordinary sweep
 
 
-def run(search: Search, make: Make, workers: Workers, confirm_by: Confirm) -> None:
+def run(search: Search, make: Make, workers: Workers, confirm_by: Confirm, fail_fast: bool = False) -> None:
     """Try settings until as many are done as are asked for, confirm the best, and write the report, however it ends.
 
     Raises:
@@ -52,7 +53,7 @@ def run(search: Search, make: Make, workers: Workers, confirm_by: Confirm) -> No
             is_confirming = False
             try:
                 with Watch(search):
-                    _until_done(search, workers)
+                    _until_done(search, workers, fail_fast)
                 is_confirming = True
                 _confirm(search, make, confirm_by)
             except Detached as detached:
@@ -63,14 +64,22 @@ def run(search: Search, make: Make, workers: Workers, confirm_by: Confirm) -> No
                 if not is_confirming:  # the sweep of which that consists has said so
                     print("stopped; the same command goes on from here", flush=True)
                 raise
+            except (JobsFailed, BadInput):
+                _conclude(search)
+                raise
             _conclude(search)
     failed = sum(past.state == "failed" for past in search.past(search.read()))
     if failed:
         raise JobsFailed(f"{counted(failed, 'trial')} failed; the same command tries them again")
 
 
-def _until_done(search: Search, workers: Workers) -> None:
-    """Start workers again as long as there is something to do: one that is killed takes the others with it."""
+def _until_done(search: Search, workers: Workers, fail_fast: bool) -> None:
+    """Start workers again as long as there is something to do: one that is killed takes the others with it.
+
+    Raises:
+        BadInput: no trial can be done.
+        JobsFailed: they break off again and again, or with `fail_fast` once.
+    """
     broken = 0
     while broken < BROKEN:
         before = _stamp(search)
@@ -84,13 +93,23 @@ def _until_done(search: Search, workers: Workers) -> None:
             if isinstance(raised, BadInput):
                 raise raised
             log.warning("a worker broke off: %s", first_line(str(raised)))
+        while any(_is_locked(search, job) for job in search.read().jobs):  # by workers that were left over
+            time.sleep(PAUSE)
         journal.write(search)
+        if fail_fast and errors:
+            break
         if not _is_open(search):
             return
         over = search.deadline is not None and time.time() >= search.deadline
         if not errors and (over or len(search.read().jobs) < search.spec.trials):
             return  # time is up, or there is no further setting
         broken = broken + 1 if _stamp(search) == before else 0
+    left = search.spec.trials - sum(past.state != "running" for past in search.past(search.read()))
+    raise JobsFailed(f"{counted(left, 'trial')} not done; the same command goes on")
+
+
+def _is_locked(search: Search, job: Job) -> bool:
+    return search.past_of(job).state == "running" and RunDirectory(search.directory / job.name).is_locked
 
 
 def _is_open(search: Search) -> bool:
@@ -111,10 +130,15 @@ def _confirm(search: Search, make: Make, confirm_by: Confirm) -> None:
         return
     best = ", ".join(label for label in sweep.parameters["setting"] if label != confirm.BASELINE)
     print(f"confirming {best} and the baseline: {counted(search.spec.confirm, 'fresh seed')}, two splits", flush=True)
-    confirm_by(sweep, search.directory / confirm.FOLDER, configs)
-    found = confirm.confirmed(search.directory, search.spec.objective[0])
-    if won := confirm.winner(found, search.spec.direction[0]):
+    failed: JobsFailed | None = None
+    try:
+        confirm_by(sweep, search.directory / confirm.FOLDER, configs)
+    except JobsFailed as error:  # the others say what they can
+        failed = error
+    if won := confirm.winner(confirm.confirmed(search), search.spec.direction[0]):
         confirm.test(search.directory, won)
+    if failed:
+        raise failed
 
 
 def _conclude(search: Search) -> None:
@@ -127,6 +151,8 @@ def _conclude(search: Search) -> None:
         if past.state in ("failed", "diverged"):
             result = RunDirectory(search.directory / job.name).read_result() or {}
             print(f"  {search.directory / job.name}: {_reason(result)}")
+    if sweep.jobs and len(sweep.jobs) < search.spec.trials and search.space.is_small:
+        print(f"{counted(len(sweep.jobs), 'setting')} of the space have been tried; no other one can be", flush=True)
     try:
         print(report(search.directory), flush=True)
     except BadInput as error:  # no trial yet

@@ -7,6 +7,7 @@ torch, Hydra or Optuna.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from lenet.errors import BadInput
@@ -183,9 +184,22 @@ class Space:
             name, labels, number = path.pop()
             path.append((name, labels, number + 1))
 
+    @property
+    def is_small(self) -> bool:
+        """Whether all settings can be tried one after another."""
+        countable = all(isinstance(one, Choice) or one.step is not None for one in self.domains().values())
+        return countable and sum(1 for _ in islice(self.settings(), MOST_SETTINGS + 1)) <= MOST_SETTINGS
+
     def describe(self) -> dict[str, str]:
-        """Every parameter in words, to tell this space from another."""
-        return {name: str(domain) for name, domain in self.domains().items()}
+        """Every parameter in words, and what its labels set, to tell this space from another."""
+        found = {}
+        for parameter in self._all(self.parameters):
+            found[parameter.name] = str(parameter.domain)
+            for label, branch in parameter.branches.items():
+                lists = [f"{key}=[{','.join(map(_named, items))}]" for key, items in branch.lists]
+                words = " ".join([*branch.overrides, *(one.name for one in branch.inner), *lists])
+                found[f"{parameter.name}={label}"] = words
+        return found
 
     def _all(self, parameters: Sequence[Parameter]) -> Iterator[Parameter]:
         for parameter in parameters:
@@ -193,6 +207,10 @@ class Space:
             for branch in parameter.branches.values():
                 items = [item for _, ones in branch.lists for item in ones if isinstance(item, Parameter)]
                 yield from self._all([*branch.inner, *items])
+
+
+def _named(item: "str | Parameter") -> str:
+    return item if isinstance(item, str) else item.name
 
 
 def _walk(parameter: Parameter, choose: Choose, labels: dict[str, str], overrides: list[str]) -> str:

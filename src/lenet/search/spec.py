@@ -1,6 +1,6 @@
 """What a search is to do, beside its space: hydra.sweeper.* with design=search. Imports neither torch nor Optuna."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -9,7 +9,7 @@ from lenet.batches import validates
 from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.runs.directory import METRICS
-from lenet.search.space import Choice, Space
+from lenet.search.space import MOST_SETTINGS, Choice, Space
 from lenet.text import did_you_mean
 
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "nsgaii", "brute")
@@ -69,7 +69,11 @@ def spec_of(words: Mapping[str, Any], space: Space, workers: int | None) -> Spec
 
 
 def _words(value: Any) -> tuple[str, ...]:
-    return tuple(str(value).split(",")) if isinstance(value, str) else tuple(map(str, value))
+    return (
+        tuple(map(str, value))
+        if isinstance(value, Sequence) and not isinstance(value, str)
+        else (*str(value).split(","),)
+    )
 
 
 def _complaints(spec: Spec, space: Space, workers: int | None) -> Any:
@@ -93,7 +97,9 @@ def _complaints(spec: Spec, space: Space, workers: int | None) -> Any:
             yield "objective", did_you_mean(word, OBJECTIVES) + "choose " + ", ".join(OBJECTIVES)
     if len(set(spec.objective)) < len(spec.objective):
         yield "objective", "each one once"
-    if spec.objective[0] in COSTS:
+    if not spec.objective:
+        yield "objective", "give one, such as val/acc"
+    elif spec.objective[0] in COSTS:
         yield "objective", "begin with what is measured, such as val/acc,parameters"
     for word in spec.direction:
         if word not in DIRECTIONS:
@@ -119,13 +125,9 @@ def _of_sampler(spec: Spec, space: Space, workers: int | None) -> Any:
     if spec.sampler in ("cmaes", "nsgaii") and (workers or 1) > 1:
         yield "sampler", "learns from one setting after another; give hydra.sweeper.workers=1, or take tpe"
     if spec.sampler == "brute":
-        list(_first(space))
-
-
-def _first(space: Space) -> Any:
-    for setting in space.settings():
-        yield setting
-        return
+        next(space.settings())  # or it says which parameter cannot be counted
+        if not space.is_small:
+            yield "sampler", f"the space has more than {MOST_SETTINGS:,} settings; take tpe or random"
 
 
 def require_measured(spec: Spec, config: Config) -> None:
@@ -134,6 +136,11 @@ def require_measured(spec: Spec, config: Config) -> None:
         raise BadInput(
             f"hydra.sweeper.objective={_text(spec.objective)}: there are no validation images; set data.val_fraction "
             "and trainer.limit_val_batches above 0"
+        )
+    if config.trainer.max_time is not None:
+        raise BadInput(
+            f"trainer.max_time={config.trainer.max_time}: a trial runs to its end; leave it out, and give the search "
+            "hydra.sweeper.timeout, in seconds"
         )
 
 

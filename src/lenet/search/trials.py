@@ -5,21 +5,23 @@ Several processes may take trials at once, on several machines. A lock on a fold
 
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lenet.batches import epochs as epochs_of
 from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.models.sizes import size_of
-from lenet.runs.directory import RunDirectory
+from lenet.runs.directory import Result, RunDirectory
 from lenet.runs.names import made_safe
 from lenet.search.proposals import Past, proposals
 from lenet.search.space import ABSENT, Setting, Space
 from lenet.search.spec import COSTS, Spec
-from lenet.sweeps.design import LONGEST_NAME, SEARCH, Job, Sweep, check_job, state
+from lenet.sweeps.design import LONGEST_NAME, SEARCH, Job, Sweep, check_job, implausible, state
 from lenet.system.lock import FolderLock
 from lenet.tables import aligned
 
@@ -41,6 +43,7 @@ class Search:
     space: Space
     spec: Spec
     base: dict[str, str]  # the baseline's label of each parameter
+    config: dict[str, str] = field(default_factory=dict)  # the baseline's keys, as far as they make it another run
     deadline: float | None = None  # time.time() from which no more trials are begun
     _ended: dict[str, Past] = field(default_factory=dict)  # what will not change any more, by the name of the job
 
@@ -53,21 +56,26 @@ class Search:
         Raises:
             BadInput: the directory holds a grid's jobs, or another search; it says in what that differs.
         """
-        described = {"space": self.space.describe(), "spec": self.spec.told_by(), LOST: {}}
         labels = {name: [*dict.fromkeys([self.base[name], ABSENT])] for name in self.space.domains()}
-        sweep = Sweep(SEARCH, labels, self.base, search=described)
-        if (self.directory / "sweep.json").exists():
-            before = self.read()
-            self._require_same(before, described)
-            sweep = replace(before, search=described, baseline=self.base)
-        sweep.write(self.directory)
+        sweep = Sweep(SEARCH, labels, self.base, search=self.described | {LOST: {}})
+        with self.alone():  # a worker may have been left over
+            if (self.directory / "sweep.json").exists():
+                before = self.read()
+                self._require_same(before)
+                sweep = replace(before, search=sweep.search, baseline=self.base)
+            sweep.write(self.directory)
 
     def check(self) -> None:
         """Raises what `begin` does, and writes nothing."""
         if (self.directory / "sweep.json").exists():
-            self._require_same(self.read(), {"space": self.space.describe(), "spec": self.spec.told_by()})
+            self._require_same(self.read())
 
-    def _require_same(self, before: Sweep, described: dict[str, dict[str, str]]) -> None:
+    @property
+    def described(self) -> dict[str, dict[str, str]]:
+        """What makes it another search."""
+        return {"space": self.space.describe(), "spec": self.spec.told_by(), "config": self.config}
+
+    def _require_same(self, before: Sweep) -> None:
         ways_out = (
             f"give name=ANOTHER for a directory of its own, or remove {self.directory / 'sweep.json'} to put this one "
             "in its place"
@@ -75,8 +83,8 @@ class Search:
         if before.design != SEARCH:
             over = ", ".join(before.parameters) or "seeds alone"
             raise BadInput(f"{self.directory}: holds a sweep over {over} ({before.design}), and no search; {ways_out}")
-        for part, words in (("space", ""), ("spec", "hydra.sweeper.")):
-            old, new = before.search.get(part, {}), described[part]
+        for part, words in (("space", ""), ("spec", "hydra.sweeper."), ("config", "")):
+            old, new = before.search.get(part, {}), self.described[part]
             for name in dict.fromkeys([*old, *new]):
                 if old.get(name) != new.get(name):
                     raise BadInput(
@@ -195,7 +203,7 @@ class Search:
         told_by = json.dumps([len(sweep.jobs), list(setting.overrides)])
         name = made_safe(f"{len(sweep.jobs):03},{words}", LONGEST_NAME, told_by=told_by)
         parameters, macs = size_of(config)
-        epochs = config.trainer.max_epochs
+        epochs = epochs_of(config)
         job = Job(name, name, labels, config.seed, list(setting.overrides), epochs, parameters, macs)
         sweep.jobs.append(job)
         sweep.write(self.directory)
@@ -216,10 +224,7 @@ class Search:
         with suppress(BadInput, OSError):
             epochs = {int(row["epoch"]): row[objective] for row in run.read_metrics() if objective in row}
         if became == "completed":
-            figures = {**(result.get("metrics") or {}), "parameters": job.parameters, "macs": job.macs}
-            values = [figures[name] for name in self.spec.objective if name in figures]
-            whole = len(values) == len(self.spec.objective)
-            past = Past(labels, "completed" if whole else "failed", tuple(values) if whole else None, epochs)
+            past = self._completed(job, labels, result, epochs)
         elif became == "failed":
             message = (result.get("error") or {}).get("message") or ""
             past = Past(labels, "diverged" if message.startswith("Diverged") else "failed", None, epochs)
@@ -228,6 +233,15 @@ class Search:
         if past.state != "running":
             self._ended[job.name] = past
         return past
+
+    def _completed(self, job: Job, labels: dict[str, str], result: Result, epochs: dict[int, float]) -> Past:
+        figures = {**(result.get("metrics") or {}), "parameters": job.parameters, "macs": job.macs}
+        values = tuple(figures[name] for name in self.spec.objective if name in figures)
+        if len(values) < len(self.spec.objective) or implausible(result):
+            return Past(labels, "failed", None, epochs)
+        if not all(map(math.isfinite, values)):
+            return Past(labels, "diverged", None, epochs)
+        return Past(labels, "completed", values, epochs)
 
     def retry_failed(self) -> None:
         """Let those that failed by something else than their setting be done again; the command has been given anew."""

@@ -4,6 +4,7 @@ import logging
 
 import lightning as L
 
+from lenet.batches import epochs
 from lenet.errors import BadInput, Pruned
 from lenet.job import train_job
 from lenet.runs.directory import RunDirectory
@@ -24,7 +25,7 @@ class GiveUp(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         own = self.search.past_of(self.job)  # its last row has just been written
-        if max(own.epochs, default=0) >= self.epochs:
+        if max(own.epochs, default=0) >= self.epochs or trainer.should_stop:
             return  # nothing is saved any more
         others = self.search.past(self.search.read())
         del others[self.number]
@@ -62,5 +63,5 @@ def _train(search: Search, make: Make, number: int, job: Job, run: RunDirectory)
     config = make(job.overrides)
     watching: list[L.Callback] = []
     if search.spec.pruner != "none":
-        watching.append(GiveUp(search, number, job, config.trainer.max_epochs))
+        watching.append(GiveUp(search, number, job, epochs(config)))
     train_job(config, run, job.overrides, watching)

@@ -38,6 +38,7 @@ LONGEST_SWEEP_NAME = 60  # characters of a name that is made of what is varied
 LONGEST_NAME = 100  # characters of a job's directory: Windows takes 259 for a whole path
 LONGEST_LABEL = 500  # characters of a parameter's name or of a value; they stand in tables and pictures
 MOST_JOBS = 100_000
+LARGEST_FIGURE = 1e12  # seconds, images per second: no run has had as many
 MOST_NAMED = 5  # keys that are named where two runs differ
 
 
@@ -147,6 +148,8 @@ def _not_ours(sweep: Sweep) -> str:
     texts = {text for labels in sweep.parameters.values() for text in labels} | {*sweep.parameters}
     for levels in (sweep.baseline, *(job.levels for job in sweep.jobs)):
         texts |= {*levels, *levels.values()}
+    for part, words in sweep.search.items():
+        texts |= {part, *words, *words.values()}
     for text in texts | {job.setting for job in sweep.jobs}:
         if len(text) > LONGEST_LABEL:
             return f"a name or value in it has {len(text):,} characters, and may have {LONGEST_LABEL}"
@@ -332,6 +335,18 @@ def state(run: RunDirectory) -> str:
         return "running"
     result = run.read_result() or {}  # it may have ended since it was read
     return str(result["status"]) if result.get("status") in ENDED else "cut off"
+
+
+def implausible(result: Mapping[str, Any]) -> str:
+    """What is wrong with the figures of a result; nothing if they can be true. A loss may be anything, also nan."""
+    metrics = result.get("metrics") or {}
+    for name, value in metrics.items():
+        if name.endswith("/acc") and not 0 <= value <= 1:
+            return f"{one_line(name)}={value} is no share of the images"
+    for name in ("epochs", "best_epoch", "seconds", "examples_per_sec"):
+        if not 0 <= (result.get(name) or 0) < LARGEST_FIGURE:
+            return f"{name}={result[name]} cannot be"
+    return ""
 
 
 def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep) -> None:

@@ -5,10 +5,9 @@ Nothing here imports torch.
 
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,12 +15,11 @@ from pandas.api.types import is_numeric_dtype
 from scipy import stats
 
 from lenet.runs.directory import METRICS, RunDirectory, chosen_by
-from lenet.sweeps.design import Job, Sweep, state
-from lenet.text import first_line, one_line
+from lenet.sweeps.design import Job, Sweep, implausible, state
+from lenet.text import first_line
 
 FIGURE = re.compile(r"(train|val|test)/\w{1,60}", re.ASCII)  # the name of a metric, also of somebody's own
 CONFIDENCE = 0.95
-LARGEST_FIGURE = 1e12  # seconds, images per second: no run has had as many
 EFFECTS = [
     "parameter",
     "level",
@@ -69,18 +67,6 @@ def read_jobs(sweep: Sweep, directory: Path) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def implausible(result: Mapping[str, Any]) -> str:
-    """What is wrong with the figures of a result; nothing if they can be true. A loss may be anything, also nan."""
-    metrics = result.get("metrics") or {}
-    for name, value in metrics.items():
-        if name.endswith("/acc") and not 0 <= value <= 1:
-            return f"{one_line(name)}={value} is no share of the images"
-    for name in ("epochs", "best_epoch", "seconds", "examples_per_sec"):
-        if not 0 <= (result.get(name) or 0) < LARGEST_FIGURE:
-            return f"{name}={result[name]} cannot be"
-    return ""
 
 
 def as_csv(table: pd.DataFrame) -> bytes:

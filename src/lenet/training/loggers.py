@@ -215,7 +215,7 @@ def _mlflow(config: Config, run: RunDirectory, ids: dict[str, str]) -> Begun:
     params = {key: str(value) for key, value in hyperparameters(config).items()}  # Lightning drops empty lists
     logger.log_hyperparams({key: text for key, text in params.items() if key not in there})
     done = max((point.step for point in client.get_metric_history(number, "train/lr")), default=0)
-    ends = {"completed": "FINISHED", "interrupted": "KILLED"}
+    ends = {"completed": "FINISHED", "interrupted": "KILLED", "pruned": "KILLED"}
     return Begun(logger, lambda status: client.set_terminated(number, ends.get(status, "FAILED")), done)
 
 
