@@ -182,8 +182,9 @@ def draw(results: dict[str, np.ndarray], best: float) -> Figure:
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     for place, (name, curves) in enumerate(results.items()):
-        epochs = np.arange(1, curves.shape[1] + 1)
-        mean, sd = np.nanmean(curves, axis=0), np.nanstd(curves, axis=0, ddof=1)
+        has = np.isfinite(curves).all(axis=0)  # from where every repetition has found something
+        epochs, curves = np.arange(1, curves.shape[1] + 1)[has], curves[:, has]
+        mean, sd = curves.mean(axis=0), curves.std(axis=0, ddof=1)
         axes.plot(epochs, mean, label=name, color=f"C{place}")
         axes.fill_between(epochs, mean - sd, mean + sd, color=f"C{place}", alpha=0.12, linewidth=0)
     axes.axhline(best, color="0.4", linestyle=":", label="best of the table")

@@ -167,4 +167,4 @@ def _without_outliers(axes: Axes, values: Sequence[float]) -> None:
         margin = 0.15 * (high - low) or 0.01
         if min(values) < low - 4 * margin and middle > low:
             axes.set_ylim(low - margin, high + margin)
-            axes.annotate("▾ some lie below", (0.02, 0.02), xycoords="axes fraction", fontsize=7, color="0.4")
+            axes.annotate("some lie below", (0.02, 0.02), xycoords="axes fraction", fontsize=7, color="0.4")
