@@ -44,6 +44,12 @@ def test_a_share_of_the_epochs_passes_before_the_first_that_is_averaged(tiny_con
     assert first_averaged(averaged(tiny_config, start)) == first
 
 
+def test_a_share_is_the_decimal_number_that_was_written(tiny_config) -> None:
+    config = averaged(tiny_config, 0.29)
+    config.trainer.max_epochs = 100
+    assert first_averaged(config) == 30
+
+
 def test_the_mean_is_torchs_and_what_is_validated_tested_and_kept(tiny_config: Config, tmp_path: Path) -> None:
     config = averaged(tiny_config, 3)
     watch = EveryEpoch()

@@ -100,6 +100,17 @@ def test_a_shell_completes_the_word(installed: tuple[str, Path]) -> None:
     type_in(command, [f"{source}\n", "uv run scripts/train.py model.pool=subs\t"], "model.pool=subsample")
 
 
+def test_what_is_installed_twice_asks_what_was_there_before_and_not_itself(installed: tuple[str, Path]) -> None:
+    shell, code = installed
+    if shell != "bash":
+        pytest.skip("bash alone keeps what was there before")
+    source = (
+        f"before() {{ :; }}; complete -F before uv; source {shlex.quote(str(code))}; source {shlex.quote(str(code))}"
+    )
+    done = subprocess.run(["bash", "-c", f"{source}; echo $_LENET_UV"], capture_output=True, text=True, check=True)
+    assert done.stdout == "before\n"
+
+
 def test_a_shell_that_is_none_is_refused(answers) -> None:
     (answer,) = answers([["-sc", "install=csh"]])
     assert (answer["code"], answer["said"].count("\n")) == (2, 1)

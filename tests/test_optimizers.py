@@ -117,6 +117,19 @@ def test_a_warm_up_is_torchs_line_and_the_schedule_has_the_epochs_that_are_left(
     assert rates(Schedule("cosine", warmup_epochs=1), "cosine") == pytest.approx([0.1, *falling])
 
 
+def test_a_warm_up_is_over_for_a_resumed_run_whose_steps_are_others_than_before(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    """A profiler asks for one update a step; Lightning counts those anew."""
+    schedule = Schedule("exponential", gamma=0.5, warmup_epochs=2)
+    config = replace(tiny_config, schedule=schedule, trainer=replace(tiny_config.trainer, max_epochs=4))
+    _, run = train(config, tmp_path / "run")
+    trainer = replace(config.trainer, max_epochs=5, profiler="simple")
+    train(replace(config, trainer=trainer, resume=str(run.path)), run.path)
+    assert [row["lr"] for row in run.read_metrics()] == pytest.approx([0.1, 0.1, 0.1, 0.05, 0.025], rel=1)
+    assert run.read_metrics()[-1]["lr"] == pytest.approx(0.025)
+
+
 ALL = {
     "rmsprop": (Optimizer("rmsprop", 0.01, momentum=0.5), Schedule("plateau", patience=0, monitor="train/loss")),
     "nadam": (Optimizer("nadam", 0.3), Schedule("plateau", patience=0, factor=0.5, warmup_epochs=1)),

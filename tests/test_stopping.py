@@ -27,6 +27,7 @@ from lenet.training.stopping import stopped_early
         (EarlyStopping(1, "val/loss"), [0.5, 0.4, 0.3], None),
         (EarlyStopping(1, "val/loss"), [0.5, 0.4, 0.45], 3),
         (EarlyStopping(2), [0.5, None, None, 0.4, None, 0.3], 6),
+        (EarlyStopping(2, "val/loss"), [float("nan"), 0.5, 0.4, 0.3], None),
     ],
 )
 def test_a_run_ends_where_nothing_is_better_for_so_many_validations(settings, values, after) -> None:

@@ -25,7 +25,7 @@ from lenet.evaluation.load import export, load_trained
 from lenet.evaluation.weights import Weights, read, write
 from lenet.job import train_job
 from lenet.models.build import build_net
-from lenet.runs.directory import RunDirectory
+from lenet.runs.directory import FOLDERS, RunDirectory
 from lenet.runs.files import host, remove_leftovers, write_atomically
 from lenet.sweeps.design import Sweep, check_directory
 from lenet.train import train
@@ -127,7 +127,7 @@ def test_a_run_with_something_else_for_a_file_is_refused_without_waiting(tiny_co
     path.unlink(missing_ok=True)
     if kind == "pipe":
         os.mkfifo(path)
-    elif name in ("checkpoints", "00000"):
+    elif name in FOLDERS:
         path.touch()
     else:
         path.mkdir()

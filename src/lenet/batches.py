@@ -1,6 +1,7 @@
 """How many images, batches and updates a run has. Imports no torch."""
 
 import math
+from decimal import Decimal
 
 from lenet.config import Config, Data, value_of
 from lenet.datasets import data_set
@@ -66,7 +67,7 @@ def warmup_updates(config: Config) -> int:
 def first_averaged(config: Config) -> int | None:
     """The first epoch, counted from 1, whose weights go into their mean (optimizer.swa_start); None without one."""
     start = config.optimizer.swa_start
-    return int(start * epochs(config)) + 1 if isinstance(start, float) else start
+    return math.floor(Decimal(str(start)) * epochs(config)) + 1 if isinstance(start, float) else start
 
 
 def epochs(config: Config) -> int:

@@ -156,6 +156,7 @@ class UnlessFailed:
         self.task, self.directory = task, directory
 
     def __call__(self, config: DictConfig) -> Any:
+        from lenet.errors import TimeUp
         from lenet.sweeps.design import FAILED
 
         if (self.directory / FAILED).exists():
@@ -164,6 +165,8 @@ class UnlessFailed:
             return None
         try:
             return self.task(config)
+        except TimeUp:  # the others go on
+            raise
         except Exception:
             (self.directory / FAILED).touch()
             raise

@@ -116,7 +116,8 @@ BASH = r"""_lenet_complete() {
         COMPREPLY=("${COMPREPLY[@]#"${word%"${word##*=}"}"}")
     fi
 }
-_LENET_UV=$(complete -p uv 2>/dev/null | sed -n 's/.* -F \([^ ]*\) .*/\1/p')
+_lenet_before=$(complete -p uv 2>/dev/null | sed -n 's/.* -F \([^ ]*\) .*/\1/p')
+[[ $_lenet_before != _lenet_complete ]] && _LENET_UV=$_lenet_before  # given twice, this is ours already
 complete -o nospace -o default -F _lenet_complete python python3 uv NAMES
 """
 

@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from lenet.batches import stops_early
 from lenet.config import Config, EarlyStopping, schema
 from lenet.errors import BadInput
 from lenet.rules import validate
@@ -105,6 +106,8 @@ def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
     config.resume = directory
     if config.early_stopping.patience is None:  # the rest of it has then no meaning
         config.early_stopping = EarlyStopping()
+    if not stops_early(config):
+        config.trainer.min_epochs = None
     validate(config)
     longer = config.trainer.max_epochs != saved.trainer.max_epochs
     if longer and config.schedule.name not in ENDLESS:

@@ -90,7 +90,7 @@ REASONS = {
     "inference_mode": "evaluation never computes gradients; leave it out",
     "limit_predict_batches": "scripts/evaluate.py RUN_DIR shows what a trained net predicts",
     "local": "--config-dir FOLDER adds files of your own to those of conf/",
-    "min_steps": "nothing ends a run before its last epoch unless it is asked to; leave it out",
+    "min_steps": "trainer.min_epochs says how long a run goes on whatever would stop it early",
     "model_registry": "scripts/export.py RUN_DIR FILE.safetensors writes a net to give away",
     "net": "model.conv_channels=[6,16] and model.fc_sizes=[120,84] set the layers",
     "num_classes": "the data set says how many classes there are; leave it out",
@@ -106,6 +106,7 @@ REASONS = {
     "project": "name=WORD names the folder of the runs, and tags=[a,b] sets tags",
     "reload_dataloaders_every_n_epochs": "data.augment changes the images anew in every epoch; leave it out",
     "replace_sampler_ddp": "several devices share each batch, and count each image once; leave it out",
+    "stochastic_weight_avg": "optimizer.swa_start=0.75 averages the weights of the last quarter of the epochs",
     "swa": "optimizer.swa_start=0.75 averages the weights of the last quarter of the epochs",
     "sync_batchnorm": "with model.norm=batch each device normalises its share of a batch; trainer.devices=1 all of it",
     "terminate_on_nan": "a run whose loss is no longer finite always ends, and says so; leave it out",
@@ -113,21 +114,31 @@ REASONS = {
     "track_grad_norm": "TensorBoard always shows the norm of the gradient (docs/dashboard.md); leave it out",
     "train": "scripts/evaluate.py RUN_DIR tests a trained net without training it",
     "use_distributed_sampler": "several devices share each batch, and count each image once; leave it out",
-    "val_check_interval": "validation is after every epoch; trainer.limit_train_batches=0.5 makes epochs shorter",
+    "val_check_interval": "validation comes after an epoch: trainer.limit_train_batches=0.5 makes epochs shorter, "
+    "trainer.check_val_every_n_epoch=2 validates after every second one",
     "weights_summary": "scripts/summary.py shows the layers, with the same keys",
     "workers": _IN_MEMORY,
 }
 
+GROUPS = ("callbacks", "extras", "hparams_search", "plugins", "net")  # of these, those that stand before other keys
+
 # Files that the template has in a group, and what to write here.
 CHOICES = {
+    "debug=default": "debug=run",
+    "debug=fdr": "debug=run",
+    "debug=limit": "trainer.limit_train_batches=0.01 trainer.limit_val_batches=0.05",
+    "debug=profiler": "debug=profile",
     "trainer=ddp_sim": "trainer.strategy=ddp trainer.accelerator=cpu trainer.devices=2",
 }
 
 
 def reason(key: str) -> str | None:
     """Why there is no such key, or what does the same: asked by its last part, then by the groups that it stands in."""
-    parts = key.replace("-", "_").split(".")
-    return next((REASONS[part] for part in (parts[-1], *parts) if part in REASONS), None)
+    *outer, last = key.replace("-", "_").split(".")
+    if last in REASONS:
+        return REASONS[last]
+    groups = () if last in KEYS else GROUPS
+    return next((REASONS[part] for part in outer if part in groups), None)
 
 
 def one_sweep(names: Sequence[str]) -> str:

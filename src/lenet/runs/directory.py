@@ -241,11 +241,11 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Make room for a new start: leave nothing of a run but train.log, which tells of the one before."""
-        for name in (*BEGUN, "metrics.csv"):
+        for name in (*BEGUN, "metrics.csv", "loggers.json"):
             (self.path / name).unlink(missing_ok=True)
         self.remove_events(self.event_files)
         self.clear_projector()
-        for folder in (self.checkpoints, self.profile):
+        for folder in (self.checkpoints, self.profile, self.path / "csv", self.path / "wandb"):
             shutil.rmtree(folder, ignore_errors=True)
 
     @property

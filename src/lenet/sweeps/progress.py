@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from lenet.config import Config
 from lenet.runs.directory import RunDirectory, chosen_by, in_a_line
-from lenet.sweeps.design import Job, Sweep, state
+from lenet.sweeps.design import ENDED, Job, Sweep, state
 from lenet.sweeps.time_left import Timed, time_left, work
 from lenet.text import first_line
 
@@ -80,7 +80,10 @@ class Progress:
                 timed.began = (run.path / "config.yaml").stat().st_mtime
             timed.done = max(0, run.epochs - self.before[name])
             result = run.read_result()
-            if result and result.get("status") in ("completed", "failed"):
+            if result and result.get("status") == "interrupted" and not run.is_locked:  # as by trainer.max_time
+                del self.open[name]
+                timed.ended = (stamp_of(self.directory, job) or 0) / 1e9
+            elif result and result.get("status") in ENDED:
                 del self.open[name]
                 timed.done, timed.ended = timed.epochs, (stamp_of(self.directory, job) or 0) / 1e9
                 timed.is_whole = result["status"] == "completed"

@@ -53,6 +53,9 @@ def remedy(config: Config) -> str:
         share = 1 - optimizer.momentum if optimizer.name == "sgd" else 1
         return f"the learning rate may be too large: try optimizer.lr={smaller * share:.2g}"
     count, modern = updates(config), "model=modern optimizer=sgd optimizer.lr=0.1"
+    if count < FEW and config.trainer.max_steps is not None:
+        enough = f"{count:,} updates are few: try trainer.max_steps=null, or a larger one"
+        return f"{enough}, or {modern}" if sigmoids else enough
     if count < FEW:
         more = max(config.trainer.max_epochs + 1, round(config.trainer.max_epochs * 2 * FEW / count))
         epochs = f"{count:,} updates are few: try trainer.max_epochs={min(more, 1000)}"

@@ -7,7 +7,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from lenet.batches import FEW_IMAGES, warmup_updates
+from lenet.batches import FEW_IMAGES
 from lenet.config import Config
 from lenet.data.files import Batch
 from lenet.datasets import data_set
@@ -79,7 +79,8 @@ class Classifier(ShardedModule):
 
     def lr_scheduler_step(self, scheduler: LRScheduler, metric: Any = None) -> None:
         """After an update or an epoch: a warm-up has the first of them, and a schedule those that are left."""
-        is_rising = self.global_step <= warmup_updates(self.config)
+        # Lightning's own count of updates begins anew where a resumed run takes other steps than before.
+        is_rising = self.current_epoch < self.config.schedule.warmup_epochs
         if isinstance(scheduler, WarmUp) == is_rising and not isinstance(scheduler, ReduceLROnPlateau):
             scheduler.step()
 

@@ -1,5 +1,6 @@
 """Early stopping: the epoch after which a run ends before its last one. Imports no torch."""
 
+import math
 from collections.abc import Sequence
 
 from lenet.config import Config, EarlyStopping
@@ -23,7 +24,7 @@ def stopped_early(
     best, since, waited = None, 0, 0
     for row in (row for row in rows if settings.monitor in row):
         value, epoch = sign * row[settings.monitor], int(row["epoch"])
-        if best is None or value - settings.min_delta > best:
+        if best is None or math.isnan(best) or value - settings.min_delta > best:
             best, since, waited = value, epoch, 0
         else:
             waited += 1
