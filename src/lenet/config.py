@@ -87,7 +87,7 @@ class Model:
     kind: Annotated[str, OneOf("lenet", "lenet5")] = "lenet"  # lenet5: as published in 1998
     # Output channels of each block's convolutions.
     conv_channels: Annotated[list[int], sizes()] = field(default_factory=lambda: [6, 16])
-    # Of each block: one integer for all blocks, or a list with one for each. Any, since OmegaConf knows no such union.
+    # Of each block: one integer for all blocks, or a list with one for each.
     convs_per_block: Annotated[Any, for_each_block(1, 100)] = 1  # Convolutions before each pooling
     kernel_size: Annotated[Any, for_each_block(1, 1000)] = 5  # pixels, of all convolutions of a block
     padding: Annotated[Any, for_each_block(0, 1000)] = field(default_factory=lambda: [2, 0])  # pixels
@@ -128,7 +128,7 @@ class Optimizer:
     lr: Annotated[float, above_zero("a finite number")] = 0.9  # the peak, where the schedule has one
     momentum: Annotated[float, below_one("a number")] = 0.0  # sgd, rmsprop
     nesterov: bool = False  # sgd, with momentum
-    # Adam, adamw, nadam: decay of the two running means.
+    # adam, adamw, nadam: decay of the two running means.
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
     # L2 in the gradient, but decoupled for adamw; sdlm has none.
     weight_decay: Annotated[float, Bound(0, inf, "give a finite number, at least 0")] = 0.0
@@ -138,16 +138,16 @@ class Optimizer:
     ema_decay: Annotated[float | None, Bound(0, 1, "give a share between 0 and 1, such as 0.999, or null", "both")] = (
         None
     )
-    # Sdlm: each weight's learning rate is lr / (mu + its second derivative).
+    # sdlm: each weight's learning rate is lr / (mu + its second derivative).
     mu: Annotated[float, above_zero("a finite number", 1e-12)] = 0.02
-    # Sdlm: training images, at most, for second derivatives before each epoch.
+    # sdlm: training images, at most, for second derivatives before each epoch.
     curvature_samples: Annotated[int, between(1, 60_000)] = 500
-    # Sdlm: share of the earlier estimate that stays in the mean with the new one.
+    # sdlm: share of the earlier estimate that stays in the mean with the new one.
     curvature_memory: Annotated[float, below_one("a share")] = 0.9
     # Stochastic weight averaging: from this epoch on, or after this share of the epochs (0.75), validation and test see
     # the mean of the weights at the end of each epoch; null: the weights as they are.
     swa_start: Annotated[int | float | None, Bound(0, 10**6, FIRST_AVERAGED)] = None
-    # Rmsprop: share of the running mean of squared gradients that each update keeps (the book's gamma).
+    # rmsprop: share of the running mean of squared gradients that each update keeps (the book's gamma).
     alpha: Annotated[float, below_one("a share")] = 0.99
     rho: Annotated[float, below_one("a share")] = 0.9  # adadelta: likewise, and of squared changes
 
@@ -183,7 +183,7 @@ class Trainer:
     # Days:hours:minutes:seconds, or hours:minutes:seconds, of training after which a start of the run stops between two
     # steps; resume=RUN_DIR goes on, for as long again. In a file in quotes. null: no limit.
     max_time: str | None = None
-    # Epochs before which nothing stops the run early, such as max_time; null: none.
+    # Neither max_time nor early stopping ends the run before this epoch; null: they may at once.
     min_epochs: Annotated[int | None, Bound(1, 10**6, "give a number of epochs, at least 1, or null")] = None
     accelerator: Annotated[str, OneOf("auto", "cpu", "gpu", "mps", "tpu")] = "auto"
     devices: int | str = 1  # how many, or which: "1," is the second GPU
@@ -223,7 +223,7 @@ class Trainer:
 
 @dataclass
 class EarlyStopping:
-    """Whether a run ends before trainer.max_epochs, which is all the same what its schedule is for."""
+    """Whether a run ends before trainer.max_epochs, whose schedule still counts on all of them."""
 
     # Validated epochs in a row without a better one after which it ends; null: it does not.
     patience: Annotated[int | None, Bound(1, 10**6, "give a number of epochs, at least 1, or null")] = None
