@@ -15,6 +15,7 @@ from scipy import stats
 from conftest import script
 from lenet.runs.directory import RunDirectory
 from lenet.sweeps.design import Job, Level, Parameter, Sweep, job_names, plan, settings
+from lenet.sweeps.plots import draw_curves
 from lenet.sweeps.report import report
 from lenet.sweeps.results import effects, interval, ranking, read_jobs, verdict
 
@@ -208,6 +209,18 @@ def test_the_plots_are_there_for_every_design(tmp_path: Path, design: str, seeds
         with Image.open(tmp_path / f"{name}.png") as picture:
             pixels = np.asarray(picture.convert("L"))
         assert pixels.std() > 5  # something is drawn
+
+
+def test_epochs_that_were_not_validated_leave_no_hole_in_a_curve(tmp_path: Path) -> None:
+    sweep = make(tmp_path, "grid", lambda seed, pool: 0.8 + NOISE[seed], pool=["avg", "max"])
+    for job in sweep.jobs:
+        rows = [{"epoch": epoch, "train/acc": 0.5} | ({"val/acc": epoch / 10} if epoch % 2 == 0 else {})
+                for epoch in range(1, 7)]  # fmt: skip
+        RunDirectory(tmp_path / job.name).write_metrics(rows)
+    figure = draw_curves(sweep, read_jobs(sweep, tmp_path), tmp_path, "val/acc")
+    lines = [line for axes in figure.axes for line in axes.get_lines()]
+    assert [list(map(float, line.get_xdata())) for line in lines] == [[2, 4, 6]] * 2
+    assert all(np.isfinite(np.asarray(line.get_ydata(), dtype=float)).all() for line in lines)
 
 
 def test_a_parameter_may_be_called_like_a_column(tmp_path: Path) -> None:

@@ -131,5 +131,5 @@ def test_a_sweep_reads_its_times_from_the_run_directories(tmp_path: Path, monkey
     with progress:
         write("a", "completed", 10, 1009.0, 1039.0)
         clock.time = lambda: 1039.5
-        progress._look()
+        progress.look()
         assert capsys.readouterr().out == "[1/3] a: val acc 0.500, test acc 0.500, 30 s; about 75 s left\n"

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hydra.types import RunMode
 
-from conftest import PROJECT, same_run
+from conftest import PROJECT, CutOff, CutOffIn, same_run
 from lenet import cli
 from lenet.batches import batches_in, epochs, updates, updates_per_step
 from lenet.bounds import seconds
@@ -31,21 +31,6 @@ from test_experiments import composed
 
 def with_trainer(config: Config, **settings: object) -> Config:
     return replace(config, trainer=replace(config.trainer, **settings))
-
-
-class CutOff(BaseException):
-    pass
-
-
-class CutOffIn(L.Callback):
-    """Stops at the first step of an epoch, counted from 0: what is on disk then is what a kill would leave."""
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
-        if trainer.current_epoch == self.epoch:
-            raise CutOff
 
 
 class Steps(L.Callback):

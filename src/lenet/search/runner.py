@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from lenet.runs.files import remove_leftovers
 from lenet.search import confirm, journal
 from lenet.search.trials import LOST, Make, Search
 from lenet.sweeps.design import Job, Sweep
-from lenet.sweeps.progress import duration
+from lenet.sweeps.progress import Watch, duration
 from lenet.sweeps.runner import Detached, alone_in
 from lenet.system.signals import stop_on_signals
 from lenet.text import counted, first_line
@@ -52,7 +51,7 @@ def run(search: Search, make: Make, workers: Workers, confirm_by: Confirm, fail_
         with stop_on_signals():
             is_confirming = False
             try:
-                with Watch(search):
+                with Progress(search):
                     _until_done(search, workers, fail_fast)
                 is_confirming = True
                 _confirm(search, make, confirm_by)
@@ -166,39 +165,21 @@ def _reason(result: Mapping[str, object]) -> str:
     return first_line(str(error.get("message") or "")) if isinstance(error, dict) else "it has no objective"
 
 
-class Watch:
-    """While this lasts, a line for each trial that ends. It looks at the run directories, whoever runs the trials."""
+class Progress(Watch):
+    """While this lasts, a line for each trial that ends."""
 
     def __init__(self, search: Search) -> None:
+        super().__init__()
         self.search = search
-        self.seen = {number for number, past in self._ended()}
-        self.first = len(self.seen)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "Watch":
-        self.started = time.monotonic()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._look()
-
-    def _watch(self) -> None:
-        pause = 0.5
-        while not self._stop.wait(pause):
-            began = time.monotonic()
-            self._look()
-            pause = max(0.5, 50 * (time.monotonic() - began))  # at most two per cent of the time
+        self.seen = {number for number, _ in self._ended()}
+        self.first, self.started = len(self.seen), time.monotonic()
 
     def _ended(self) -> list[tuple[int, Job]]:
         sweep = self.search.read()
         both = zip(sweep.jobs, self.search.past(sweep), strict=True)
         return [(number, job) for number, (job, past) in enumerate(both) if past.state != "running"]
 
-    def _look(self) -> None:
+    def look(self) -> None:
         for number, job in self._ended():
             if number in self.seen:
                 continue

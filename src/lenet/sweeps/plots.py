@@ -206,7 +206,8 @@ def _curve(path: Path, metric: str) -> pd.Series:
     except (BadInput, OSError) as error:  # one damaged file is no reason to draw nothing
         log.warning("%s; its curve is left out", str(error).split(";")[0])
         rows = []
-    return pd.Series({row["epoch"]: row.get(metric, np.nan) for row in rows}, dtype=float)
+    # An epoch that was not validated is no point of it.
+    return pd.Series({row["epoch"]: row[metric] for row in rows if metric in row}, dtype=float)
 
 
 def _half_the_best(ranked: pd.DataFrame) -> float:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -17,7 +17,35 @@ from lenet.sweeps.time_left import Timed, time_left, work
 from lenet.text import first_line
 
 
-class Progress:
+class Watch:
+    """While this lasts, a thread looks at the run directories again and again, and once more at the end."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.look()
+
+    def _watch(self) -> None:
+        pause = 0.5
+        while not self._stop.wait(pause):
+            began = time.monotonic()
+            self.look()
+            pause = max(0.5, 50 * (time.monotonic() - began))  # at most two per cent of the time, on slow disks too
+
+    def look(self) -> None:
+        """Say what has changed."""
+        raise NotImplementedError
+
+
+class Progress(Watch):
     """While this lasts, a line for each job that ends and, on a terminal, a bar with the time left.
 
     It looks at the run directories, so it works with any launcher.
@@ -32,15 +60,14 @@ class Progress:
         afresh: bool = False,
     ) -> None:
         """`at_once` and `afresh` are those of `time_left`."""
+        super().__init__()
         self.directory = directory
         self.configs, self.at_once, self.afresh = configs, at_once, afresh
         self.total = len(sweep.jobs)
         self.open = {job.name: job for job in sweep.jobs if self._state(job) != "completed"}
         self.old = {name: stamp_of(directory, job) for name, job in self.open.items()}  # results of earlier sessions
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         self.started = time.time()
         self.before = {name: RunDirectory(self.directory / name).epochs for name in self.open}
         self.jobs = {name: self._timed(job) for name, job in self.open.items()}
@@ -51,27 +78,17 @@ class Progress:
             file=sys.stdout,
             leave=False,
         )
-        self._thread.start()
-        return self
+        return super().__enter__()
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._look()
+        super().__exit__()
         self.bar.close()
 
     def _timed(self, job: Job) -> Timed:
         epochs = max(0, job.epochs - self.before[job.name])
         return Timed(work(self.configs[job.name], epochs), epochs)
 
-    def _watch(self) -> None:
-        pause = 0.5
-        while not self._stop.wait(pause):
-            began = time.monotonic()
-            self._look()
-            pause = max(0.5, 50 * (time.monotonic() - began))  # at most two per cent of the time, on slow disks too
-
-    def _look(self) -> None:
+    def look(self) -> None:
         for name, job in list(self.open.items()):
             run, timed = RunDirectory(self.directory / name), self.jobs[name]
             if stamp_of(self.directory, job) in (self.old[name], None):
