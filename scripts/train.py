@@ -43,7 +43,8 @@ def main(composed: DictConfig) -> float:
         else:
             result, run = train(config, place, hydra_config.overrides.task)
             if is_first():
-                advice = "" if config.trainer.fast_dev_run else remedy(config)  # which only shows whether it runs
+                # Which only shows whether it runs.
+                advice = "" if config.trainer.fast_dev_run else remedy(config, result["epochs"])
                 print(closing_lines(result, run, config.test_on, advice), flush=True)
         metrics: dict[str, float] = result["metrics"]
         return metrics[chosen_by(metrics)]

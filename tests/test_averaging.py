@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from conftest import CutOff, CutOffIn, same_run
 from lenet.batches import first_averaged
 from lenet.cli.compose import resumed_config
+from lenet.cli.messages import closing_lines
 from lenet.config import Augment, Config, EarlyStopping, Optimizer, Schedule
 from lenet.data.files import load
 from lenet.data.module import split
@@ -65,6 +66,7 @@ def test_the_mean_is_torchs_and_what_is_validated_tested_and_kept(tiny_config: C
         torch.equal(saved["state_dict"][f"net.{name}"], value) for name, value in mean.module.state_dict().items()
     )
     assert saved["averaging_state"]["n_averaged"] == 2
+    assert result["not_averaged"] is None
     ours, theirs = run.read_metrics(), plain.read_metrics()
     assert ours[:2] == theirs[:2], "before its first epoch all is as without a mean"
     assert [row["train/loss"] for row in ours] == [row["train/loss"] for row in theirs], (
@@ -120,6 +122,10 @@ def test_a_run_that_stops_before_its_first_averaged_epoch_has_its_own_weights(ti
     assert result["epochs"] == 2
     assert result["metrics"] == plain["metrics"]
     same_run(run, other)
+    why = "optimizer.swa_start=4 averages from epoch 4 on, and these are the weights of epoch 2"
+    assert (run.read_result() or {})["not_averaged"] == why
+    assert why in closing_lines(result, run, "last").splitlines()
+    assert plain["not_averaged"] is None
 
 
 def test_a_run_whose_mean_began_after_a_share_of_its_epochs_has_the_length_that_it_has(tiny_config, tmp_path) -> None:

@@ -1,11 +1,14 @@
 """A run that has learned nothing says so, and what to try."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from scipy.stats import binom
 
+from lenet.batches import epochs
 from lenet.cli.messages import closing_lines
-from lenet.config import Config, Data, Model, Optimizer, Trainer
+from lenet.config import Config, Data, EarlyStopping, Model, Optimizer, Trainer
 from lenet.runs.directory import RunDirectory
 from lenet.sweeps.results import trained_from
 from lenet.training.chance import LUCK, at_chance, is_guessing, remedy
@@ -54,7 +57,20 @@ def test_fewer_images_leave_more_to_luck() -> None:
     ],
 )
 def test_what_to_try_depends_on_the_net_and_its_recipe(config: Config, words: str) -> None:
-    assert words in remedy(config)
+    assert words in remedy(config, epochs(config))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+def test_a_run_that_ended_early_is_not_told_to_have_more_epochs(activation: str) -> None:
+    config = Config(model=Model(activation=activation), optimizer=Optimizer(lr=0.1))
+    stopping = replace(config, early_stopping=EarlyStopping(patience=2))
+    early = "it ended early, after 3 of 10 epochs: try early_stopping.patience=null, or more than 2"
+    assert remedy(stopping, 3).startswith(early)
+    assert remedy(config, 3).startswith("it ended early, after 3 of 10 epochs: let it go on for longer")  # a callback
+    assert ("model=modern" in remedy(stopping, 3)) == (activation == "sigmoid")
+    assert "max_epochs" not in remedy(stopping, 3)
+    assert "early" not in remedy(stopping, 10)
+    assert "learning rate" in remedy(replace(stopping, optimizer=Optimizer(lr=1e6)), 3)
 
 
 def test_it_is_said_before_the_last_line() -> None:

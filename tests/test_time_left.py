@@ -105,6 +105,29 @@ def test_the_work_of_an_epoch_goes_with_the_time_that_it_takes(model, microsecon
     assert other / book == pytest.approx(microseconds / 94, rel=0.2)
 
 
+@pytest.mark.parametrize(
+    ("limits", "steps", "share"),
+    [({}, 188 + 94, 1.5), ({"limit_train_batches": 10}, 10 + 5, 1.5), ({"overfit_batches": 4}, 4 + 1, 1.25)],
+)
+def test_an_epoch_that_max_steps_ends_within_is_as_much_work_as_it_has_batches(limits, steps, share) -> None:
+    trainer = Trainer(max_epochs=2, check_val_every_n_epoch=2, **limits)
+    nothing, whole = (work(Config(trainer=trainer), epochs) for epochs in (0, 1))
+    validated = work(Config(trainer=replace(trainer, max_epochs=1)), 1)  # nothing is
+    validation = whole - validated
+    cut = work(Config(trainer=replace(trainer, max_steps=steps)), 2)
+    assert cut - nothing == pytest.approx(share * (validated - nothing) + validation)
+    assert work(Config(trainer=replace(trainer, max_epochs=5)), 4) == pytest.approx(
+        nothing + 4 * (validated - nothing) + 2 * validation
+    ), "it goes on after the first, and the second and the fourth are validated"
+
+
+def test_a_job_in_its_last_short_epoch_has_as_little_left_as_that_is() -> None:
+    first = Timed(101.0, 2, 0.01, began=0.0, ended=101.0, is_whole=True)
+    runs = Timed(101.0, 2, 0.01, began=101.0)  # an epoch of 100 s, and one of 1 s
+    assert time_left([first, runs], 0.0, 191.0) == pytest.approx(11.0)
+    assert time_left([first, replace(runs, done=1)], 0.0, 191.0) == pytest.approx(1.0, abs=0.1)
+
+
 def test_a_sweep_reads_its_times_from_the_run_directories(tmp_path: Path, monkeypatch, capsys) -> None:
     """Imports of 9 s, a first job of 30 s; the second has twice the epochs, and the third has done half of its own."""
     epochs = {"a": 10, "b": 20, "c": 10}

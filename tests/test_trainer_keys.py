@@ -20,10 +20,10 @@ from lenet.bounds import seconds
 from lenet.cli.compose import resumed_config
 from lenet.cli.messages import how_to_go_on
 from lenet.config import Augment, Config, Schedule, Trainer
-from lenet.errors import BadInput, Diverged, TimeUp
+from lenet.errors import BadInput, Diverged, NothingValidated, TimeUp
 from lenet.job import train_job
 from lenet.rules import validate
-from lenet.runs.directory import RunDirectory
+from lenet.runs.directory import RunDirectory, chosen_by
 from lenet.train import train
 from lenet.training.demands import about
 from test_experiments import composed
@@ -63,6 +63,16 @@ class FakeHydra:
     @property
     def runtime(self) -> "FakeHydra":
         return self
+
+
+class EndAfter(L.Callback):
+    """Somebody's own, that ends a run as Lightning's callbacks do."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_end(self, trainer: L.Trainer, *_: object) -> None:
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epoch
 
 
 def global_step(run: RunDirectory) -> int:
@@ -304,6 +314,32 @@ def test_epochs_without_validation_have_no_val_acc_and_cannot_be_the_best(tiny_c
     best = max((2, 4), key=lambda epoch: theirs[epoch - 1]["val/acc"])
     assert result["best_epoch"] == best
     assert result["metrics"]["val/acc"] == theirs[best - 1]["val/acc"]
+
+
+def test_a_run_whose_last_epoch_is_not_validated_is_compared_by_the_last_validation(tiny_config, tmp_path) -> None:
+    config = replace(with_trainer(tiny_config, max_epochs=3, check_val_every_n_epoch=2), test_on="last")
+    result, run = train(config, tmp_path / "run")
+    rows = run.read_metrics()
+    assert chosen_by(result["metrics"]) == "val/acc"
+    assert {name: result["metrics"][name] for name in ("val/acc", "val/loss", "train/acc")} == {
+        **{name: rows[1][name] for name in ("val/acc", "val/loss")},
+        "train/acc": rows[2]["train/acc"],
+    }
+
+
+@pytest.mark.parametrize("test_on", ["best", "last"])
+def test_a_run_that_a_callback_ends_before_its_first_validation(tiny_config, tmp_path, test_on) -> None:
+    config = replace(with_trainer(tiny_config, max_epochs=5, check_val_every_n_epoch=2), test_on=test_on)
+    path, ends = tmp_path / "run", [EndAfter(1)]
+    if test_on == "last":
+        result, _ = train(config, path, callbacks=ends)
+        assert (result["status"], result["epochs"], result["best_epoch"]) == ("completed", 1, None)
+        return
+    with pytest.raises(NothingValidated, match=r"after epoch 1, before the first .*_n_epoch=2.*or test_on=last"):
+        train_job(config, path, [], ends)
+    run = RunDirectory(path)
+    assert ((run.read_result() or {})["status"], run.epochs) == ("failed", 1), "a sweep keeps what was trained"
+    assert train_job(config, path, [])["status"] == "completed"
 
 
 def test_a_run_that_is_cut_off_before_its_first_validation_goes_on(tiny_config, tmp_path, caplog) -> None:

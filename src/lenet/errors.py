@@ -58,6 +58,10 @@ class Diverged(Exception):
     """The training loss is no longer a finite number."""
 
 
+class NothingValidated(Exception):
+    """A run has ended before its first validation, so that no epoch is the best one, which was to be tested."""
+
+
 class Pruned(Exception):
     """A search has given this run up: others do better after as many epochs."""
 

@@ -16,7 +16,7 @@ def how_to_go_on(run: Path | None) -> str:
 def closing_lines(result: Result, run: RunDirectory, test_on: str, remedy: str = "") -> str:
     """The book's two closing lines, and where to look further; the first one ends with the epoch of its figures.
 
-    Between the two stands why a run stopped early.
+    Between the two stands why a run stopped early, and why its weights are no mean where one was asked for.
 
     Args:
         remedy: what to try where the net has learned nothing, said before the last line.
@@ -29,5 +29,5 @@ def closing_lines(result: Result, run: RunDirectory, test_on: str, remedy: str =
     stopped = f"stopped early after epoch {result['epochs']}: {early}" if early else ""
     guesses = f"this is no better than guessing; {remedy}" if remedy and result.get("at_chance") else ""
     pace = f"{speed:.1f} examples/sec on {result['device']}" if speed else ""
-    lines = [line, stopped, pace, guesses, str(run.path)]
+    lines = [line, stopped, result.get("not_averaged"), pace, guesses, str(run.path)]
     return "\n".join(filter(None, lines))

@@ -61,6 +61,13 @@ def curves(row: Row) -> dict[str, float]:
     return {name if "/" in name else f"train/{name}": value for name, value in row.items() if name != "epoch"}
 
 
+def figures(rows: Sequence[Row]) -> dict[str, float]:
+    """The metrics of the last of these epochs; where it was not validated, with those of the last one that was."""
+    validated = next((row for row in reversed(rows) if "val/acc" in row), {})
+    found = {name: value for name, value in rows[-1].items() if "/" in name}
+    return found | {name: value for name, value in validated.items() if name.startswith("val/")}
+
+
 def chosen_by(metrics: Collection[str]) -> str:
     """The figure that runs are compared by, and the best epoch is chosen by: never the test set's."""
     return "val/acc" if "val/acc" in metrics else "train/acc"
@@ -99,6 +106,7 @@ RESULT: dict[str, Any] = {
     "epochs": int,
     "best_epoch": int | None,
     "stopped_early": str | None,
+    "not_averaged": str | None,
     "seconds": float | None,
     "examples_per_sec": float | None,
     "device": str | None,

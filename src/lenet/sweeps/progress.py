@@ -13,7 +13,7 @@ from tqdm import tqdm
 from lenet.config import Config
 from lenet.runs.directory import RunDirectory, chosen_by, in_a_line
 from lenet.sweeps.design import ENDED, Job, Sweep, state
-from lenet.sweeps.time_left import Timed, time_left, work
+from lenet.sweeps.time_left import Timed, last_share, time_left, work
 from lenet.text import first_line
 
 
@@ -86,7 +86,8 @@ class Progress(Watch):
 
     def _timed(self, job: Job) -> Timed:
         epochs = max(0, job.epochs - self.before[job.name])
-        return Timed(work(self.configs[job.name], epochs), epochs)
+        config = self.configs[job.name]
+        return Timed(work(config, epochs), epochs, last_share(config))
 
     def look(self) -> None:
         for name, job in list(self.open.items()):

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter
 
-from lenet.batches import EVALUATION_BATCH, batches, images_seen, overfitted, validation_size
+from lenet.batches import (
+    EVALUATION_BATCH,
+    batches,
+    batches_in,
+    images_seen,
+    overfitted,
+    validated_every,
+    validation_size,
+)
+from lenet.batches import epochs as epochs_of
 from lenet.config import Config
 from lenet.datasets import data_set
 from lenet.models.sizes import size_of
@@ -27,17 +36,25 @@ BACKWARD = 3  # forward and backward take as long as this many times forward
 
 
 def work(config: Config, epochs: int) -> float:
-    """What `epochs` of a run and its test take, in multiply-accumulates."""
+    """What the last `epochs` of a run and its test take, in multiply-accumulates."""
     _, macs = size_of(config)
     image = macs + OF_AN_IMAGE
     training = BACKWARD * image * images_seen(config, 1) + OF_A_BATCH * batches(config, "train")
+    last, every = epochs_of(config), validated_every(config)
     held_out = overfitted(config) or validation_size(config.data)
     validation, test = (
         image * min(images, EVALUATION_BATCH * batches(config, part))
         for part, images in (("val", held_out), ("test", data_set(config.data).test_images))
     )
-    epoch = training + validation / config.trainer.check_val_every_n_epoch + (test if config.test_each_epoch else 0)
-    return epochs * epoch + test + OF_A_JOB
+    validations = last // every - (last - epochs) // every if every else 0
+    in_epochs = epochs + last_share(config) - 1 if epochs else 0
+    tests = epochs + 1 if config.test_each_epoch else 1
+    return in_epochs * training + validations * validation + tests * test + OF_A_JOB
+
+
+def last_share(config: Config) -> float:
+    """What the last epoch of a run has of the training batches of a whole one: fewer with trainer.max_steps."""
+    return batches_in(config, epochs_of(config) - 1) / batches(config, "train")
 
 
 @dataclass
@@ -46,6 +63,7 @@ class Timed:
 
     work: float
     epochs: int
+    last: float = 1.0  # the share that its last epoch has of a whole one
     done: int = 0  # epochs
     began: float | None = None
     ended: float | None = None
@@ -83,8 +101,8 @@ def time_left(
 
 def _left(job: Timed, began: float, pace: float, now: float) -> float:
     """Of a job that runs: as far as the clock says that it is, within the epoch that it is in."""
-    seconds, epochs = job.work * pace, max(1, job.epochs)
-    share = min(max((now - began) / seconds, job.done / epochs), (job.done + 1) / epochs, 1.0)
+    seconds, whole = job.work * pace, max(job.last, job.epochs - 1 + job.last)
+    share = min(max((now - began) / seconds, job.done / whole), (job.done + 1) / whole, 1.0)
     return seconds * (1 - share)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from math import inf, log
 
-from lenet.batches import EVALUATION_BATCH, batches, images_seen, overfitted, updates, validation_size
+from lenet.batches import EVALUATION_BATCH, batches, epochs, images_seen, overfitted, updates, validation_size
 from lenet.config import Config
 from lenet.datasets import data_set
 
@@ -40,8 +40,8 @@ def at_chance(config: Config, metrics: Mapping[str, float]) -> bool | None:
     return is_guessing(*measured[0], classes) if measured and classes > 1 else None
 
 
-def remedy(config: Config) -> str:
-    """What most likely helps a net that has learned nothing."""
+def remedy(config: Config, done: int) -> str:
+    """What most likely helps a net that has learned nothing in the epochs that are done."""
     optimizer, model = config.optimizer, config.model
     sigmoids = model.kind == "lenet" and model.activation == "sigmoid"
     if optimizer.name == "sgd":
@@ -53,13 +53,18 @@ def remedy(config: Config) -> str:
         share = 1 - optimizer.momentum if optimizer.name == "sgd" else 1
         return f"the learning rate may be too large: try optimizer.lr={smaller * share:.2g}"
     count, modern = updates(config), "model=modern optimizer=sgd optimizer.lr=0.1"
+    if done < epochs(config):
+        patience = config.early_stopping.patience
+        longer = f"try early_stopping.patience=null, or more than {patience}" if patience else "let it go on for longer"
+        early = f"it ended early, after {done} of {epochs(config)} epochs: {longer}"
+        return f"{early}, or {modern}" if sigmoids else early
     if count < FEW and config.trainer.max_steps is not None:
         enough = f"{count:,} updates are few: try trainer.max_steps=null, or a larger one"
         return f"{enough}, or {modern}" if sigmoids else enough
     if count < FEW:
         more = max(config.trainer.max_epochs + 1, round(config.trainer.max_epochs * 2 * FEW / count))
-        epochs = f"{count:,} updates are few: try trainer.max_epochs={min(more, 1000)}"
-        return f"{epochs}, or {modern}" if sigmoids else epochs
+        enough = f"{count:,} updates are few: try trainer.max_epochs={min(more, 1000)}"
+        return f"{enough}, or {modern}" if sigmoids else enough
     if sigmoids:
         return (
             f"a net of sigmoids is slow to begin: try trainer.max_epochs={2 * config.trainer.max_epochs}, or {modern}"

@@ -4,10 +4,10 @@ import lightning as L
 import torch
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as SubprocessLauncher
 
-from lenet.batches import epochs, validates
+from lenet.batches import epochs, first_averaged, validates
 from lenet.data.module import ImageData
-from lenet.errors import Diverged
-from lenet.runs.directory import RunDirectory
+from lenet.errors import Diverged, NothingValidated
+from lenet.runs.directory import RunDirectory, figures
 from lenet.runs.files import write_atomically
 from lenet.system.ranks import is_first
 from lenet.system.signals import block_signals
@@ -64,10 +64,21 @@ def fit(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record) 
 
 
 def test(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record, average: Averaging | None) -> None:
-    """Show the test set, once, to the weights that the recipe names, and put the figures into the result."""
+    """Show the test set, once, to the weights that the recipe names, and put the figures into the result.
+
+    Raises:
+        NothingValidated: these are the best epoch's, and a callback has ended the run before any was validated.
+    """
     config, result, rows = record.config, record.result, record.rows
     tested = len(rows)
-    if validates(config):
+    if validates(config) and not any("val/acc" in row for row in rows):
+        if config.test_on == "best":
+            raise NothingValidated(
+                f"{record.run.path}: a callback ended it after epoch {tested}, before the first validation "
+                f"(trainer.check_val_every_n_epoch={config.trainer.check_val_every_n_epoch}), so no epoch is the best; "
+                "start it again with trainer.check_val_every_n_epoch=1 or test_on=last, or let it go on for longer"
+            )
+    elif validates(config):
         best = load_checkpoint(record.run.best_checkpoint)
         result["best_epoch"] = best["epoch"] + 1
         if config.test_on == "best":
@@ -79,9 +90,15 @@ def test(trainer: L.Trainer, model: Classifier, data: ImageData, record: Record,
     if config.trainer.limit_test_batches != 0:
         with ending_together(trainer):
             trainer.test(model, data, verbose=False)
-    row = {name: value for name, value in rows[tested - 1].items() if "/" in name}
-    figures = {name: value for name, value in model.metrics.items() if name.startswith("test/")}
-    result["metrics"] = row | figures  # all of the epoch whose weights were tested
+    result["metrics"] = figures(rows[:tested]) | {  # of the epoch whose weights were tested
+        name: value for name, value in model.metrics.items() if name.startswith("test/")
+    }
+    first = first_averaged(config)
+    if first and tested < first:
+        result["not_averaged"] = (
+            f"optimizer.swa_start={config.optimizer.swa_start} averages from epoch {first} on, and these are the "
+            f"weights of epoch {tested}"
+        )
     result["at_chance"] = at_chance(config, result["metrics"])
     result["epochs"] = len(rows)
     record.loggers.log_test(result["metrics"], tested)

@@ -21,7 +21,7 @@ from lenet.config import Config
 from lenet.datasets import FOLDER, data_set
 from lenet.errors import BadInput, PeerLost, Pruned, Stopped, TimeUp
 from lenet.models.sizes import size_of
-from lenet.runs.directory import Result, Row, RunDirectory
+from lenet.runs.directory import Result, Row, RunDirectory, figures
 from lenet.system.ranks import is_first
 from lenet.system.signals import Signals
 from lenet.training.callbacks import Throughput
@@ -85,7 +85,7 @@ def recording(
             error.filename = str(run.path)
         result |= _ended_by(error)
         if rows and not result["metrics"]:
-            result["metrics"] = {name: value for name, value in rows[-1].items() if "/" in name}
+            result["metrics"] = figures(rows)
         raise
     finally:
         result["epochs"] = len(rows)
@@ -116,6 +116,7 @@ def _begun(config: Config, run: RunDirectory, rows: list[Row], before: Result, o
         "epochs": len(rows),
         "best_epoch": None,
         "stopped_early": None,
+        "not_averaged": None,
         "parameters": parameters,
         "macs": macs,
         "seconds": before.get("seconds"),
