@@ -78,13 +78,15 @@ def draw_effects(compared: pd.DataFrame, floor: float, metric: str) -> Figure:
     axes = figure.subplots()
     beyond = []
     for place, (_, row) in enumerate(shown.iterrows()):
-        colour = {"better": GREEN, "worse": RED}.get(verdict(row), GREY)
+        said = verdict(row)
+        colour = GREEN if said.endswith("better") else RED if said.endswith("worse") else GREY
         if row["mean"] < floor:
             beyond.append((place, f"{100 * row['difference']:+.1f}"))
             continue
         if not np.isnan(row["low"]):
             axes.plot([100 * row["low"], 100 * row["high"]], [place, place], color=colour)
-        axes.plot(100 * row["difference"], place, "o", color=colour)
+        face = "white" if said.startswith("perhaps") else colour
+        axes.plot(100 * row["difference"], place, "o", color=colour, markerfacecolor=face)
     axes.axvline(0, color="black", linewidth=0.8)
     inside = shown[shown["mean"] >= floor]
     ends = 100 * inside[["low", "high", "difference"]].to_numpy()
@@ -96,7 +98,7 @@ def draw_effects(compared: pd.DataFrame, floor: float, metric: str) -> Figure:
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_yticks(list(shown.index), [shortened(f"{row['parameter']}={row['level']}") for _, row in shown.iterrows()])
     axes.set_xlabel(f"change of {METRICS[metric][1]} against the baseline, percentage points, 95 % confidence interval")
-    title = "green: better, red: worse, grey: cannot be told from the spread of seeds"
+    title = "green: better, red: worse, hollow: perhaps (not after Holm's correction), grey: cannot be told from chance"
     axes.set_title(title + (f"\n{OFF_SCALE.strip()}" if beyond else ""), fontsize="medium")
     axes.grid(axis="x", alpha=0.3)
     return figure

@@ -20,6 +20,7 @@ from lenet.sweeps.measured import Group, described, groups
 from lenet.sweeps.over_seeds import write_curves
 from lenet.sweeps.plots import draw_cost, draw_curves, draw_effects, draw_ranking, save
 from lenet.sweeps.results import as_csv, column, effects, ranking, trained_from, verdict
+from lenet.sweeps.statistics import detectable
 from lenet.tables import aligned, mean_and_spread
 from lenet.tables import as_markdown as markdown
 from lenet.text import shortened
@@ -131,21 +132,15 @@ def _section(sweep: Sweep, part: Part, level: str) -> list[str]:
         ]
     left_out = _left_out(sweep, part)
     if "effects" in part.plots:
-        averaged = (
-            " For each seed it is the average over the settings of the other parameters that were run at both values."
-            if sweep.design == "grid" and len(sweep.parameters) > 1
-            else ""
-        )
-        count = len(part.compared)
         lines += [
             f"{level} What each change does",
             "",
-            f"Difference of {metric_name} to the baseline ({plain(words)}), in percentage points, with "
-            f"Welch's 95 % confidence interval over n seeds.{averaged} An interval that has 0 in it cannot be told "
-            f"from the spread of seeds; of {count} intervals about {0.05 * count:.1f} will leave 0 out by chance alone."
-            f"{left_out}",
+            f"Difference of {metric_name} to the baseline ({plain(words)}), in percentage points. "
+            f"{_method(sweep, part.compared)}{left_out}",
             "",
-            *_table(["parameter", "value", "difference", "95 % interval", "n", ""], effect_rows(part.compared)),
+            *_table(
+                ["parameter", "value", "difference", "95 % interval", "p (Holm)", "n", ""], effect_rows(part.compared)
+            ),
             "",
             f"![effects]({part.plots['effects']})",
             "",
@@ -161,6 +156,33 @@ def _section(sweep: Sweep, part: Part, level: str) -> list[str]:
             "",
         ]
     return lines
+
+
+def _method(sweep: Sweep, compared: pd.DataFrame) -> str:
+    """How the differences were judged, and how small a one would have been seen."""
+    count = int(compared["p"].notna().sum())
+    lines = [
+        "Where a seed was run at both settings the two are compared seed by seed, as it gives both the same order of "
+        "images; elsewhere the interval is Welch's."
+    ]
+    if sweep.design == "grid" and len(sweep.parameters) > 1:
+        lines.append("For each seed it is the average over the settings of the other parameters that were run at both.")
+    if count > 1:
+        lines.append(
+            f"Each interval is for its comparison alone: of {count} about {0.05 * count:.1f} leave out 0 by chance. So "
+            f'"better" and "worse" are said only after Holm\'s correction for all {count}, and "perhaps" where the '
+            "interval alone says so."
+        )
+    usual = compared[(compared["trained"] == compared["completed"]) & (compared["sd"] > 0)]
+    if len(usual):
+        pairs, sd = int(usual["n"].median()), float(usual["sd"].median())
+        alone, among = (100 * detectable(sd, pairs, of) for of in (1, max(count, 1)))
+        after = f", and of {among:.1f} after the correction" if count > 1 else ""
+        lines.append(
+            f"With {pairs} seeds and the usual spread of such a difference ({100 * sd:.1f} points) a true one of "
+            f"{alone:.1f} points is seen in four sweeps of five{after}."
+        )
+    return " ".join(lines)
 
 
 def _baseline(sweep: Sweep, part: Part) -> str:
@@ -233,7 +255,8 @@ def effect_rows(compared: pd.DataFrame) -> list[list[str]]:
         between = "" if np.isnan(row["low"]) else f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}"
         change = "" if np.isnan(row["difference"]) else f"{100 * row['difference']:+.2f}"
         failed = f"; {row['failed']} failed" if row["failed"] else ""
-        rows.append([row["parameter"], row["level"], change, between, str(row["n"]), verdict(row) + failed])
+        p = "" if np.isnan(row["holm"]) else f"{row['holm']:.3f}" if row["holm"] >= 0.001 else "< 0.001"
+        rows.append([row["parameter"], row["level"], change, between, p, str(row["n"]), verdict(row) + failed])
     return rows
 
 

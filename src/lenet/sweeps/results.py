@@ -4,7 +4,6 @@ Nothing here imports torch.
 """
 
 import re
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
-from scipy import stats
 
 from lenet.runs.directory import METRICS, RunDirectory, chosen_by
 from lenet.sweeps.design import Job, Sweep, implausible, state
+from lenet.sweeps.statistics import CONFIDENCE, difference, holm, share
 from lenet.text import first_line
 
 FIGURE = re.compile(r"(train|val|test)/\w{1,60}", re.ASCII)  # the name of a metric, also of somebody's own
-CONFIDENCE = 0.95
 EFFECTS = [
     "parameter",
     "level",
@@ -27,6 +25,9 @@ EFFECTS = [
     "difference",
     "low",
     "high",
+    "p",
+    "holm",
+    "sd",
     "n",
     "n_baseline",
     "completed",
@@ -126,12 +127,13 @@ def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str, floor: float = 0) -> 
     """What each level of each parameter changes against the baseline, all else equal.
 
     A seed is one observation: its jobs at the level, averaged over the settings of the other parameters that were run
-    at the baseline's level too. The interval is Welch's, of the difference of two means over seeds. Paired parameters
+    at the baseline's level too. How two settings are compared is said at `statistics.difference`. Paired parameters
     change together, so there the settings themselves are compared, with the first. A job below `floor` did not train.
 
     Returns:
-        parameter, level, mean, difference, low and high of the confidence interval (nan with one seed), n and
-        n_baseline (seeds), completed, trained and failed (jobs).
+        parameter, level, mean, difference, low and high of the confidence interval (nan with one seed), p, p after
+        Holm's correction for all comparisons, sd of the differences seed by seed, n and n_baseline (seeds), completed,
+        trained and failed (jobs).
     """
     if sweep.design == "paired":
         first = jobs.setting.iloc[0]
@@ -157,49 +159,42 @@ def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str, floor: float = 0) -> 
                 theirs.merge(shared),
             )
         means = [part.groupby("seed")[metric].mean() for part in (ours, theirs)]
-        low, high = interval(means[0].to_numpy(), means[1].to_numpy())
+        found = difference(means[0], means[1])
         rows.append(
             {
                 "parameter": name,
                 "level": level,
                 "mean": means[0].mean(),
-                "difference": means[0].mean() - means[1].mean(),
-                "low": low,
-                "high": high,
-                "n": len(means[0]),
+                "difference": found.value,
+                "low": found.low,
+                "high": found.high,
+                "p": found.p,
+                "sd": found.sd,
+                "n": found.n,
                 "n_baseline": len(means[1]),
                 "completed": len(ours),
                 "trained": int((ours[metric] >= floor).sum()),
                 "failed": int((planned.state == "failed").sum()),
             }
         )
+    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["holm"] = adjusted
     return pd.DataFrame(rows, columns=EFFECTS)
 
 
-def interval(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
-    """Welch's 95 % confidence interval of mean(ours) - mean(theirs); nan where either has fewer than two values."""
-    if len(ours) < 2 or len(theirs) < 2:
-        return np.nan, np.nan
-    if np.ptp(ours) == 0 and np.ptp(theirs) == 0:  # no spread at all: as when neither trains
-        return ours[0] - theirs[0], ours[0] - theirs[0]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # one of the two may have no spread
-        found = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(CONFIDENCE)
-    return float(found.low), float(found.high)
-
-
 def verdict(row: pd.Series) -> str:
-    """What the confidence interval of a difference says."""
+    """What is known of a difference: "perhaps" where its interval leaves out 0 and Holm's correction does not."""
     if row["n"] == 0:
         return "no run completed"
-    if row["trained"] == 0:
-        return "does not train"
     if row["trained"] < row["completed"]:
-        return f"{row['trained']} of {row['completed']} runs train"
+        low, high = share(row["trained"], row["completed"])
+        some = f"{row['trained']} of {row['completed']} runs train" if row["trained"] else "does not train"
+        return f"{some} (share: {100 * low:.0f} to {100 * high:.0f} %)"
     if row["n_baseline"] == 0:
         return "no run of the baseline completed"
     if np.isnan(row["low"]):
         return "one seed: cannot be told"
-    if row["low"] > 0:
-        return "better"
-    return "worse" if row["high"] < 0 else "within the spread of seeds"
+    if row["low"] <= 0 <= row["high"]:
+        return "cannot be told from chance"
+    found = "better" if row["low"] > 0 else "worse"
+    return found if row["holm"] < 1 - CONFIDENCE else f"perhaps {found}"
