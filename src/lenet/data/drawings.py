@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lenet.datasets import IMAGE_SIZE
@@ -35,9 +37,7 @@ class Drawing:
     def warning(self) -> str | None:
         """In a line, why a net that was trained on bright things before black cannot be expected to know it."""
         pixels = np.asarray(self.grey, float)
-        along_the_edge = np.ones(pixels.shape, bool)
-        along_the_edge[1:-1, 1:-1] = False
-        border, within = np.median(pixels[along_the_edge]), pixels[~along_the_edge].mean()
+        border, within = _border_and_within(pixels)
         darkest, brightest = int(pixels.min()), int(pixels.max())
         said = None
         if brightest - darkest < LEAST_CONTRAST:
@@ -54,6 +54,18 @@ class Drawing:
         return said and one_line(f"{self.name}: {said}")
 
 
+def _border_and_within(pixels: npt.NDArray[Any]) -> tuple[float, float]:
+    along_the_edge = np.ones(pixels.shape, bool)
+    along_the_edge[1:-1, 1:-1] = False
+    return float(np.median(pixels[along_the_edge])), float(pixels[~along_the_edge].mean())
+
+
+def has_bright_border(pixels: npt.NDArray[Any]) -> bool:
+    """Whether a thing is darker than what is behind it, by the border of the picture (h, w)."""
+    border, within = _border_and_within(pixels)
+    return border > within
+
+
 def drawing(file: Path, invert: bool = False) -> Drawing:
     """The picture in a file, upright; of an animation the first. With `invert`, what is dark becomes bright.
 
@@ -66,7 +78,12 @@ def drawing(file: Path, invert: bool = False) -> Drawing:
 
 
 def as_grey(picture: Image.Image) -> Image.Image:
-    """Mode L, of SIZE."""
+    """Mode L, of SIZE: grey, and squeezed where it is no square."""
+    return upright(picture).convert("L").resize(SIZE)
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """A picture as a person sees it, opaque, in a mode of 8 bits that Pillow converts to L and to RGB."""
     picture.load()
     with suppress(Exception):  # of many kinds, where what it says beside the picture is damaged
         ImageOps.exif_transpose(picture, in_place=True)  # a photograph lies as the camera was held
@@ -76,7 +93,7 @@ def as_grey(picture: Image.Image) -> Image.Image:
         picture = _on_a_background(picture.convert("LA" if picture.mode == "La" else "RGBA").convert("RGBA"))
     if picture.mode == "LAB":
         picture = picture.getchannel(0)
-    return picture.convert("L").resize(SIZE)
+    return picture
 
 
 def _on_a_background(picture: Image.Image) -> Image.Image:
@@ -96,7 +113,7 @@ def _of_large_numbers(picture: Image.Image) -> Image.Image:
     if numbers is not picture:
         white = 65535
     levels = numbers.convert("F").point(lambda level: level * (255 / white) + 0.5)  # what follows rounds down
-    return levels.convert("L").resize(SIZE)
+    return levels.convert("L")
 
 
 # What people have pictures in. Pillow knows some forty more, of which one starts another program.

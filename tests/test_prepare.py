@@ -1,0 +1,101 @@
+"""A picture as people have it, made into an image as a data set has them."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from lenet.data.prepare import prepare
+from lenet.datasets import DATASETS, Fit
+from lenet.errors import BadInput
+
+MNIST = DATASETS["mnist"].fit
+
+
+def seven(
+    ink: object = 0,
+    paper: object = 255,
+    mode: str = "L",
+    size: tuple[int, int] = (200, 200),
+    at: tuple[int, int] = (60, 50),
+) -> Image.Image:
+    """A 7 of 60x90 pixels, its box beginning at `at`."""
+    picture = Image.new(mode, size, paper)  # type: ignore[arg-type]
+    x, y = at
+    ImageDraw.Draw(picture).polygon(
+        [(x, y), (x + 60, y), (x + 30, y + 90), (x + 18, y + 90), (x + 42, y + 12), (x, y + 12)], ink
+    )  # type: ignore[arg-type]
+    return picture
+
+
+def box(pixels: np.ndarray) -> tuple[int, int]:
+    """Height and width of what is there."""
+    rows, columns = np.flatnonzero(pixels.max(1) > 20), np.flatnonzero(pixels.max(0) > 20)
+    return int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)
+
+
+def test_a_digit_is_fitted_as_mnists_makers_did() -> None:
+    pixels = prepare(seven(), MNIST).pixels
+    assert (pixels.shape, pixels.dtype) == ((28, 28), np.uint8)
+    height, width = box(pixels)
+    assert height in (19, 20)
+    assert width == pytest.approx(20 * 60 / 90, abs=1)
+    mass = pixels.astype(float)
+    middle = [(mass.sum(1 - axis) @ np.arange(28)) / mass.sum() for axis in (0, 1)]
+    assert middle == pytest.approx([14, 14], abs=0.5)
+
+
+def test_it_does_not_matter_where_it_is_how_large_and_in_which_colours() -> None:
+    usual = prepare(seven(), MNIST).pixels.astype(int)
+    for other in (
+        seven(255, 0),
+        seven(0, 255, "L", (500, 200), (400, 90)),
+        seven((30, 30, 160), (240, 235, 200), "RGB"),
+        seven((200, 30, 30), (120, 170, 120), "RGB"),
+        seven((0, 0, 0, 255), (0, 0, 0, 0), "RGBA"),
+        seven((255, 255, 255, 255), (0, 0, 0, 0), "RGBA"),
+        seven().resize((900, 900), Image.Resampling.BICUBIC),
+    ):
+        assert np.abs(prepare(other, MNIST).pixels - usual).mean() < 4
+
+
+def test_an_image_of_the_data_set_stays_as_it_is_and_is_inverted_where_its_border_is_bright() -> None:
+    image = np.zeros((28, 28), np.uint8)
+    image[2:9, 5:9] = 180
+    assert (prepare(Image.fromarray(image), MNIST).pixels == image).all()
+    assert (prepare(Image.fromarray(255 - image), MNIST).pixels == image).all()
+    assert (prepare(Image.fromarray(255 - image), MNIST, invert=False).pixels == 255 - image).all()
+
+
+def test_clothes_fill_the_image() -> None:
+    picture = Image.new("L", (300, 300), 250)
+    ImageDraw.Draw(picture).rectangle((40, 60, 120, 220), 90)
+    pixels = prepare(picture, Fit(28, is_ink=False)).pixels
+    assert box(pixels) == pytest.approx((28, 14), abs=1)
+    assert pixels[14, 14] > 240
+    assert pixels[14, 2] == 0
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (Image.new("L", (300, 200), 255), "all of one colour"),
+        (Image.new("RGBA", (300, 200), (9, 9, 9, 0)), "all of one colour"),
+        (Image.new("L", (28, 28), 0), "all of one colour"),
+        (Image.effect_noise((200, 200), 60), "all of one colour, or nothing that stands out"),
+        (Image.new("L", (50_000, 30), 255), "of 50,000x30 pixels, too long for one thing; give the part that shows it"),
+    ],
+    ids=["white", "nothing", "black", "noise", "long"],
+)
+def test_what_shows_nothing_is_refused_in_a_line(picture: Image.Image, said: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        prepare(picture, MNIST, named="a.png: ")
+    assert str(refused.value).startswith(f"a.png: {said}")
+    assert "\n" not in str(refused.value)
+
+
+def test_more_than_one_thing_is_told() -> None:
+    two = seven(0, 255, "L", (500, 200), (40, 50))
+    two.paste(seven(), (300, 0))
+    (said,) = prepare(two, MNIST).warnings
+    assert said.startswith("there is more than one thing on it")
+    assert prepare(seven(), MNIST).warnings == ()
