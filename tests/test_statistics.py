@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lenet.sweeps.results import effects, read_jobs, verdict
-from lenet.sweeps.statistics import detectable, difference, holm, share
-from test_report import make, written
+from lenet.sweeps.statistics import detectable, difference, holm, share, shares
+from test_report import NOISE, make, written
 
 
 def over(*values: float, first: int = 0) -> pd.Series:
@@ -116,3 +116,22 @@ def test_the_report_says_how_small_a_difference_would_have_been_seen(tmp_path: P
     assert found
     spread, seen = map(float, found.groups())
     assert seen == pytest.approx(100 * detectable(spread / 100, 8), abs=0.2)
+
+
+def test_the_variance_of_splits_and_seeds_is_found_again() -> None:
+    dice, sds = np.random.default_rng(5), (0.03, 0.02, 0.01)
+    split, seed, rest = (
+        dice.normal(0, sd, size) for sd, size in zip(sds, ((200, 1), (1, 200), (200, 200)), strict=True)
+    )
+    assert shares(split + seed + rest) == pytest.approx([sd**2 for sd in sds], rel=0.3)
+
+
+def test_a_report_over_splits_says_how_much_of_the_spread_is_the_splits(tmp_path: Path) -> None:
+    by_split = {"0": 0.02, "1": -0.02, "2": 0.0}
+    make(
+        tmp_path, "grid", lambda net, split_seed, seed: 0.8 + by_split[split_seed] + NOISE[seed],
+        net=["book", "other"], split_seed=list(by_split),
+    )  # fmt: skip
+    text = written(tmp_path)
+    assert "The split makes 80 % of the variance of these settings, the seed 20 %" in text
+    assert "| net=other | 3 | 3 | 2.00 | 1.00 | 0.00 | 2.24 |" in text

@@ -20,7 +20,7 @@ from lenet.sweeps.measured import Group, described, groups
 from lenet.sweeps.over_seeds import write_curves
 from lenet.sweeps.plots import draw_cost, draw_curves, draw_effects, draw_ranking, save
 from lenet.sweeps.results import as_csv, column, effects, ranking, trained_from, verdict
-from lenet.sweeps.statistics import detectable
+from lenet.sweeps.statistics import detectable, shares
 from lenet.tables import aligned, mean_and_spread
 from lenet.tables import as_markdown as markdown
 from lenet.text import shortened
@@ -71,6 +71,7 @@ def report(directory: Path, at_work: bool = False) -> str:
     )
 
 
+SPLIT = "split_seed"  # the last word of data.split_seed, as a sweep calls it
 PUT_RIGHT = "remove it, and the sweep does this job again"
 
 
@@ -147,6 +148,7 @@ def _section(sweep: Sweep, part: Part, level: str) -> list[str]:
         ]
     elif left_out:
         lines += [left_out.strip(), ""]
+    lines += _splits(sweep, part, level)
     if part.plots:
         lines += [f"{level} Cost", "", f"![accuracy against cost]({part.plots['cost']})", "", f"{level} Curves", ""]
         lines += [
@@ -183,6 +185,41 @@ def _method(sweep: Sweep, compared: pd.DataFrame) -> str:
             f"{alone:.1f} points is seen in four sweeps of five{after}."
         )
     return " ".join(lines)
+
+
+def _splits(sweep: Sweep, part: Part, level: str) -> list[str]:
+    """How much of the spread is the split's, where each split was run with the same seeds."""
+    name = column(SPLIT)
+    if sweep.design != "grid" or SPLIT not in sweep.parameters:
+        return []
+    others = [column(other) for other in sweep.parameters if other != SPLIT]
+    rows, found = [], []
+    done = part.group.done
+    for setting, runs in done.groupby(others, sort=False) if others else [((), done)]:
+        values = runs.pivot(index=name, columns="seed", values=part.group.metric).dropna(axis=1)
+        if min(values.shape) < 2:
+            continue
+        one = shares(values.to_numpy())
+        found.append(one)
+        sds = [f"{100 * variance**0.5:.2f}" for variance in (*one, one.total)]
+        named = ", ".join(f"{other}={value}" for other, value in zip(others, setting, strict=True)) or "all"
+        rows.append([named, str(values.shape[0]), str(values.shape[1]), *sds])
+    total = sum(one.total for one in found)
+    if not total:
+        return []
+    metric = METRICS[part.group.metric][1]
+    by_split, by_seed = (100 * sum(parts) / total for parts in ([o.split for o in found], [o.seed for o in found]))
+    return [
+        f"{level} Where the spread comes from",
+        "",
+        f"Standard deviation of {metric} in points: between splits, between seeds, and what is left, which the two do "
+        "together. "
+        f"The split makes {by_split:.0f} % of the variance of these settings, the seed {by_seed:.0f} %, the rest is "
+        "neither's alone (two-way random effects; few splits and seeds make it a rough figure).",
+        "",
+        *_table(["setting", "splits", "seeds", "of the split", "of the seed", "rest", "all"], rows),
+        "",
+    ]
 
 
 def _baseline(sweep: Sweep, part: Part) -> str:

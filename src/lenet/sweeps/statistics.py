@@ -100,3 +100,33 @@ def detectable(sd: float, n: int, comparisons: int = 1, power: float = 0.8) -> f
         return float((stats.norm.sf(spreads - shift) + stats.norm.cdf(-spreads - shift)).mean()) - power
 
     return float(optimize.brentq(missing, 0, 10 * needed)) * sd / math.sqrt(n)
+
+
+class Shares(NamedTuple):
+    """Where the spread of a figure comes from, as variances; none is below 0."""
+
+    split: float
+    seed: float
+    rest: float  # what the two do together, and all else
+
+    @property
+    def total(self) -> float:
+        return sum(self)
+
+
+def shares(values: np.ndarray) -> Shares:
+    """The variance components of one setting that was run on each split with each seed.
+
+    Two-way random effects without replication: mean squares against their expectations (Searle, 1971, chapter 9). An
+    estimate below 0 is 0.
+
+    Args:
+        values: (splits, seeds), both at least 2.
+    """
+    splits, seeds = values.shape
+    mean, by_split, by_seed = values.mean(), values.mean(1), values.mean(0)
+    left = values - by_split[:, None] - by_seed[None, :] + mean
+    rest = float((left**2).sum() / ((splits - 1) * (seeds - 1)))
+    return Shares(
+        max(0.0, float(by_split.var(ddof=1)) - rest / seeds), max(0.0, float(by_seed.var(ddof=1)) - rest / splits), rest
+    )
