@@ -35,7 +35,7 @@ def main(composed: DictConfig) -> float:
         # Only now: what can be known without torch is answered before it is imported.
         from lenet.cli.messages import closing_lines
         from lenet.job import train_job
-        from lenet.train import train
+        from lenet.run import train
         from lenet.training.chance import remedy
 
         if hydra_config.mode == RunMode.MULTIRUN:

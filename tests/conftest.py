@@ -133,7 +133,7 @@ HANG = 1800  # seconds; nothing here takes a tenth of it on the busiest machine,
 
 # What takes long to import, and some script or other needs. torch imports its compiler at the first update.
 HEAVY = (
-    "lenet.cli", "lenet.train", "lenet.dashboard.callback", "lenet.evaluation.evaluate", "lenet.evaluation.pictures",
+    "lenet.cli", "lenet.run", "lenet.dashboard.callback", "lenet.evaluation.evaluate", "lenet.evaluation.pictures",
     "lenet.sweeps.report", "benchmarks.published", "lenet.training.callbacks", "torch._dynamo",
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ from lenet.errors import BadInput
 from lenet.evaluation.evaluate import evaluate
 from lenet.evaluation.load import load_trained
 from lenet.models.build import build_net
-from lenet.train import train
+from lenet.run import train
 
 
 class EveryEpoch(L.Callback):

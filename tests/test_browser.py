@@ -20,8 +20,8 @@ from playwright.sync_api import Locator, Page, sync_playwright
 import conftest
 from conftest import HANG, HEAVY, PROJECT, script, zygote
 from lenet.config import Config
+from lenet.run import train
 from lenet.runs.directory import RunDirectory
-from lenet.train import train
 from test_over_seeds import made
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -89,7 +89,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("key", "value"), WRONG.items(), ids=WRONG)
 def test_train_checks_a_config_whoever_made_it(tiny_config, tmp_path, key, value) -> None:
-    from lenet.train import train
+    from lenet.run import train
 
     node = tiny_config
     for part in key.split(".")[:-1]:

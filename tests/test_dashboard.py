@@ -30,8 +30,8 @@ from lenet.evaluation.examples import chosen
 from lenet.evaluation.load import load_trained
 from lenet.models.build import build_net
 from lenet.rules import validate
+from lenet.run import train
 from lenet.runs.directory import RunDirectory
-from lenet.train import train
 from lenet.training.checkpoints import load_checkpoint
 
 CURVES = ["train/loss", "train/acc", "val/loss", "val/acc", "train/lr", "train/grad_norm", "train/examples_per_sec"]

@@ -153,7 +153,7 @@ from pathlib import Path
 from lenet.training import demands, devices
 from lenet.training.module import Classifier
 from lenet.config import Config, Data, Model, Trainer
-from lenet.train import train
+from lenet.run import train
 
 root, folder = sys.argv[1:]
 counted = {"train": [], "validate": [], "test": []}

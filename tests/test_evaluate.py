@@ -16,8 +16,8 @@ from lenet.evaluation.evaluate import Evaluation, as_text, evaluate
 from lenet.evaluation.examples import chosen
 from lenet.evaluation.load import load_trained
 from lenet.evaluation.pictures import capture
+from lenet.run import train
 from lenet.runs.directory import RunDirectory
-from lenet.train import train
 
 
 @pytest.fixture

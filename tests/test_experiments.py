@@ -18,7 +18,7 @@ from lenet.data.transforms import normalise
 from lenet.models.build import build_net
 from lenet.models.lenet import LeNet
 from lenet.rules import validate
-from lenet.train import train
+from lenet.run import train
 from lenet.training.optimizers import factor
 
 EXPERIMENTS = sorted(path.stem for path in (PROJECT / "conf/experiment").glob("*.yaml"))

@@ -26,7 +26,7 @@ from lenet.evaluation.load import load_trained
 from lenet.folders import scan
 from lenet.models.build import build_net
 from lenet.models.sizes import size_of
-from lenet.train import train
+from lenet.run import train
 
 
 def draw(file: Path, seed: int = 0, size: tuple[int, int] = (28, 28)) -> None:
@@ -293,7 +293,7 @@ def test_a_folder_that_cannot_be_used_gets_one_line_and_nothing_is_written(tmp_p
     if lay is differ_in_case and len(list((tmp_path / "mine").iterdir())) < 2:
         pytest.skip("this system sees no case")
     before = sorted(tmp_path.rglob("*"))
-    imports = ("lenet.cli", "lenet.train") if lay is damaged else ("lenet.cli",)
+    imports = ("lenet.cli", "lenet.run") if lay is damaged else ("lenet.cli",)
     (answer,) = ask([("train.py", ["data=folder", "data.root=mine"], tmp_path)], imports)
     assert answer["code"] == 2, answer["said"]
     assert answer["said"].count("\n") == 1, answer["said"]

@@ -34,8 +34,8 @@ from lenet.evaluation.evaluate import evaluate
 from lenet.evaluation.load import load_trained
 from lenet.models.layers import ACTIVATIONS, POOLS
 from lenet.rules import INITS, validate
+from lenet.run import train
 from lenet.runs.directory import RunDirectory
-from lenet.train import train
 
 
 def examples(share: float) -> settings:

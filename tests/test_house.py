@@ -17,14 +17,14 @@ PAGE = PROJECT / "CONTRIBUTING.md"
 # From the ground up: a room imports those before it.
 ORDER = (
     *("text", "tables", "errors", "bounds", "folders", "datasets", "config", "system", "runs", "models", "batches"),
-    *("rules", "data", "sweeps", "training", "evaluation", "dashboard", "extend", "train", "job", "search", "cli"),
+    *("rules", "data", "sweeps", "training", "evaluation", "dashboard", "extend", "run", "job", "search", "cli"),
 )
 
 # Modules beside the folders, which the drawing has in one box.
 TOGETHER = (
     ("text", "tables", "errors", "bounds", "folders", "datasets", "config"),
     ("batches", "rules"),
-    ("train", "job"),
+    ("run", "job"),
 )
 
 LONGEST = 60  # lines of a function: what a screen shows
@@ -187,11 +187,11 @@ def test_the_page_shows_the_house_as_it_is(request: pytest.FixtureRequest) -> No
 @pytest.mark.parametrize(
     ("words", "wrong"),
     [
-        ("from lenet.train import train", "text imports train, which is above it"),
-        ("from lenet import train", "text imports train, which is above it"),
-        ("import lenet.train", "text imports train, which is above it"),
-        ("from .train import train", "text imports train, which is above it"),
-        ("def f():\n    from lenet.train import train", "text imports train, which is above it"),
+        ("from lenet.run import train", "text imports run, which is above it"),
+        ("from lenet import run", "text imports run, which is above it"),
+        ("import lenet.run", "text imports run, which is above it"),
+        ("from .run import train", "text imports run, which is above it"),
+        ("def f():\n    from lenet.run import train", "text imports run, which is above it"),
         ("from lenet.attic import box", "attic has no place in the house"),
     ],
 )

@@ -25,8 +25,8 @@ from lenet.cli.compose import resumed_config
 from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.rules import validate
+from lenet.run import train
 from lenet.runs.directory import RunDirectory
-from lenet.train import train
 from lenet.training import demands, loggers
 from lenet.training.loggers import Loggers, hyperparameters
 
@@ -204,7 +204,7 @@ def test_a_logger_that_fails_costs_neither_the_run_nor_the_others(tiny_config, m
     monkeypatch.setattr(logging.getLogger("lenet"), "propagate", True)
     tiny_config.logger = ["mine", "csv"]
     monkeypatch.setattr(loggers, "check", lambda config: None)
-    monkeypatch.setattr("lenet.train.validate", lambda config: None)  # which knows no such choice
+    monkeypatch.setattr("lenet.run.validate", lambda config: None)  # which knows no such choice
     result, run = train(tiny_config, "runs/lenet/one")
     assert result["status"] == "completed"
     assert in_csv(run) == in_metrics_csv(run)

@@ -20,7 +20,7 @@ from lenet.config import Config, Optimizer, Schedule
 from lenet.data.files import load
 from lenet.data.module import EpochOrder, split
 from lenet.models.build import build_net
-from lenet.train import train
+from lenet.run import train
 
 
 def by_hand(

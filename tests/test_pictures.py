@@ -21,7 +21,7 @@ from lenet.evaluation import pictures
 from lenet.evaluation.examples import chosen, picture
 from lenet.evaluation.pictures import capture, mosaic
 from lenet.evaluation.predictions import Predictions
-from lenet.train import train
+from lenet.run import train
 from lenet.training.module import Classifier
 
 

@@ -10,7 +10,7 @@ from lenet.cli.compose import resumed_config
 from lenet.cli.messages import closing_lines
 from lenet.config import Config, EarlyStopping, Optimizer, Schedule
 from lenet.errors import BadInput
-from lenet.train import train
+from lenet.run import train
 from lenet.training.demands import check_places
 from lenet.training.stopping import stopped_early
 

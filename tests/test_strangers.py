@@ -25,10 +25,10 @@ from lenet.evaluation.load import export, load_trained
 from lenet.evaluation.weights import Weights, read, write
 from lenet.job import train_job
 from lenet.models.build import build_net
+from lenet.run import train
 from lenet.runs.directory import FOLDERS, RunDirectory
 from lenet.runs.files import host, remove_leftovers, write_atomically
 from lenet.sweeps.design import Sweep, check_directory
-from lenet.train import train
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 

@@ -32,10 +32,10 @@ from lenet.evaluation.evaluate import evaluate
 from lenet.evaluation.load import load_trained
 from lenet.job import train_job
 from lenet.models.build import build_net
+from lenet.run import train
 from lenet.runs.directory import RunDirectory
 from lenet.runs.files import host
 from lenet.system.signals import block_signals, stop_on_signals
-from lenet.train import train
 from lenet.training.callbacks import Bar
 from lenet.training.optimizers import build_optimizer
 

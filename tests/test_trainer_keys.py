@@ -23,8 +23,8 @@ from lenet.config import Augment, Config, Schedule, Trainer
 from lenet.errors import BadInput, Diverged, NothingValidated, TimeUp
 from lenet.job import train_job
 from lenet.rules import validate
+from lenet.run import train
 from lenet.runs.directory import RunDirectory, chosen_by
-from lenet.train import train
 from lenet.training.demands import about
 from test_experiments import composed
 

@@ -15,8 +15,8 @@ from lenet.data.download import fetch
 from lenet.errors import BadInput
 from lenet.evaluation.evaluate import evaluate
 from lenet.evaluation.load import export, load_trained
+from lenet.run import train
 from lenet.runs.directory import RunDirectory
-from lenet.train import train
 
 
 @pytest.fixture

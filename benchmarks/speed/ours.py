@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from omegaconf import OmegaConf
 
 import lenet.job
-import lenet.train
+import lenet.run
 from benchmarks.speed.parts import SCRIPTS, accelerator
 from benchmarks.speed.turns import Turns
 from benchmarks.speed.usual import EachEpoch
@@ -51,7 +51,7 @@ def epochs(
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # nothing is there yet from another time
         callbacks = [EachEpoch(turns), TQDMProgressBar(refresh_rate=20)]  # which a user's terminal has
         with (Path(folder) / "terminal").open("w") as terminal, contextlib.redirect_stdout(terminal):
-            lenet.train.train(config, Path(folder) / "run", callbacks=callbacks)
+            lenet.run.train(config, Path(folder) / "run", callbacks=callbacks)
 
 
 def speedrun(turns: Turns, root: str, threads: int, device: str, overrides: Sequence[str] = ()) -> None:
@@ -68,7 +68,7 @@ def speedrun(turns: Turns, root: str, threads: int, device: str, overrides: Sequ
 
         def run() -> float:
             config.seed = next(seeds)
-            result, _ = lenet.train.train(config, Path(folder) / str(config.seed))
+            result, _ = lenet.run.train(config, Path(folder) / str(config.seed))
             accuracy: float = result["metrics"]["test/acc"]
             return accuracy
 

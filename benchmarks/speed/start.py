@@ -10,7 +10,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from lenet.config import Config, Trainer
 from lenet.rules import validate
-from lenet.train import train
+from lenet.run import train
 
 
 class Updated(Exception):

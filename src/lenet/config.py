@@ -245,7 +245,7 @@ class Dashboard:
 
 @dataclass
 class Config:
-    """One run. `src/lenet/train.py` is a function of this and of nothing else."""
+    """One run. `src/lenet/run.py` is a function of this and of nothing else."""
 
     name: str = "lenet"  # the run directory is runs/<name>/<time>; the dashboard shows the same
     tags: list[str] = field(default_factory=list)  # free words, kept in the result
