@@ -14,7 +14,7 @@ from lenet.system.terminal import loading
 def main() -> None:
     parser = cli.Parser(description=__doc__)
     parser.add_argument("run", type=Path, help="directory of a finished run, or a file of scripts/export.py")
-    parser.add_argument("--part", choices=["test", "validation"], default="test", help="default: test")
+    parser.add_argument("--part", choices=saved.PARTS, default="test", help="default: test")
     parser.add_argument("--weights", choices=choices()["test_on"], help="default: those that the run tested")
     parser.add_argument("--data", choices=choices()["data.name"], help="default: the data set of the run")
     parser.add_argument("--data-root", help="folder of the data files; default: where the run found them")
@@ -34,9 +34,9 @@ def main() -> None:
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    from lenet.evaluation.evaluate import as_text, evaluate
+    from lenet.evaluation.evaluate import as_picture, as_text, evaluate
     from lenet.evaluation.load import load_trained
-    from lenet.evaluation.pictures import as_png, confusion
+    from lenet.evaluation.pictures import as_png
 
     trained = load_trained(arguments.run, arguments.weights)
     evaluation = evaluate(trained, arguments.part, arguments.data, arguments.data_root, arguments.flip)
@@ -45,9 +45,7 @@ def main() -> None:
     flip = "_flip" if arguments.flip else ""
     net = "" if arguments.run.is_dir() else f"{arguments.run.stem}_"
     stem = out / f"{net}evaluation_{evaluation.data}_{evaluation.part}_{evaluation.weights}{flip}"
-    title = f"{evaluation.data}, {evaluation.part}, {evaluation.weights} weights: accuracy {evaluation.accuracy:.4f}"
-    scale, most = (3, 1000) if len(evaluation.answers) <= 32 else (1, 3000)  # numbers for up to a hundred classes
-    picture = confusion(evaluation.confusion, evaluation.classes, evaluation.answers, title, scale, most)
+    picture = as_picture(evaluation)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_atomically(stem.with_suffix(".json"), (json.dumps(evaluation.as_dict(), indent=2) + "\n").encode())

@@ -1,14 +1,12 @@
 """The inspection table of a net, from its config alone: scripts/summary.py [model=NAME key=value ...]"""
 
-import math
-
 import hydra
 from omegaconf import DictConfig
 
 from lenet import cli
 from lenet.datasets import input_size
-from lenet.models.layers import Layer
 from lenet.models.sizes import layers_of
+from lenet.models.table import as_table
 
 EXAMPLES = (
     "scripts/summary.py model=modern",
@@ -16,36 +14,12 @@ EXAMPLES = (
     'scripts/summary.py "model.conv_channels=[12,32]" "model.kernel_size=[7,3]" "model.padding=[3,0]"',
 )
 
-BYTES = 4  # of a float32
-MEGABYTE = 2**20
-
-
-def table(rows: list[Layer], size: int) -> str:
-    """Layers as in the book, parameters and sizes as in the blog, connections as in the paper, for one image."""
-    lines = [f"{'layer':<10}{'kind':<15}{'output shape':<16}{'parameters':>12}{'connections':>14}{'MACs':>14}"]
-    rule = "-" * len(lines[0])
-    lines.append(rule)
-    for row in rows:
-        shape = " x ".join(str(length) for length in row.shape)
-        counts = f"{row.parameters:>12,}{row.connections:>14,}{row.macs:>14,}"
-        lines.append(f"{row.name:<10}{row.kind:<15}{shape:<16}{counts}")
-    parameters, connections, macs = (
-        sum(getattr(row, name) for row in rows) for name in ("parameters", "connections", "macs")
-    )
-    lines += [rule, f"{'total':<41}{parameters:>12,}{connections:>14,}{macs:>14,}", ""]
-
-    # Every output is kept once forward and once for its gradient; flattening only looks at what is there.
-    outputs = sum(math.prod(row.shape) for row in rows if row.kind != "Flatten")
-    sizes = {"input": size**2, "forward and backward": 2 * outputs, "parameters": parameters}
-    sizes["together"] = sum(sizes.values())
-    return "\n".join(lines + [f"{label:<24}{count * BYTES / MEGABYTE:>8.2f} MB" for label, count in sizes.items()])
-
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(composed: DictConfig) -> None:
     with cli.job():
         config = cli.config_from(composed)
-        print(table(layers_of(config), input_size(config.data)))
+        print(as_table(layers_of(config), input_size(config.data)))
 
 
 if __name__ == "__main__":

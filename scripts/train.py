@@ -6,10 +6,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lenet import cli
+from lenet.cli.single import train_single
 from lenet.runs.directory import chosen_by
-from lenet.system import terminal
-from lenet.system.ranks import is_first
-from lenet.training import demands
 
 EXAMPLES = (
     "scripts/train.py model.activation=relu model.pool=max optimizer.lr=0.1",
@@ -27,25 +25,12 @@ def main(composed: DictConfig) -> float:
         config = cli.config_from(composed)
         place = cli.run_path(config)
         hydra_config = HydraConfig.get()
-        if hydra_config.mode == RunMode.RUN:  # a sweep has looked before its first job
-            demands.check(config)
-            demands.check_places(config, place)
-            terminal.loading(demands.about(config))
+        if hydra_config.mode == RunMode.MULTIRUN:  # a sweep has asked the machine before its first job
+            from lenet.job import train_job  # only now: it imports torch
 
-        # Only now: what can be known without torch is answered before it is imported.
-        from lenet.cli.messages import closing_lines
-        from lenet.job import train_job
-        from lenet.run import train
-        from lenet.training.chance import remedy
-
-        if hydra_config.mode == RunMode.MULTIRUN:
             result = train_job(config, place, hydra_config.overrides.task)
         else:
-            result, run = train(config, place, hydra_config.overrides.task)
-            if is_first():
-                # Which only shows whether it runs.
-                advice = "" if config.trainer.fast_dev_run else remedy(config, result["epochs"])
-                print(closing_lines(result, run, config.test_on, advice), flush=True)
+            result, _ = train_single(config, place, hydra_config.overrides.task)
         metrics: dict[str, float] = result["metrics"]
         return metrics[chosen_by(metrics)]
 

@@ -6,7 +6,17 @@ from pathlib import Path
 from lenet.text import one_line
 
 
-class BadInput(Exception):
+class OneLine:
+    """What is said in one line: a notebook shows that line alone, without the way that led to it."""
+
+    advice = ""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython asks for this method by its name (`InteractiveShell.showtraceback`)."""
+        return [f"{type(self).__name__}: {self}" + (f"; {self.advice}" if self.advice else "")]
+
+
+class BadInput(OneLine, Exception):
     """Something that was given cannot be used. The message is one line: the key, the value, the remedy.
 
     `details`, lines below it, are for what does not fit there.
@@ -39,22 +49,34 @@ class Stopped(BaseException):
         return Stopped, (self.signum,)  # from the process of a job to that of its sweep
 
 
-class TimeUp(Exception):
+class Interrupted(OneLine, KeyboardInterrupt):
+    """Ctrl-C, or the stop button of a notebook, as `lenet.train` hands it on.
+
+    `run` and `advice` are those of Stopped.
+    """
+
+    exit_code = 128 + signal.SIGINT
+
+    def __init__(self, run: Path | None, advice: str) -> None:
+        super().__init__("the run was stopped")
+        self.run, self.advice = run, advice
+
+
+class TimeUp(OneLine, Exception):
     """The time that trainer.max_time gives a run is over. `run` and `advice` are those of Stopped.
 
     It is an Exception, so that a sweep goes on with its other jobs.
     """
 
     run: Path | None = None
-    advice = ""
     exit_code = 124  # as timeout(1) has it
 
 
-class PeerLost(Exception):
+class PeerLost(OneLine, Exception):
     """Another process of those that train one net together has ended."""
 
 
-class Diverged(Exception):
+class Diverged(OneLine, Exception):
     """The training loss is no longer a finite number."""
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from lenet.sweeps.design import swept
 from lenet.system.allocator import keep_freed_memory
 from lenet.system.ranks import is_first
 from lenet.system.signals import stop_on_signals
+from lenet.system.terminal import shows_bars
 from lenet.training import demands, devices, nodes
 from lenet.training.averaging import AverageEpochs, AverageWeights, Averaging, TestEachEpoch, build_average
 from lenet.training.blocks import build_classifier
@@ -147,5 +147,5 @@ def _callbacks(
         *([record.dashboard] if record.dashboard else []),
         *checkpoint_callbacks(record.run, validated_every(config)),
         *watchers,
-        *([Bar()] if config.trainer.enable_progress_bar and sys.stdout.isatty() else []),
+        *([Bar()] if config.trainer.enable_progress_bar and shows_bars() else []),
     ]

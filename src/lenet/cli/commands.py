@@ -12,19 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from lenet.cli import completion, extensions, guard, usage
-from lenet.cli.explain import (
-    CHOOSE,
-    _choices,
-    describe,
-)
+from lenet.cli.explain import BY_HYDRA, bad_words, describe
 from lenet.cli.messages import how_to_go_on
 from lenet.errors import BadInput, PeerLost, Stopped, TimeUp
 from lenet.system import terminal
@@ -88,7 +81,7 @@ def run(main: Callable[[], Any]) -> None:
     threading.excepthook = _thread_failed
     terminal.output()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
-    sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     quiet()
     try:
         sys.argv[1:] = extensions.take(sys.argv[1:])
@@ -97,23 +90,19 @@ def run(main: Callable[[], Any]) -> None:
     except (Exception, JobFailed) as error:
         if for_developers:
             raise
-        cause = error.error if isinstance(error, JobFailed) else error
+        words = sys.argv[1:]
+        cause = error.error if isinstance(error, JobFailed) else bad_words(error, words) or error
         if isinstance(cause, BrokenPipeError):  # whoever read what we print has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
-        if isinstance(error, TypeError) and any("=[" in choice for choice in _choices()):  # Hydra stumbles over it
-            cause = BadInput(f"{' '.join(_choices())}: {CHOOSE}")
         if isinstance(error, OSError) and _is_run_directory(str(error.filename)):
-            cause = BadInput(f"hydra.run.dir: {describe(error)}; name a folder that can be made")
+            cause = BadInput(f"hydra.run.dir: {describe(error, words)}; name a folder that can be made")
         if isinstance(cause, TimeUp):
             print(f"stopped: {cause}" + (f"; {cause.advice}" if cause.advice else ""), file=sys.stderr)
             sys.exit(cause.exit_code)
         if is_first() or not isinstance(cause, PeerLost):  # the first one says what became of the run
-            print(f"error: {describe(cause)}", file=sys.stderr)
-        by_hydra = (
-            isinstance(cause, HydraException | OmegaConfBaseException | yaml.YAMLError) or type(error) is ValueError
-        )
-        sys.exit(2 if isinstance(cause, BadInput) or by_hydra else 1)
+            print(f"error: {describe(cause, words)}", file=sys.stderr)
+        sys.exit(2 if isinstance(cause, (BadInput, *BY_HYDRA)) else 1)
     except Stopped as error:
         print(f"interrupted by {error}" + (f"; {error.advice}" if error.advice else ""), file=sys.stderr)
         sys.exit(error.exit_code)
@@ -159,7 +148,7 @@ def _is_run_directory(path: str) -> bool:
     return any(Path(path) in (one, *one.parents) for one in given)
 
 
-def _quoted(argument: str) -> str:
+def quoted(argument: str) -> str:
     """A word that Hydra would take for something else, as it has to be written.
 
     A run directory to resume, as the shell completes it, has the quotes that Hydra wants around pool=max,seed=2.

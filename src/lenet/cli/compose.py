@@ -28,18 +28,22 @@ RESUMABLE = (
 )
 
 
-def config_from(composed: DictConfig) -> Config:
+def config_from(composed: DictConfig, hydra: Any = None) -> Config:
     """The checked config of this job: what Hydra composed or, with `resume`, what the run directory says.
+
+    Args:
+        hydra: what Hydra composed for itself; by default that of the command that runs.
 
     Raises:
         BadInput: a value is not legal, or `resume` goes with a key that would make it another run.
     """
-    _require_sweep()
+    hydra = HydraConfig.get() if hydra is None else hydra
+    _require_sweep(hydra)
     if "resume" not in composed:
-        name = HydraConfig.get().job.config_name
+        name = hydra.job.config_name
         raise BadInput(f"--config-name={name}: no whole config; leave it out, and choose by group=NAME")
     if composed.resume is not None:
-        overrides = list(HydraConfig.get().overrides.task)
+        overrides = list(hydra.overrides.task)
         return resumed_config(composed.resume, overrides)
     config = OmegaConf.to_object(typed(composed))
     assert isinstance(config, Config)
@@ -47,11 +51,11 @@ def config_from(composed: DictConfig) -> Config:
     return config
 
 
-def _require_sweep() -> None:
+def _require_sweep(hydra: Any) -> None:
     """What is said of a sweep goes with one; a single run would ignore it."""
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
+    if hydra.mode == RunMode.MULTIRUN:
         return
-    for word in HydraConfig.get().overrides.hydra:
+    for word in hydra.overrides.hydra:
         key = word.lstrip("+~").partition("=")[0]
         if re.match(r"hydra[./](launcher|sweeper|sweep)\b", key):
             raise BadInput(
@@ -130,10 +134,19 @@ def run_path(config: Config) -> Path:
     Raises:
         BadInput: hydra.run.dir names the folder in which the command is given.
     """
-    output = Path(HydraConfig.get().runtime.output_dir)
-    if output != Path(HydraConfig.get().runtime.cwd):
+    hydra = HydraConfig.get()
+    return chosen_path(config, Path(hydra.runtime.output_dir), Path(hydra.runtime.cwd), hydra.overrides.hydra)
+
+
+def chosen_path(config: Config, output: Path, here: Path, words: Sequence[str]) -> Path:
+    """`output`, or runs/<name>/<time> where that is the folder in which the command is given.
+
+    Raises:
+        BadInput: one of `words` names that folder.
+    """
+    if output != here:
         return output
-    for word in HydraConfig.get().overrides.hydra:
+    for word in words:
         if word.startswith("hydra.run.dir=") and is_first():  # Lightning gives it to the other processes
             raise BadInput(f"{word}: a run has a directory to itself; name a folder in this one, or leave it out")
     return Path("runs") / config.name / timestamp()

@@ -4,14 +4,14 @@ import difflib
 import errno
 import os
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from types import UnionType
 from typing import Any, get_args
 
 import yaml
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
 
 from lenet.cli import foreign, guard
 from lenet.config import choices, schema
@@ -20,6 +20,8 @@ from lenet.text import did_you_mean, one_line
 
 CHOOSE = "choose a file of conf/ by its name, or set a key such as model.kind"
 OWN_FILES = "leave it out; --config-dir=FOLDER adds files of your own to those of conf/"
+
+BY_HYDRA = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
 DISK_REMEDIES = {
@@ -30,12 +32,25 @@ DISK_REMEDIES = {
 }
 
 
-def describe(error: BaseException) -> str:
-    """One line that names the key, the value and the remedy; or what a BadInput says, with its details."""
-    return str(error) if isinstance(error, BadInput) else one_line(_described(error))
+def describe(error: BaseException, words: Sequence[str]) -> str:
+    """One line that names the key, the value and the remedy; or what a BadInput says, with its details.
+
+    Args:
+        words: those that the error may come from, as on a command line.
+    """
+    return str(error) if isinstance(error, BadInput) else one_line(_described(error, words))
 
 
-def _described(error: BaseException) -> str:
+def bad_words(error: Exception, words: Sequence[str]) -> BadInput | None:
+    """What is said of an error that composing a config of these words has ended in; None for a mistake of ours."""
+    if isinstance(error, TypeError) and any("=[" in choice for choice in _choices(words)):  # Hydra stumbles over it
+        return BadInput(f"{' '.join(_choices(words))}: {CHOOSE}")
+    if isinstance(error, BY_HYDRA) or type(error) is ValueError:
+        return BadInput(describe(error, words))
+    return error if isinstance(error, BadInput) else None
+
+
+def _described(error: BaseException, words: Sequence[str]) -> str:
     if isinstance(error, Diverged):
         return str(error)
     if isinstance(error, PeerLost):
@@ -47,7 +62,7 @@ def _described(error: BaseException) -> str:
         return f"{error.filename}: {error.strerror}" + (f"; {remedy}" if remedy else "")
     if isinstance(error, MissingConfigException):
         if error.missing_cfg_file is None:
-            return f"{_config_path()}: there is no such folder; {OWN_FILES}"
+            return f"{_config_path(words)}: there is no such folder; {OWN_FILES}"
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         if choice in ("lenet_slurm", "lenet_processes"):
             name = choice.removeprefix("lenet_")
@@ -56,17 +71,17 @@ def _described(error: BaseException) -> str:
             return f"{group}={name}: needs submitit; start with uv run --extra cluster, or pip install 'lenet[cluster]'"
         # lenet_slurm and lenet_processes are what the files slurm and processes are made of.
         options = [option for option in error.options or [] if not option.startswith("lenet_")]
-        if not group and (path := _config_path()):
+        if not group and (path := _config_path(words)):
             return f"{path}: has no {choice}.yaml to begin with; {OWN_FILES}"
         if not group:
             return f"--config-name={choice}: there is no such file in conf/; leave it out, and choose by group=NAME"
         remedy = f"take {', '.join(options)}" if options else "leave it out"
         return f"{group}={choice}: there is no such choice; {_meant(group, choice, options)}{remedy}"
     if isinstance(error, OverrideParseException):
-        return _not_understood(str(error.override))
+        return _not_understood(str(error.override), words)
     text = f"{error}\n{error.__cause__ or ''}"
     if "Config group override must be" in text:  # Hydra does not say which
-        return f"{' '.join(_choices())}: {CHOOSE}"
+        return f"{' '.join(_choices(words))}: {CHOOSE}"
     if several := re.search(r"Ambiguous value for argument '((.*?)=(.*))'", text):
         if several[2] == "sweep":
             return f"{several[1]}: {foreign.one_sweep(several[3].split(','))}"
@@ -75,9 +90,12 @@ def _described(error: BaseException) -> str:
         return f"{several[1]}: several values; {remedy}"
     full_key = re.search(r"full_key: (\S+)", text)
     if full_key and re.search(r"Key '.*' (?:is )?not in ", text):
-        return _unknown_key(full_key[1])
+        return _unknown_key(full_key[1], words)
     if merging := re.search(r"Error merging override ([^=]+)=(.*)", text):
         return f"{merging[1]}={merging[2]}: {_of_another_type(merging[1], merging[2])}"
+    # A Config of Python's has had no override.
+    if full_key and (value := re.search(r"Value '(.*)' of type '\w+' could not be converted to", text)):
+        return f"{full_key[1]}={value[1]}: {_of_another_type(full_key[1], value[1])}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if full_key:
         return f"{full_key[1]}: {lines[0]}"
@@ -93,12 +111,11 @@ def _meant(group: str, choice: str, options: Sequence[str]) -> str:
     return f"did you mean {keys[0]}={word}? " if keys and word not in options else did_you_mean(choice, options)
 
 
-def _config_path() -> str:
+def _config_path(words: Sequence[str]) -> str:
     """The word that names another folder of configs; "" without one."""
-    words = [*sys.argv[1:], ""]
-    for place, word in enumerate(words):
+    for word, following in zip(words, [*words[1:], ""], strict=True):
         if word in ("--config-path", "-cp"):
-            return f"{word} {words[place + 1]}"
+            return f"{word} {following}"
         if word.startswith(("--config-path=", "-cp=")):
             return word
     return ""
@@ -125,7 +142,7 @@ def _of_another_type(key: str, value: str) -> str:
 UNQUOTED = re.compile(r"[\w\s/+.$%*@?|:=\\,()\[\]{}'\"~^-]", re.ASCII)
 
 
-def _not_understood(override: str) -> str:
+def _not_understood(override: str, words: Sequence[str]) -> str:
     """What to write instead, as far as it can be told."""
     key, _, value = override.partition("=")
     strange = next((character for character in value if not UNQUOTED.fullmatch(character)), None)
@@ -138,17 +155,17 @@ def _not_understood(override: str) -> str:
         quoted = re.sub(r"[^][{},:]+", quote, value)
         return f'{override}: {strange} has to be in quotes; write "{key}={quoted}"'
     if any(not UNQUOTED.fullmatch(character) for character in key):
-        return _unknown_key(key)
-    if apart := _apart(override):
+        return _unknown_key(key, words)
+    if apart := _apart(override, words):
         return apart
     return f"{override}: not understood; write key=value, in quotes if it has special characters"
 
 
-def _apart(word: str) -> str:
+def _apart(word: str, words: Sequence[str]) -> str:
     """What to write where there are spaces around a =, or where one stands instead of it; nothing if there are none."""
-    place = sys.argv.index(word, 1) if word in sys.argv[1:] else len(sys.argv)
-    before, after = sys.argv[place - 1], [*sys.argv[place + 1 : place + 3], "", ""]
-    if place > 1 and re.fullmatch(r"[\w.]+=", before):  # key= value
+    place = words.index(word) if word in words else len(words)
+    before, after = words[place - 1] if place else "", [*words[place + 1 : place + 3], "", ""]
+    if re.fullmatch(r"[\w.]+=", before):  # key= value
         given, key, value = f"{before} {word}", before[:-1], word
     elif not re.fullmatch(r"[a-zA-Z_][\w.]*", word) or after[0].startswith("-"):
         return ""
@@ -166,10 +183,10 @@ def _apart(word: str) -> str:
     return f"{given}: write {keys[0] if keys else key}={value}, without spaces"
 
 
-def _choices() -> list[str]:
-    """The arguments that choose files of conf/."""
+def _choices(words: Sequence[str]) -> list[str]:
+    """The words that choose files of conf/."""
     groups = [name for name, kind in schema().items() if is_dataclass(kind)]
-    return [argument for argument in sys.argv[1:] if argument.split("=")[0] in groups]
+    return [argument for argument in words if argument.split("=")[0] in groups]
 
 
 def _remedy(key: str) -> str:
@@ -193,14 +210,14 @@ def _remedy(key: str) -> str:
     return " or ".join(kinds.get(member, "give a legal value") for member in members).replace(" or give", " or") + null
 
 
-def _unknown_key(key: str) -> str:
+def _unknown_key(key: str, words: Sequence[str]) -> str:
     if key in ("sweep", "search", "experiment", "debug"):
         return f"{key}: no such key; the first line of a file in conf/{key}/ has to be: # @package _global_"
     if key.startswith("hydra.launcher.additional_parameters."):
         return f"{key}: not there yet; to add it put a + before it"
     if key.startswith("hydra."):
         return _unknown_hydra_key(key)
-    key = _typed(key)
+    key = _typed(key, words)
     if reason := foreign.reason(key):
         return f"{key}: no such key; {reason}"
     close = _keys_meant(key)
@@ -208,10 +225,10 @@ def _unknown_key(key: str) -> str:
     return f"{key}: no such key; {hint}"
 
 
-def _typed(key: str) -> str:
+def _typed(key: str, words: Sequence[str]) -> str:
     """The whole key of the word of the command line that asks for this one, of which Hydra says how far it came."""
-    words = [word.lstrip("+~").partition("=")[0] for word in sys.argv[1:]]
-    return next((word for word in words if f"{word}.".startswith(f"{key}.")), key)
+    keys = [word.lstrip("+~").partition("=")[0] for word in words]
+    return next((word for word in keys if f"{word}.".startswith(f"{key}.")), key)
 
 
 def _unknown_hydra_key(key: str) -> str:

@@ -66,13 +66,13 @@ def has_bright_border(pixels: npt.NDArray[Any]) -> bool:
     return border > within
 
 
-def drawing(file: Path, invert: bool = False) -> Drawing:
+def drawing(file: Path, invert: bool = False, named: str = "--image ") -> Drawing:
     """The picture in a file, upright; of an animation the first. With `invert`, what is dark becomes bright.
 
     Raises:
-        BadInput: the file is no picture, or one too large to be opened safely.
+        BadInput: the file is no picture, or one too large to be opened safely; `named` as for `picture`.
     """
-    with picture(file) as opened:
+    with picture(file, named) as opened:
         grey = as_grey(opened)
     return Drawing(file.name, ImageOps.invert(grey) if invert else grey, invert)
 

@@ -12,8 +12,8 @@ from lenet.runs.directory import WEIGHTS
 from lenet.system.machine import unwritable
 
 
-def class_names(data: Data, classes: Sequence[str]) -> list[str]:
-    """Classes of a data set, as it writes them.
+def class_names(data: Data, classes: Sequence[str], named: str = "--classes ") -> list[str]:
+    """Classes of a data set, as it writes them; `named` is how they were named, for what is said of a wrong one.
 
     Raises:
         BadInput: it does not have one of them.
@@ -23,19 +23,19 @@ def class_names(data: Data, classes: Sequence[str]) -> list[str]:
     names = [by_case.get(name.lower(), name) for name in classes]
     for name in names:
         if name not in known:
-            raise BadInput(f"--classes {name}: no class of {data.name}; choose {', '.join(map(repr, known))}")
+            raise BadInput(f"{named}{name}: no class of {data.name}; choose {', '.join(map(repr, known))}")
     return names
 
 
-def check_numbers(numbers: Sequence[int], count: int) -> None:
-    """Whether there are test images of these numbers.
+def check_numbers(numbers: Sequence[int], count: int, named: str = "--images ") -> None:
+    """Whether there are test images of these numbers; `named` as above.
 
     Raises:
         BadInput: there are not so many.
     """
     for number in numbers:
         if not 0 <= number < count:
-            raise BadInput(f"--images {number}: there are test images from 0 to {count - 1}")
+            raise BadInput(f"{named}{number}: there are test images from 0 to {count - 1}")
 
 
 def picture_format(suffix: str) -> str:

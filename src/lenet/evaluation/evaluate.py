@@ -1,15 +1,19 @@
 """A trained net, read back from its run directory, and what it gets right and wrong."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from PIL import Image
+from torch import Tensor
 
-from lenet.data.files import fetched
+from lenet.data.files import Batch, fetched
 from lenet.data.module import ImageData
 from lenet.datasets import check_classes, data_set
 from lenet.evaluation.load import Trained, check_memory
+from lenet.evaluation.pictures import confusion
 from lenet.evaluation.predictions import Predictions
 from lenet.evaluation.saved import check_evaluation, evaluated
 from lenet.training.metrics import Totals
@@ -30,6 +34,8 @@ class Evaluation:
     answers: list[str]  # what the net can say, one name for each column
     further: dict[str, float] = field(default_factory=dict)  # metrics of somebody's own, by their names
     flip: bool = False  # the answers are the mean of those to each image and its mirror image
+    predictions: Predictions | None = field(default=None, repr=False, compare=False)  # of each image
+    images: Tensor | None = field(default=None, repr=False, compare=False)  # (n, 1, 28, 28) of uint8, as stored
 
     def precision(self, number: int) -> float | None:
         """Share of the images called class `number` that are of it; None if there was none."""
@@ -84,9 +90,35 @@ def evaluate(
     check_classes(settings)
     fetched(settings.name, settings.root, only_there=not is_own)
     images.setup("test")
-    model, totals = trained.model, Totals(len(answers)).to(trained.model.device)
+    shown, loader = {
+        "test": (images.test, images.test_dataloader()),
+        "validation": (images.validation, images.val_dataloader()),
+    }[part]
+    predictions, metrics = _answers(trained, images, loader, flip)
+    return Evaluation(
+        trained_on=trained.config.data.name,
+        data=settings.name,
+        part=part,
+        weights=trained.weights,
+        loss=metrics["loss"],
+        accuracy=metrics["acc"],
+        confusion=predictions.confusion(),
+        classes=classes,
+        answers=answers,
+        further={name: value for name, value in metrics.items() if name not in ("loss", "acc")},
+        flip=flip,
+        predictions=predictions,
+        images=shown.images,
+    )
+
+
+def _answers(
+    trained: Trained, images: ImageData, loader: Iterable[Batch], flip: bool
+) -> tuple[Predictions, dict[str, float]]:
+    """What the net answers to the images of a loader, and the figures of that."""
+    model = trained.model
+    totals = Totals(len(data_set(trained.config.data).classes)).to(model.device)
     seen = []
-    loader = {"test": images.test_dataloader, "validation": images.val_dataloader}[part]()
     half = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}.get(trained.config.trainer.precision)
     if half is not None and model.device.type == "cpu":
         half = torch.bfloat16  # which Lightning takes for 16-mixed there
@@ -100,21 +132,16 @@ def evaluate(
                 logits = both.logsumexp(0) - math.log(2)
             totals.update(logits, labels, model.loss(logits, labels))
             seen.append((logits.float().cpu(), true.cpu()))
-    metrics = totals.compute()
     logits, labels = (torch.cat(parts) for parts in zip(*seen, strict=True))
-    return Evaluation(
-        trained_on=trained.config.data.name,
-        data=settings.name,
-        part=part,
-        weights=trained.weights,
-        loss=metrics["loss"],
-        accuracy=metrics["acc"],
-        confusion=Predictions(logits, labels).confusion(),
-        classes=classes,
-        answers=answers,
-        further={name: value for name, value in metrics.items() if name not in ("loss", "acc")},
-        flip=flip,
-    )
+    return Predictions(logits, labels), totals.compute()
+
+
+def as_picture(evaluation: Evaluation) -> Image.Image:
+    """The confusion matrix, with numbers where there is room for them."""
+    e = evaluation
+    title = f"{e.data}, {e.part}, {e.weights} weights: accuracy {e.accuracy:.4f}"
+    scale, most = (3, 1000) if len(e.answers) <= 32 else (1, 3000)  # numbers for up to a hundred classes
+    return confusion(e.confusion, e.classes, e.answers, title, scale, most)
 
 
 def as_text(evaluation: Evaluation) -> str:

@@ -19,6 +19,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
+from lenet.batches import EVALUATION_BATCH
 from lenet.evaluation.checks import picture_format
 from lenet.evaluation.predictions import Predictions
 from lenet.models.lenet import LeNet
@@ -96,6 +97,13 @@ def capture(
         seen = {name: values[i] for name, values in maps.items()}
         captured.append(Activations(image, title, answer, is_wrong, seen, likeliest))
     return captured
+
+
+def probabilities(model: Classifier, images: Tensor) -> Tensor:
+    """The softmax of the logits, (n, classes), of normalised images (n, 1, h, w), on the CPU."""
+    with torch.inference_mode():
+        logits = [model(part.to(model.device)).cpu() for part in torch.split(images, EVALUATION_BATCH)]
+    return torch.cat(logits).double().softmax(1)
 
 
 def _convolved(net: nn.Module, images: Tensor) -> dict[str, Tensor]:
@@ -391,13 +399,15 @@ def _frequent(counts: Sequence[Sequence[int]], is_: Sequence[str], predicted: Se
     return [f"{true} taken for {taken}: {count:,} of {of:,}" for count, true, taken, of in first]
 
 
-def surest_mistakes(predictions: Predictions, images: Tensor, names: Sequence[str], title: str) -> Image.Image:
+def surest_mistakes(
+    predictions: Predictions, images: Tensor, names: Sequence[str], title: str, scale: int = 1
+) -> Image.Image:
     """The mistakes that the net was most confident of, with what each image (n, 1, h, w) is and is taken for."""
     mistakes = predictions.surest_mistakes(12)
     columns, side = 4, 62
     column = WIDTH // columns
     rows = max(1, math.ceil(len(mistakes) / columns))
-    canvas = Canvas(WIDTH, LINE + 2 * GAP + rows * (side + 2 * LINE + 2 * GAP))
+    canvas = Canvas(WIDTH, LINE + 2 * GAP + rows * (side + 2 * LINE + 2 * GAP), scale)
     canvas.write(title, GAP, GAP, WIDTH - 2 * GAP)
     for number, mistake in enumerate(mistakes):
         x = number % columns * column + GAP

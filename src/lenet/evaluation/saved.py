@@ -16,6 +16,8 @@ from lenet.rules import validate
 from lenet.runs.directory import RESULT, WEIGHTS, RunDirectory, parse_config
 from lenet.runs.safe_io import fits, parse_json
 
+PARTS = ("test", "validation")  # of the data, that a net can be evaluated on
+
 LARGEST_HEADER = 100_000  # characters of the config in it, and of the result
 
 

@@ -6,7 +6,7 @@ missing. What it reads may be a stranger's, and is shown as plain text. Nothing 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,17 @@ class Part:
     group: Group
     ranked: pd.DataFrame
     compared: pd.DataFrame
-    plots: dict[str, str]  # the file of each
+    plots: dict[str, str] = field(default_factory=dict)  # the file of each
+
+
+def tables(sweep: Sweep, directory: Path) -> tuple[pd.DataFrame, list[Part]]:
+    """All jobs of a sweep, and what can be said of those that can be compared; no plots yet."""
+    jobs, comparable = groups(sweep, directory)
+    parts = []
+    for group in comparable:
+        ranked = ranking(group.done, group.metric)
+        parts.append(Part(group, ranked, effects(sweep, group.jobs, group.metric, trained_from(ranked, group.classes))))
+    return jobs, parts
 
 
 def report(directory: Path, at_work: bool = False) -> str:
@@ -49,17 +59,12 @@ def report(directory: Path, at_work: bool = False) -> str:
         BadInput: there is no sweep.
     """
     sweep = Sweep.read(directory)
-    jobs, comparable = groups(sweep, directory)
+    jobs, parts = tables(sweep, directory)
     write_atomically(directory / "results.csv", as_csv(jobs))
-    parts = []
-    for number, group in enumerate(comparable, 1):
-        ranked = ranking(group.done, group.metric)
-        compared = effects(sweep, group.jobs, group.metric, trained_from(ranked, group.classes))
-        plots = {}
-        for name, figure in _figures(sweep, group, ranked, compared, directory).items():
-            plots[name] = f"{name}.png" if number == 1 else f"{name}_{number}.png"
-            save(figure, directory / plots[name])
-        parts.append(Part(group, ranked, compared, plots))
+    for number, part in enumerate(parts, 1):
+        for name, figure in _figures(sweep, part.group, part.ranked, part.compared, directory).items():
+            part.plots[name] = f"{name}.png" if number == 1 else f"{name}_{number}.png"
+            save(figure, directory / part.plots[name])
     done = jobs[jobs.state == "completed"]
     write_curves(directory, done, [str(name) for part in parts for name in part.ranked.index])
     text = as_markdown(directory, sweep, jobs, parts, at_work)

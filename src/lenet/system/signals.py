@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM: who heeds them, and when."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ class Signals:
             return
         for either in STOPPING:
             signal.signal(either, signal.SIG_DFL)  # a second one ends the process at once
+        if hasattr(sys, "ps1"):  # but not the session of somebody at a prompt or a notebook, where it stops the cell
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self._signum = signum
         if not self._is_put_off:
             raise Stopped(signum)

@@ -43,6 +43,11 @@ def loading(what: str, library: str = "torch") -> None:
         print(f"{what}: loading {library} ...", file=sys.stderr, flush=True)
 
 
+def shows_bars() -> bool:
+    """Whether what is printed goes to somebody who sees it at once: to a terminal, or below the cell of a notebook."""
+    return sys.stdout.isatty() or type(sys.stdout).__module__.startswith("ipykernel.")
+
+
 EXTEND = "LENET_EXTEND"  # the files that --extend has named, for the processes that a command starts
 
 

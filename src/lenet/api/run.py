@@ -1,0 +1,307 @@
+"""A run, from Python: its figures, its net, and what that sees. Nothing here imports torch before it has to."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lenet.api.training import trained
+from lenet.config import Config
+from lenet.data.drawings import Drawing
+from lenet.data.given import drawings
+from lenet.datasets import data_set
+from lenet.errors import BadInput
+from lenet.evaluation import checks, saved
+from lenet.runs.directory import WEIGHTS, RunDirectory, in_a_line
+
+if TYPE_CHECKING:
+    import lightning as L
+    import pandas as pd
+    import torch
+    from PIL import Image
+
+    from lenet.evaluation.curves import Plot
+    from lenet.evaluation.evaluate import Evaluation
+    from lenet.evaluation.load import Trained
+
+
+class Run:
+    """A run that has ended, or that still trains: what `lenet.train` and `lenet.load` give.
+
+    Its files are read when they are asked for. Pictures are Pillow's and plots are matplotlib's; a notebook shows both.
+
+    >>> run = lenet.load("docs/weights/improved.safetensors")
+    >>> run.config.model.conv_channels
+    [32, 64, 128]
+
+    Attributes:
+        path: the run directory, or a file of weights.
+    """
+
+    def __init__(self, path: str | Path, weights: str | None = None, data_root: str | None = None) -> None:
+        """Use `lenet.load`, which has the same arguments."""
+        self.path = Path(path)
+        self._weights, self._data_root = weights, data_root
+        self._evaluations: dict[tuple[str, str | None, bool], Evaluation] = {}
+        if self._is_file:
+            saved.saved(self.path, weights)
+        else:
+            RunDirectory(self.path).read_config()
+
+    def __repr__(self) -> str:
+        result = self.result
+        figures = in_a_line(result.get("metrics") or {}, "val/acc", "test/acc")
+        said = [str(result.get("status", "without a result")), f"{result.get('epochs', 0)} epochs", figures]
+        return f"<Run {self.path}: {', '.join(filter(None, said))}>"
+
+    @property
+    def _is_file(self) -> bool:
+        return self.path.suffix == WEIGHTS and not self.path.is_dir()
+
+    @property
+    def config(self) -> Config:
+        """The whole config, a `lenet.config.Config`: run.config.model.pool."""
+        return saved.header(self.path).config if self._is_file else RunDirectory(self.path).read_config()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What result.json says: status, metrics, seconds and more (docs/runs.md); empty where that is not whole."""
+        return saved.header(self.path).result if self._is_file else RunDirectory(self.path).read_result() or {}
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """metrics.csv: a row per epoch, and a column for each figure.
+
+        >>> best = run.metrics["val/acc"].idxmax()
+        """
+        import pandas as pd
+
+        self._require_directory("metrics")
+        return pd.DataFrame(RunDirectory(self.path).read_metrics(), columns=None).set_index("epoch")
+
+    @property
+    def net(self) -> torch.nn.Module:
+        """The trained net, in evaluation mode: logits (n, classes) of normalised images (n, 1, size, size).
+
+        >>> run.net(torch.zeros(5, 1, 28, 28)).shape
+        torch.Size([5, 10])
+        """
+        return self._trained.model.net
+
+    @cached_property
+    def _trained(self) -> Trained:
+        from lenet.evaluation.load import load_trained
+
+        return load_trained(self.path, self._weights)
+
+    def plot(self) -> Plot:
+        """Loss and accuracy against the epoch, in training and in validation; a figure of matplotlib.
+
+        >>> plot = run.plot()
+        """
+        return compare(self)
+
+    def activations(self, *images: Any, pooled: bool = False, noise: bool = False, invert: bool = False) -> Image.Image:
+        """What the first two convolution layers see in images, as scripts/activations.py draws it.
+
+        >>> picture = run.activations("pullover", "coat")
+
+        Args:
+            images: names of classes, of each the first test image; numbers of test images, from 0; files, arrays and
+                pictures as of `predict`. Without any, two classes that are easy to confuse.
+            pooled: the channels after each pooling, not before.
+            noise: an image of random pixels as well.
+            invert: make what is dark in your own pictures bright.
+
+        Raises:
+            BadInput: there is no such class or image, or it is no picture.
+        """
+        config = saved.saved(self.path, self._weights).config
+        data, is_own = saved.evaluated(config.data, None, self._data_root)
+        known = {name.lower() for name in data_set(data).classes}
+        texts = [one for one in images if isinstance(one, str) and (one.lower() in known or not Path(one).is_file())]
+        numbers = [one for one in images if isinstance(one, int)]
+        own = [one for one in images if not isinstance(one, int) and not any(one is text for text in texts)]
+        classes = checks.class_names(data, texts, named="")
+        checks.check_numbers(numbers, data_set(data).test_images, named="")
+        pictures = _drawn(own, invert) if own else []
+
+        from lenet.evaluation.examples import chosen
+        from lenet.evaluation.pictures import activations, capture
+
+        shown = chosen(data, classes, numbers, pictures, noise, only_there=not is_own)
+        return activations(capture(self._trained.model, *shown, pooled), scale=3)
+
+    def confusion(self, part: str = "test", data: str | None = None, flip: bool = False) -> Image.Image:
+        """What is taken for what, as scripts/evaluate.py draws it.
+
+        Args:
+            part: of the images: test, or validation.
+            data: another data set than the run's.
+            flip: take the mean of the answers to each image and to its mirror image.
+
+        Raises:
+            BadInput: there are no such images.
+        """
+        from lenet.evaluation.evaluate import as_picture
+
+        return as_picture(self.evaluate(part, data, flip))
+
+    def mistakes(self, part: str = "test") -> Image.Image:
+        """The images taken for another class of which the net was surest.
+
+        Raises:
+            BadInput: there are no such images.
+        """
+        from lenet.evaluation.pictures import surest_mistakes
+
+        found = self.evaluate(part)
+        assert found.predictions is not None
+        assert found.images is not None
+        title = f"{found.data}, {found.part}: the surest mistakes"
+        return surest_mistakes(found.predictions, found.images, found.answers, title, scale=2)
+
+    def evaluate(self, part: str = "test", data: str | None = None, flip: bool = False) -> Evaluation:
+        """Loss, accuracy, precision and recall, and who was taken for whom. The arguments are those of `confusion`."""
+        if part not in saved.PARTS:
+            raise BadInput(f"part={part}: choose {' or '.join(saved.PARTS)}")
+        if (part, data, flip) not in self._evaluations:
+            from lenet.evaluation.evaluate import evaluate
+
+            self._evaluations[part, data, flip] = evaluate(self._trained, part, data, self._data_root, flip)
+        return self._evaluations[part, data, flip]
+
+    def predict(self, images: Any, invert: bool = False) -> pd.DataFrame:
+        """What images are, and how probable each class is. They are made grey and of 28x28 pixels first.
+
+        >>> table = run.predict(torch.rand(5, 1, 28, 28))
+        >>> table.shape
+        (5, 11)
+
+        Args:
+            images: a file, a picture of Pillow's, an array or a tensor, bright on dark; or several in a list. An array
+                is of 0..255 (uint8) or of 0..1 (floats), and its shape (h, w), (h, w, 3), (n, h, w), (n, 1, h, w) or
+                (n, h, w, 3).
+            invert: make what is dark bright, as for ink on paper.
+
+        Returns:
+            A row per image: `prediction`, and the probability of each class.
+
+        Raises:
+            BadInput: something is no image.
+        """
+        import pandas as pd
+
+        pictures = _drawn(images, invert)
+
+        from lenet.evaluation.examples import chosen
+        from lenet.evaluation.pictures import probabilities
+
+        pixels, names, classes = chosen(self._trained.config.data, files=pictures)
+        table = pd.DataFrame(probabilities(self._trained.model, pixels).numpy(), index=names, columns=classes)
+        table.insert(0, "prediction", table.idxmax(axis=1), allow_duplicates=True)
+        return table
+
+    def resume(self, *words: str, callbacks: Sequence[L.Callback] = (), **keys: Any) -> Run:
+        """Go on with the run in its directory, from its last whole epoch.
+
+        >>> run = run.resume(max_epochs=20)
+
+        Args:
+            words: and `keys`, what may change on the way; and callbacks, as for `lenet.train`.
+
+        Raises: those of `lenet.train`.
+        """
+        self._require_directory("resume")
+
+        return Run(trained([f"resume={self.path}", *words], keys, callbacks))
+
+    def _require_directory(self, what: str) -> None:
+        if self._is_file:
+            raise BadInput(f"{self.path}: holds a net alone, and no {what}; load the directory of the run instead")
+
+
+def _drawn(images: Any, invert: bool) -> list[Drawing]:
+    """Images as a net gets them; a warning says why it cannot be expected to know one."""
+    found = drawings(images, invert)
+    for one in found:
+        if one.warning:
+            warnings.warn(one.warning.replace("--invert", "invert=True"), stacklevel=3)
+    return found
+
+
+def train(*words: Any, callbacks: Sequence[L.Callback] = (), **keys: Any) -> Run:
+    """Train one net and test it, as scripts/train.py does: the same checks, files and numbers.
+
+    >>> run = lenet.train("experiment=book", "model.pool=max", max_epochs=2)
+    >>> run = lenet.train(lr=0.1, model="modern", data={"batch_size": 64})
+    >>> run = lenet.train(resume=run.path, max_epochs=20)
+
+    Args:
+        words: those of the command line, such as "model.pool=max"; or a `lenet.config.Config`, and words that change
+            it. A dictionary stands for its words: {"model.pool": "max"}.
+        callbacks: Lightning callbacks of your own, which watch the training.
+        keys: values of keys. max_epochs=2 is trainer.max_epochs=2, as no other key ends so; of model={"pool": "max"}
+            comes model.pool=max, and model="modern" chooses a file of conf/.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        BadInput: what the command line says of the same words; nothing has been written.
+        Diverged: the loss is no longer finite.
+        Interrupted: Ctrl-C, or the stop button of a notebook; a KeyboardInterrupt. The run can go on.
+        TimeUp: trainer.max_time is over; likewise.
+    """
+    return Run(trained(words, keys, callbacks))
+
+
+def load(path: str | Path, weights: str | None = None, data_root: str | None = None) -> Run:
+    """A run that has been trained before.
+
+    >>> run = lenet.load("runs/lenet/2026-11-22_09-30-00")
+    >>> run = lenet.load("docs/weights/improved.safetensors")
+
+    Args:
+        path: a run directory, or a file of scripts/export.py.
+        weights: best or last; by default those that the run tested.
+        data_root: the folder of the data files; by default where the run found them.
+
+    Raises:
+        BadInput: it is neither, or there are no such weights.
+    """
+    if weights not in (None, "best", "last"):
+        raise BadInput(f"weights={weights}: choose best or last")
+    return Run(path, weights, data_root)
+
+
+def compare(*runs: Run | str | Path) -> Plot:
+    """Loss and accuracy of several runs in one plot, a figure of matplotlib; each run has a colour.
+
+    >>> plot = lenet.compare(run, "runs/lenet/2026-11-22_09-30-00")
+    >>> plot.savefig("curves.png")
+
+    Args:
+        runs: runs, or their directories.
+
+    Raises:
+        BadInput: one is a file of weights, which has no curves, or no run.
+    """
+    if not runs:
+        raise BadInput("compare: no run; give one or more")
+
+    from lenet.evaluation.curves import draw_runs
+
+    found = [run if isinstance(run, Run) else Run(run) for run in runs]
+    return draw_runs({name: run.metrics for name, run in zip(_names(found), found, strict=True)})
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """What tells runs apart: the name of the directory, with the one above it or a number where it needs that."""
+    names = [run.path.name for run in runs]
+    if len(set(names)) < len(names):
+        names = ["/".join(run.path.parts[-2:]) for run in runs]
+    return [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names, 1)]

@@ -1,0 +1,46 @@
+"""One run, as a command and as `lenet.train` have it trained. Nothing here imports torch before it has to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lenet.cli.messages import closing_lines
+from lenet.config import Config
+from lenet.runs.directory import Result, RunDirectory
+from lenet.system import terminal
+from lenet.system.ranks import is_first
+from lenet.training import demands
+
+if TYPE_CHECKING:
+    import lightning as L
+
+
+def train_single(
+    config: Config, place: Path, overrides: Sequence[str], callbacks: Sequence[L.Callback] = ()
+) -> tuple[Result, RunDirectory]:
+    """Ask the machine, train, and print the closing lines.
+
+    Args:
+        config: checked.
+        place: the directory to make.
+        overrides: the words of the command, for the record.
+        callbacks: to watch the training.
+
+    Raises: those of `lenet.run.train`.
+    """
+    demands.check(config)
+    demands.check_places(config, place)
+    terminal.loading(demands.about(config))
+
+    # Only now: what can be known without torch is answered before it is imported.
+    from lenet.run import train
+    from lenet.training.chance import remedy
+
+    result, run = train(config, place, overrides, callbacks)
+    if is_first():
+        # Which only shows whether it runs.
+        advice = "" if config.trainer.fast_dev_run else remedy(config, result["epochs"])
+        print(closing_lines(result, run, config.test_on, advice), flush=True)
+    return result, run

@@ -1,0 +1,471 @@
+"""`import lenet`: what Python and notebooks get, and docs/api.md: uv run pytest tests/test_api.py --write-docs"""
+
+import doctest
+import inspect
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import matplotlib.figure
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import lenet
+import lenet.api.run
+from conftest import PROJECT, same_run, script
+from lenet.cli import usage
+from lenet.cli.words import wanted, whole_key
+from lenet.config import Config
+from lenet.data.files import load
+from lenet.errors import BadInput, Diverged, Interrupted, TimeUp
+from lenet.evaluation.evaluate import evaluate
+from lenet.evaluation.load import load_trained
+from lenet.run import train
+from lenet.runs.directory import RunDirectory
+
+PAGE = PROJECT / "docs/api.md"
+HEAD = """# From Python and notebooks
+
+`import lenet` does what the commands do, by the same functions. Checks, files and numbers are the same to the last bit.
+Words choose from the files of `conf/`, so lenet has to be installed from its source tree, as `uv run` does it.
+
+In a notebook pictures, plots and tables show themselves, and a bar shows how far an epoch is. The stop button leaves a
+run that can go on. What the command line would refuse is refused by the same line, as a `lenet.errors.BadInput`; a
+notebook shows that line alone.
+
+Made from the docstrings by `uv run pytest tests/test_api.py --write-docs`, which also runs the examples.
+"""
+
+TINY = ["model.conv_channels=[2,3]", "model.fc_sizes=[12]", "model.activation=tanh", "optimizer.lr=0.1",
+        "data.batch_size=32", "trainer.max_epochs=2", "trainer.accelerator=cpu", "threads=1"]  # fmt: skip
+
+
+@pytest.fixture
+def run(tiny_config: Config, tmp_path: Path) -> lenet.Run:
+    return lenet.load(train(tiny_config, tmp_path / "run")[1].path)
+
+
+def test_importing_it_imports_nothing_and_what_needs_no_net_no_torch() -> None:
+    asked = """
+import sys
+import lenet
+assert not {"torch", "hydra", "pandas", "numpy"} & set(sys.modules), "at import"
+assert set(lenet.__all__) <= set(dir(lenet))
+lenet.summary("model.pool=max")
+lenet.load("docs/weights/improved.safetensors").config
+for wrong in (lenet.train, lenet.summary):
+    try:
+        wrong("model.pol=max")
+    except lenet.api.run.BadInput as error:
+        assert "did you mean model.pool?" in str(error)
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", asked], cwd=PROJECT, check=True)
+
+
+def refused() -> Iterator[tuple[list[str], str]]:
+    """The words of single runs in docs/bad_input.md, and what is said to them before the machine is asked."""
+    page = (PROJECT / "docs/bad_input.md").read_text(encoding="utf-8").partition("## Configs")[2].partition("\n## ")[0]
+    for given, said in re.findall(r"^\| `train\.py (.*?)` \| error: (.*?) \| 2 \|$", page, re.M):
+        try:
+            words = shlex.split(given)
+        except ValueError:  # a quote that the word itself has
+            continue
+        if not {"\\", "'"} & set(given) and not any(word.startswith(("-", "sweep=", "search=")) for word in words):
+            yield words, said
+
+
+def test_each_bad_word_gives_the_very_line_of_the_command_line(
+    in_empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lenet.run.train", lambda *_: pytest.fail("it is trained"))
+    cases = list(refused())[::5]  # all of them take twenty seconds
+    assert len(cases) > 20
+    for words, said in cases:
+        with pytest.raises(BadInput) as caught:
+            lenet.train(*words)
+        assert str(caught.value).splitlines()[0].replace("|", "\\|") == said, words
+    assert not any(in_empty_folder.iterdir())
+
+
+@pytest.mark.real_data
+def test_the_same_bits_as_the_command_line(
+    real_root: str, in_empty_folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    few = [f"trainer.limit_{part}_batches=3" for part in ("train", "val", "test")]
+    words = [*TINY, *few, f"data.root={real_root}"]
+    ours = lenet.train(*words, "hydra.run.dir=ours")
+    assert capsys.readouterr().out.splitlines()[-1] == str(in_empty_folder / "ours")
+    done = script("train.py", *words, "hydra.run.dir=theirs", cwd=in_empty_folder)
+    assert done.returncode == 0, done.stderr
+    theirs = lenet.load("theirs")
+    same_run(RunDirectory(ours.path), RunDirectory(theirs.path))
+    assert ours.config == theirs.config
+    assert ours.result["overrides"] == theirs.result["overrides"] == words
+
+
+@pytest.mark.parametrize(
+    ("given", "keys", "words"),
+    [
+        ([], {"max_epochs": 2, "lr": 0.1}, ["trainer.max_epochs=2", "optimizer.lr=0.1"]),
+        (["model.pool=max"], {"seed": np.int64(3)}, ["model.pool=max", "seed=3"]),
+        ([{"model.pool": "max"}], {}, ["model.pool=max"]),
+        ([], {"model": {"pool": "max", "conv_channels": (4, 8)}}, ["model.pool=max", "model.conv_channels=[4,8]"]),
+        ([], {"model": "modern", "experiment": "book"}, ["model=modern", "experiment=book"]),
+        ([], {"shuffle": False, "threads": None}, ["data.shuffle=false", "threads=null"]),
+        ([], {"tags": ["a b", "it's", "null"]}, ["tags=['a b','it\\'s','null']"]),
+        ([], {"root": Path("a,b")}, ["data.root='a,b'"]),
+    ],
+)
+def test_keys_are_words(given: list[Any], keys: dict[str, Any], words: list[str]) -> None:
+    asked = wanted(given, keys)
+    assert asked.words == words
+    assert asked.config == wanted(words, {}).config
+
+
+@pytest.mark.parametrize("text", ["it's", "a\\", "a\\'", "${x", "$", "1e3", "null", "a=b", "[a]", " a ", "ä", "a:b"])
+def test_a_text_comes_as_it_is(text: str) -> None:
+    if "${" in text:
+        with pytest.raises(BadInput):
+            wanted([], {"tags": [text]})
+    else:
+        assert [str(tag) for tag in wanted([], {"tags": [text]}).config.tags] == [text]
+
+
+def test_a_short_name_is_a_key_only_where_it_can_be_no_other() -> None:
+    assert whole_key("max_epochs") == "trainer.max_epochs"
+    assert whole_key("name") == "name"  # and not model.name, loss.name, ...
+    for word in ("epochs", "learning_rate", "monitor", "new"):  # of which the first three are asked back
+        assert whole_key(word) == word
+        with pytest.raises(BadInput, match=f"{word}: no such key"):
+            lenet.train(**{word: 1})
+
+
+def test_a_config_is_taken_with_other_values_and_stays_as_it_was() -> None:
+    config = Config(seed=3)
+    asked = wanted([config, "model.pool=max"], {"max_epochs": 2, "conv_channels": [4, 8]})
+    assert (asked.config.seed, asked.config.model.pool, asked.config.trainer.max_epochs) == (3, "max", 2)
+    assert asked.config.model.conv_channels == [4, 8]
+    assert config == Config(seed=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "keys", "said"),
+    [
+        ([Config(seed=-1)], {}, "seed=-1: give an integer from 0 to 4294967295"),
+        ([Config(seed="x")], {}, "seed=x: give an integer"),  # type: ignore[arg-type]
+        ([Config()], {"lrr": 1}, "lrr: no such key; did you mean optimizer.lr?"),
+        ([Config()], {"model": "modern"}, "model=modern: chooses a file of conf/, which does not go with a Config"),
+        ([3], {}, "3: no word"),
+        ([], {"tags": {3}}, "tags={3}: give a number, a text"),
+        (["-m", "seed=1,2"], {}, "-m: goes with scripts/train.py"),
+        (["sweep=pooling"], {}, "sweep=pooling: is many runs"),
+        ([], {"devices": 2}, "trainer.devices=2: each is a process"),
+        ([], {"resume": "nowhere"}, "resume=nowhere: no such directory"),
+        (
+            ["+hydra.callbacks.x._target_=pathlib.Path.touch"],
+            {},
+            "hydra.callbacks.x._target_=pathlib.Path.touch: a config",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    given: list[Any], keys: dict[str, Any], said: str, in_empty_folder: Path
+) -> None:
+    with pytest.raises(BadInput, match=re.escape(said)) as caught:
+        lenet.train(*given, **keys)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not any(in_empty_folder.iterdir())
+
+
+def test_without_the_source_tree_words_are_refused_and_a_config_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "CONF", Path("nowhere/conf"))
+    with pytest.raises(BadInput, match="nowhere/conf: not there"):
+        lenet.summary("model.pool=max")
+    assert "c1 " in lenet.summary(Config())
+
+
+@pytest.mark.parametrize(
+    "error", [BadInput("a=1: no"), Diverged("a=1: no"), TimeUp("a=1: no"), Interrupted(None, "no")]
+)
+def test_a_notebook_shows_one_line(error: BaseException) -> None:
+    """`_render_traceback_` is what IPython asks an exception for, and shows in place of the traceback."""
+    (line,) = error._render_traceback_()  # type: ignore[attr-defined]
+    assert line == f"{type(error).__name__}: {error}" + ("; no" if isinstance(error, Interrupted) else "")
+
+
+class Watcher(L.Callback):
+    """Counts epochs, and does something after the first batch of one."""
+
+    def __init__(self, epoch: int = -1, act: Callable[[], object] = lambda: None) -> None:
+        self.epoch, self.act, self.seen = epoch, act, 0
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
+        if trainer.current_epoch == self.epoch:
+            self.act()
+
+    def on_train_epoch_end(self, *_: object) -> None:
+        self.seen += 1
+
+
+def test_stopped_it_goes_on_to_the_same_bits(
+    tiny_config: Config, in_empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)  # somebody has a prompt
+    tiny_config.trainer.max_epochs = 3
+    before = signal.getsignal(signal.SIGINT)
+    handlers = []
+
+    def stop() -> None:
+        signal.raise_signal(signal.SIGINT)
+        handlers.append(signal.getsignal(signal.SIGINT))
+
+    with pytest.raises(KeyboardInterrupt, match="the run was stopped") as caught:
+        lenet.train(tiny_config, name="stopped", callbacks=[Watcher(1, stop)])
+    assert handlers == [signal.default_int_handler]  # a second one does not end the session
+    assert signal.getsignal(signal.SIGINT) == before
+    assert isinstance(caught.value, Interrupted)
+    assert caught.value.run is not None
+    assert caught.value.advice == f'this goes on: lenet.train(resume="{caught.value.run}")'
+    stopped = lenet.load(caught.value.run)
+    assert (stopped.result["status"], len(stopped.metrics)) == ("interrupted", 1)
+    watcher = Watcher()
+    ended = stopped.resume(callbacks=[watcher])
+    assert watcher.seen == 2
+    whole = lenet.train(tiny_config, name="whole")
+    same_run(RunDirectory(ended.path), RunDirectory(whole.path))
+
+
+def test_one_that_trains_already_is_refused(run: lenet.Run) -> None:
+    other = RunDirectory(run.path)
+    assert other.lock()
+    try:
+        with pytest.raises(BadInput, match="another process trains in it"):
+            run.resume(max_epochs=3)
+    finally:
+        other.unlock()
+
+
+def test_a_run_has_its_files(run: lenet.Run, tiny_config: Config) -> None:
+    assert run.config == tiny_config
+    assert run.result["status"] == "completed"
+    assert list(run.metrics.index) == [1, 2]
+    assert run.metrics["val/acc"].max() == run.result["metrics"]["val/acc"]
+    assert repr(run).startswith(f"<Run {run.path}: completed, 2 epochs, val acc 0.")
+
+
+def test_its_net_gives_logits_of_normalised_images(run: lenet.Run, tiny: Path) -> None:
+    images, labels = load("fashion_mnist", str(tiny), "test")
+    with torch.inference_mode():
+        predicted = run.net(images / 255).argmax(1)
+    assert (predicted == labels).float().mean().item() == pytest.approx(run.result["metrics"]["test/acc"])
+
+
+def test_its_pictures_show_themselves(run: lenet.Run) -> None:
+    seen = [
+        run.plot(), run.activations(), run.activations("Pullover", 3, np.zeros((28, 28)), noise=True, pooled=True),
+        run.confusion(), run.confusion("validation"), run.mistakes(), lenet.compare(run, run.path),
+    ]  # fmt: skip
+    for one in seen:
+        assert one._repr_png_().startswith(b"\x89PNG"), one
+    assert isinstance(run.plot(), matplotlib.figure.Figure)
+    labels = [text.get_text() for text in lenet.compare(run, run).axes[0].get_legend().get_texts()]
+    assert labels[0].strip() == f"{run.path.parent.name}/run (1), training"
+    for wrong, said in (
+        ("sweater", "sweater: no class of fashion_mnist"),
+        (99, "99: there are test images from 0 to 49"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            run.activations(wrong)
+    with pytest.raises(BadInput, match="part=train: choose test or validation"):
+        run.confusion("train")
+
+
+def test_its_predictions_are_those_of_the_evaluation(run: lenet.Run, tiny: Path) -> None:
+    images, _ = load("fashion_mnist", str(tiny), "test")
+    found = evaluate(load_trained(run.path)).predictions
+    assert found is not None
+    table = run.predict(images)
+    assert table.shape == (50, 11)
+    assert np.abs(table.iloc[:, 1:].to_numpy() - found.probabilities.numpy()).max() < 1e-6
+    assert list(table.prediction) == [table.columns[1:][c] for c in found.logits.argmax(1).tolist()]
+
+
+def test_images_come_in_many_kinds(run: lenet.Run, tmp_path: Path) -> None:
+    pixels = load("fashion_mnist", run.config.data.root, "test")[0][0, 0]
+    picture = Image.fromarray(pixels.numpy())
+    picture.save(tmp_path / "one.png")
+    kinds: list[Any] = [
+        pixels, pixels.numpy(), pixels[None, None], pixels[None], pixels / 255, pixels.double().numpy() / 255,
+        picture, picture.convert("RGB"), tmp_path / "one.png", str(tmp_path / "one.png"), pixels.int(),
+        np.stack([pixels.numpy()] * 3, axis=2), torch.stack([pixels] * 3)[None],
+    ]  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what the bars of this data set look like
+        alone = run.predict(pixels).iloc[0, 1:].to_numpy(float)
+        together = run.predict(kinds)
+    assert len(together) == len(kinds)
+    assert list(together.index[8:10]) == ["one.png", "one.png"]
+    assert np.abs(together.iloc[:, 1:].to_numpy(float) - alone).max() < 1e-6
+    large = Image.new("L", (300, 200), 255)
+    with pytest.warns(UserWarning, match="invert=True|contrast"):
+        run.predict([large, np.zeros((40, 30))])
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        ([], "no image"),
+        (3, "int: no image"),
+        (np.zeros(5), r"shape \(5,\): no images"),
+        (np.full((2, 28, 28), -1.0), "has values from -1 to -1"),
+        (np.full((28, 28), np.nan), "has values from nan"),
+        (np.full((28, 28), 300), "has values from 300"),
+        (np.array([["a"]]), "no numbers"),
+        ("nowhere.png", "nowhere.png: cannot be read"),
+    ],
+)
+def test_what_is_no_image_is_refused(run: lenet.Run, images: Any, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        run.predict(images)
+
+
+def test_a_file_of_weights_is_loaded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    run = lenet.load("docs/weights/improved.safetensors")
+    assert run.result["metrics"]["test/acc"] == pytest.approx(0.9484)
+    assert run.predict(torch.rand(2, 1, 28, 28)).shape == (2, 11)
+    for ask in (lambda: run.metrics, run.plot, run.resume):
+        with pytest.raises(BadInput, match="holds a net alone"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("path", "weights", "said"),
+    [
+        (".", None, "no run directory"),
+        ("nowhere", None, "no run directory"),
+        ("a.safetensors", None, "no such file of weights"),
+        ("docs/weights/improved.safetensors", "first", "weights=first: choose best or last"),
+    ],
+)
+def test_what_is_no_run_is_refused(path: str, weights: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    with pytest.raises(BadInput, match=said):
+        lenet.load(path, weights)
+
+
+@pytest.fixture
+def swept(in_empty_folder: Path) -> Path:
+    shutil.copytree(PROJECT / "tests/runs_of_before/old", "runs/pooling")
+    return Path("runs/pooling")
+
+
+def test_a_sweep_has_the_tables_of_its_report(swept: Path) -> None:
+    for asked in ("sweep=pooling", "runs/pooling", swept):
+        results, ranking, effects = lenet.sweep(asked)
+        assert list(results.state) == ["completed", "completed"]
+        assert list(ranking.index) == ["baseline", "pool=max"] or set(ranking.n) == {1}
+        assert set(effects.level) == {"max"}
+    for wrong, said in (
+        ("runs", "no sweep"),
+        ("seed=1", "seed=1: names no sweep"),
+        ("sweep=channels", "runs/channels: no"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            lenet.sweep(wrong)
+    assert not (swept / "report.md").exists()  # it is looked at, and nothing is written
+
+
+def test_a_summary_shows_itself_line_by_line() -> None:
+    assert repr(lenet.summary()) == str(lenet.summary(Config()))
+
+
+OBJECTS = {lenet.train: "lenet.train", lenet.load: "lenet.load", lenet.Run: "run", lenet.compare: "lenet.compare",
+           lenet.sweep: "lenet.sweep", lenet.summary: "lenet.summary"}  # fmt: skip
+
+
+def page() -> Iterator[str]:
+    yield HEAD
+    for thing, name in OBJECTS.items():
+        if not isinstance(thing, type):
+            yield from entry(name, thing, "##")
+            continue
+        yield f"## lenet.{thing.__name__}\n"
+        yield markdown(inspect.getdoc(thing) or "")
+        for member, value in vars(thing).items():
+            if not member.startswith("_"):
+                yield from entry(f"{name}.{member}", value, "###")
+
+
+def entry(name: str, thing: Any, level: str) -> Iterator[str]:
+    """A heading, how it is called, and what its docstring says."""
+    yield f"{level} {name}\n"
+    if inspect.isfunction(thing):
+        parameters = [
+            parameter.replace(annotation=parameter.empty)
+            for word, parameter in inspect.signature(thing).parameters.items()
+            if word != "self"
+        ]
+        yield f"    {name}{inspect.Signature(parameters)}\n"
+    yield markdown(inspect.getdoc(thing) or "")
+
+
+def markdown(doc: str) -> str:
+    """Sections become lists, and examples blocks of code."""
+    lines: list[str] = []
+    section = ""
+    for line in doc.splitlines():
+        if line in ("Args:", "Raises:", "Returns:", "Attributes:"):
+            section = line
+            lines += [f"**{line.removesuffix(':')}**", ""]
+        elif section and line.startswith("    ") and not line.startswith("     "):
+            word, colon, rest = line.strip().partition(": ")
+            is_name = colon and re.fullmatch(r"\w+", word)
+            lines.append(f"- `{word}`: {rest}" if is_name else f"- {line.strip()}")
+        elif section and line.startswith("     "):
+            lines.append(f"  {line.strip()}")
+        elif line.startswith(">>> ") or (line and lines and lines[-1].startswith("    ")):
+            lines.append(f"    {line}")
+        else:
+            section = section if line else ""
+            lines.append(line)
+    return "\n".join(lines).strip() + "\n"
+
+
+def test_the_page_is_what_the_docstrings_say(request: pytest.FixtureRequest) -> None:
+    made = "\n".join(page())
+    if request.config.getoption("--write-docs"):
+        PAGE.write_text(made, encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == made, "another docs/api.md: --write-docs makes it anew"
+    assert set(OBJECTS.values()) - {"run"} == {f"lenet.{name}" for name in lenet.__all__ if name != "Run"}
+
+
+def test_its_examples_run(run: lenet.Run, swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a small run in place of each that they train or load."""
+    shutil.copytree(run.path, "runs/lenet/2026-11-22_09-30-00")
+    shutil.copytree(PROJECT / "docs/weights", "docs/weights")
+
+    def trained(words: list[Any], keys: dict[str, Any], callbacks: Any) -> Path:
+        wanted(words, keys)
+        return run.path
+
+    monkeypatch.setattr(lenet.api.run, "trained", trained)
+    known = {"lenet": lenet, "torch": torch}
+    count = 0
+    for thing in OBJECTS:
+        for test in doctest.DocTestFinder().find(thing, globs=known | {"run": run}):
+            count += len(test.examples)
+            said: list[str] = []
+            assert doctest.DocTestRunner().run(test, out=said.append).failed == 0, "".join(said)
+    assert count > 15
