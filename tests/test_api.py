@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import io
 import re
 import shlex
 import shutil
@@ -389,6 +390,17 @@ def test_a_sweep_has_the_tables_of_its_report(swept: Path) -> None:
 
 def test_a_summary_shows_itself_line_by_line() -> None:
     assert repr(lenet.summary()) == str(lenet.summary(Config()))
+
+
+def test_a_notebook_has_one_bar(tiny_config: Config, in_empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    tiny_config.trainer.enable_progress_bar = True
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", cell)
+        lenet.train(tiny_config)
+    assert "\repoch 2/2" in cell.getvalue()
+    assert "\x1b[A" not in cell.getvalue()  # to the line before, which a notebook does not know
+    assert "Validation" not in cell.getvalue()
 
 
 OBJECTS = {lenet.train: "lenet.train", lenet.load: "lenet.load", lenet.Run: "run", lenet.compare: "lenet.compare",

@@ -136,6 +136,18 @@ class Bar(TQDMProgressBar):
             bar_format=self.BAR_FORMAT,
         )
 
+    def init_validation_tqdm(self) -> Tqdm:
+        """Below the cell of a notebook nothing goes up to the line before, so there is but the one bar."""
+        return super().init_validation_tqdm() if sys.stdout.isatty() else Tqdm(disable=True)
+
+    def init_test_tqdm(self) -> Tqdm:
+        return super().init_test_tqdm() if sys.stdout.isatty() else Tqdm(disable=True)
+
+    def on_exception(self, *_: Any) -> None:
+        """A bar of a run that has stopped would be drawn again by the next one in the same process."""
+        if self._train_progress_bar is not None:
+            self._train_progress_bar.close()
+
     def on_train_epoch_start(self, *_: Any) -> None:
         self.train_progress_bar.set_description(self._epoch(), refresh=False)
         self.train_progress_bar.reset(batches_in(self._config, self.trainer.current_epoch))
