@@ -20,7 +20,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from wandb.proto.wandb_internal_pb2 import Record
 
-from lenet.cli.commands import _quoted
+from lenet.cli.commands import quoted
 from lenet.cli.compose import resumed_config
 from lenet.config import Config
 from lenet.errors import BadInput
@@ -302,7 +302,7 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(tiny_config,
     ],
 )
 def test_loggers_with_commas_are_a_list_and_no_sweep(word: str, read: str) -> None:
-    assert _quoted(word) == read
+    assert quoted(word) == read
 
 
 def test_a_resumed_run_may_have_other_loggers(tiny_config) -> None:

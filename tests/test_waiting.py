@@ -75,6 +75,6 @@ def test_uv_is_called_as_it_can_be_called_here(monkeypatch, tmp_path: Path) -> N
 def test_whatever_the_directory_is_called_the_command_names_it(name) -> None:
     path = f"runs/{name}/2026-11-22_09-30-00"
     word = shlex.split(messages.how_to_go_on(path))[-1]
-    override = OverridesParser.create().parse_override(commands._quoted(word))
+    override = OverridesParser.create().parse_override(commands.quoted(word))
     assert override.key_or_group == "resume"
     assert str(override.value()) == path
