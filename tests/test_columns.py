@@ -26,7 +26,7 @@ from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from lenet.config import Config
+from lenet.config import Config, Trainer
 from lenet.dashboard.columns import Columns
 from lenet.dashboard.hparams import HYPERPARAMETERS, LABELS, PRINCIPAL, beginning, hyperparameters
 
@@ -102,6 +102,13 @@ def offered(folder: Path, kind: type[Context] = Columns) -> list[str]:
 def ticked(folder: Path) -> list[str]:
     """As the page does it: what TensorBoard is told that differs first, then the rest, in the order given."""
     return [info.name for info in sorted(experiment(folder).hparam_infos, key=lambda info: not info.differs)][:SHOWN]
+
+
+def test_the_epochs_of_a_run_are_those_that_it_has() -> None:
+    config = Config(trainer=Trainer(max_epochs=10, max_steps=200))  # 188 are an epoch
+    _, start = beginning(config, ["trainer.max_steps=200"])
+    content = start.value[0].metadata.plugin_data.content
+    assert HParamsPluginData.FromString(content).session_start_info.hparams["epochs"].number_value == 2
 
 
 @settings(max_examples=25)

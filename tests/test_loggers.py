@@ -162,6 +162,9 @@ def test_a_resumed_run_goes_on_in_every_logger_with_each_epoch_once(tiny_config)
     longer.trainer.max_epochs = 4
     train(longer, run.path)
     assert only_run().info.run_id == number
+    data = only_run().data
+    assert (data.params["trainer.max_epochs"], data.tags["trainer.max_epochs"]) == ("2", "4")
+    assert "trainer.max_steps" not in data.tags, "what is as it was"
     expected = in_metrics_csv(run)
     assert [epoch for epoch, _ in expected["train/loss"]] == [1, 2, 3, 4]
     for points in (in_csv(run), in_mlflow(run), in_wandb(run)):

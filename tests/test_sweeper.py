@@ -131,6 +131,8 @@ def test_a_sweep_without_a_name_is_called_after_what_it_varies_and_never_lies_am
         "model.pool=avg,max ++name=mine": "runs/mine",
         "model.pool=avg,max hydra.sweep.dir=there": "there",
         "sweep=pooling": "runs/pooling",
+        "sweep=pooling debug=run": "runs/debug,pooling",
+        "model.pool=avg,max debug=run": "runs/debug,pool",
         f"sweep=own --config-dir={own.parent.parent}": "runs/own",
     }
     plans = answers([["-m", *given.split(), "hydra.sweeper.plan=true"] for given in places])

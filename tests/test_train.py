@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import math
 import os
 import re
@@ -36,7 +37,9 @@ from lenet.run import train
 from lenet.runs.directory import RunDirectory
 from lenet.runs.files import host
 from lenet.system.signals import block_signals, stop_on_signals
+from lenet.training.blocks import build_classifier
 from lenet.training.callbacks import Bar
+from lenet.training.module import NO_CUDA
 from lenet.training.optimizers import build_optimizer
 
 
@@ -736,6 +739,19 @@ def test_fast_dev_run_does_one_batch_of_everything(tiny_config: Config, tmp_path
     result, _ = train(tiny_config, tmp_path / "run", callbacks=[Count()])
     assert seen == ["train"]
     assert result["epochs"] == 1
+
+
+def test_of_the_compilers_warnings_that_of_a_machine_without_cuda_is_left_out(tiny_config) -> None:
+    source = Path(torch.utils.__file__).with_name("cpp_extension.py").read_text(encoding="utf-8")
+    log = logging.getLogger("torch.utils.cpp_extension")
+    assert NO_CUDA in source, "these are the words of this torch"
+    build_classifier(replace(tiny_config, compile=True))
+
+    def passes(*words: str) -> bool:
+        return bool(log.filter(log.makeRecord(log.name, logging.WARNING, "", 0, words[0], words[1:], None)))
+
+    assert not passes(f"{NO_CUDA}='%s'", "/usr/local/cuda")
+    assert passes("CUDA was not found on the system")
 
 
 def test_a_compiled_net_computes_the_same_and_saves_the_same_names(tiny_config: Config, tmp_path: Path) -> None:

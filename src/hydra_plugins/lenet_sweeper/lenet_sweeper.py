@@ -243,12 +243,14 @@ class LenetSweeper(BasicSweeper):
         overrides = self.frozen.parser.parse_overrides(list(config.hydra.overrides.task))
         keys = {override.get_key_element().lstrip("+") for override in overrides}
         elsewhere = OmegaConf.to_container(config.hydra.sweep, resolve=False)["dir"] != "runs/${name}"  # type: ignore[index,call-overload]
-        chosen = config.hydra.runtime.choices.get("sweep") or config.hydra.runtime.choices.get("search")
+        choices = config.hydra.runtime.choices
+        chosen, debugs = choices.get("sweep") or choices.get("search"), choices.get("debug")
         before = [config.name] if config.name != Config().name else []  # of an experiment, or of the sweep's file
-        if "name" in keys or elsewhere or (chosen and before):
+        if "name" in keys or elsewhere or (chosen and before and not debugs):
             return
         varied = [*self.params, *(one.get_key_element() for one in overrides if one.is_sweep_override())]
-        word = sweep_name([chosen] if chosen else [*before, *varied])
+        # Where debug=NAME has given a sweep's file another name, it is another sweep than the one without.
+        word = sweep_name([*before, *([chosen] if chosen else varied)])
         self.named = [f"name='{word}'"]
         with open_dict(config):
             config.name = word

@@ -25,6 +25,7 @@ from tensorboard.plugins.hparams.metadata import (
 )
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
+from lenet.batches import epochs
 from lenet.config import Config, choices, schema
 from lenet.rules import INITS
 from lenet.sweeps.design import label, short
@@ -112,6 +113,7 @@ def beginning(config: Config, overrides: Sequence[str]) -> tuple[Summary, Summar
         return (key in words or by_group) and not key.startswith(LABELS)
 
     infos = [_info(name, key, differs=is_set(name, key)) for name, key in HYPERPARAMETERS.items()]
+    values["epochs"] = float(epochs(config))  # fewer than trainer.max_epochs where trainer.max_steps ends the run
     metrics = [MetricInfo(name=MetricName(tag=tag), display_name=shown) for tag, shown in RESULTS.items()]
     start = SessionStartInfo(start_time_secs=time.time())
     for name, value in values.items():

@@ -211,9 +211,12 @@ def _mlflow(config: Config, run: RunDirectory, ids: dict[str, str]) -> Begun:
     assert number
     ids["mlflow"] = number
     client.update_run(number, status="RUNNING")  # also of one that has ended before
-    there = client.get_run(number).data.params  # which cannot be changed
+    there, tags = client.get_run(number).data.params, client.get_run(number).data.tags
     params = {key: str(value) for key, value in hyperparameters(config).items()}  # Lightning drops empty lists
     logger.log_hyperparams({key: text for key, text in params.items() if key not in there})
+    for key, text in params.items():  # what a resumed run has otherwise; a parameter cannot be changed
+        if there.get(key, text) != text or key in tags:
+            client.set_tag(number, key, text)
     done = max((point.step for point in client.get_metric_history(number, "train/lr")), default=0)
     ends = {"completed": "FINISHED", "interrupted": "KILLED", "pruned": "KILLED"}
     return Begun(logger, lambda status: client.set_terminated(number, ends.get(status, "FAILED")), done)

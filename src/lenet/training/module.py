@@ -1,5 +1,6 @@
 """The LightningModule: a net, its loss, its steps, its optimizer."""
 
+import logging
 from typing import Any
 
 import torch
@@ -16,6 +17,13 @@ from lenet.training.losses import Loss
 from lenet.training.metrics import Totals
 from lenet.training.optimizers import WarmUp, build_optimizer, build_schedules
 from lenet.training.shards import ShardedModule
+
+NO_CUDA = "No CUDA runtime is found, using CUDA_HOME"
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """False for what torch's compiler says where there are CUDA's files and no GPU, also where it needs neither."""
+    return not record.getMessage().startswith(NO_CUDA)
 
 
 class Classifier(ShardedModule):
@@ -35,6 +43,7 @@ class Classifier(ShardedModule):
         if config.trainer.precision in ("64-true", "64"):
             self.net.double()  # as Lightning will, but after it has read a checkpoint into what is here now
         if config.compile:
+            logging.getLogger("torch.utils.cpp_extension").addFilter(_is_of_use)
             self.net.compile()  # the net alone: what Lightning logs cannot be compiled
         self.loss = Loss(config.loss)
         classes = len(data_set(config.data).classes)
