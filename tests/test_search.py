@@ -13,10 +13,12 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from conftest import PROJECT, Started, script, until
+from lenet.cli.searching import _ask_machine
 from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed
 from lenet.runs.directory import RunDirectory
@@ -28,6 +30,7 @@ from lenet.search.space import Branch, Choice, Number, Parameter, Setting, Space
 from lenet.search.spec import Spec
 from lenet.search.trials import Search
 from lenet.sweeps.design import SEARCH, Job, Sweep, state
+from lenet.system import machine
 
 SHORT = ["trainer.limit_train_batches=4", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "threads=1",
          "trainer.max_epochs=2", "dashboard.enabled=false"]  # fmt: skip
@@ -66,6 +69,40 @@ def test_a_number_that_is_drawn_is_written_so_that_it_lies_within_and_is_read_as
     label = domain.label(drawn)
     assert domain.low <= domain.value(label) <= domain.high
     assert domain.label(domain.value(label)) == label
+
+
+@given(numbers, st.floats(0, 1))
+def test_no_number_has_a_longer_label_than_the_longest(domain, share) -> None:
+    drawn = domain.low + share * (domain.high - domain.low)
+    assert len(domain.label(drawn)) <= len(domain.longest)
+
+
+def test_the_longest_path_of_a_trial_is_known_before_the_first_is_begun(tmp_path: Path) -> None:
+    space = Space((LR, POOL, BLOCKS))
+    assert space.longest_words == "lr=0.0123,pool=avg,blocks=two,kernel_size=3"
+    settings = [space.setting({"lr": "0.0123"} | one.labels) for one in Space((POOL, BLOCKS)).settings()]
+    search = Search(tmp_path, space, Spec(trials=1200), dict.fromkeys(space.domains(), "-"))
+    sweep = Sweep(SEARCH, {}, {})
+    sweep.jobs.extend([Job("", "", {}, 0, [], 1, 1, 1)] * 1199)
+    for setting in settings:
+        search._listed(sweep, setting, Config())
+        assert len(sweep.jobs.pop().name) <= len(search.longest_directory.name)
+    assert search.longest_directory.name.startswith("1199,")
+
+
+@pytest.mark.parametrize(("space", "folder"), [(Space((LR, POOL, BLOCKS)), ""), (Space((POOL,)), f"{FOLDER}/")])
+def test_a_search_whose_paths_would_be_too_long_is_refused_before_it_begins(
+    tmp_path, monkeypatch, space, folder
+) -> None:
+    monkeypatch.setattr("lenet.data.download.look", lambda *_: None)
+    search = Search(tmp_path / "runs", space, Spec(), {})
+    launcher = OmegaConf.create({"_target_": "somewhere.BasicLauncher"})
+    _ask_machine(launcher, Config(), search)
+    monkeypatch.setattr(machine, "LONGEST_PATH", len(str(tmp_path)) + 120)
+    with pytest.raises(BadInput, match=rf"runs/{folder}(019,lr|trial_019,split).*; give a shorter name="):
+        _ask_machine(launcher, Config(), search)
+    monkeypatch.setattr(machine, "LONGEST_PATH", len(str(tmp_path)) + 250)
+    _ask_machine(launcher, Config(), search)
 
 
 def test_a_space_that_can_be_counted_has_each_setting_once_and_knows_it_by_its_labels() -> None:

@@ -80,7 +80,7 @@ class Diverged(OneLine, Exception):
     """The training loss is no longer a finite number."""
 
 
-class NothingValidated(Exception):
+class NothingValidated(OneLine, Exception):
     """A run has ended before its first validation, so that no epoch is the best one, which was to be tested."""
 
 

@@ -136,7 +136,7 @@ def search(
         return
     if check := getattr(sweeper.launcher, "check", None):
         check()
-    _ask_machine(sweeper.config.hydra.launcher, base, spec.trials)
+    _ask_machine(sweeper.config.hydra.launcher, base, found)
     if spec.timeout is not None:
         found.deadline = time.time() + spec.timeout
     task.search, task.make, task.fail_fast = found, make, sweeper.fail_fast
@@ -159,12 +159,16 @@ def _work(sweeper: Sweeper, directory: Path, count: int) -> dict[int, Exception]
     return {number: one._return_value for number, one in enumerate(returns) if one.status in failed}
 
 
-def _ask_machine(launcher: DictConfig, config: Config, trials: int) -> None:
+def _ask_machine(launcher: DictConfig, config: Config, found: "Search") -> None:
     """Whether this machine has what all trials ask for, where they are to run on it."""
     if launcher._target_.endswith((".Slurm", ".SlurmLauncher")):
         return
     if (n_jobs := OmegaConf.select(launcher, "n_jobs")) is not None:
-        demands.check_jobs(n_jobs, trials)
+        demands.check_jobs(n_jobs, found.spec.trials)
+    from lenet.search.confirm import longest_directory  # only now: it imports SciPy
+
+    places = [found.longest_directory, *([longest_directory(found, config)] if found.spec.confirm else [])]
+    demands.check_length(max(places, key=lambda place: len(str(place))))
     demands.check(config)
     download.look(config.data.name, config.data.root)
 

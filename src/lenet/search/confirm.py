@@ -55,14 +55,26 @@ def sweep_of(search: Search, make: Make) -> tuple[Sweep, dict[str, Config]]:
                     words = [*overrides, f"data.split_seed={split}", f"seed={seed}"]
                     config = make(words)
                     levels = {"setting": setting, "split_seed": str(split)}
-                    told = f"{setting.replace(' ', '_')},split_seed={split}"
+                    told, name = _names(setting, split, seed)
                     parameters, macs = size_of(config)
-                    name = f"{told},seed={seed}"
                     jobs.append(Job(name, told, levels, seed, words, epochs(config), parameters, macs))
                     configs[name] = config
     labels = {"setting": list(chosen), "split_seed": [str(split) for split in splits]}
     baseline = {"setting": BASELINE, "split_seed": str(splits[0])}
     return Sweep("grid", labels, baseline, jobs, search={"config": search.config}), configs
+
+
+def longest_directory(search: Search, base: Config) -> Path:
+    """One with a path as long as that of any job of the confirming round."""
+    last = name_of(search.spec.trials - 1)
+    _, name = _names(last, base.data.split_seed + 1, base.seed + search.spec.confirm)
+    return search.directory / FOLDER / name
+
+
+def _names(setting: str, split: int, seed: int) -> tuple[str, str]:
+    """Of a setting on a split, and of a job."""
+    told = f"{setting.replace(' ', '_')},split_seed={split}"
+    return told, f"{told},seed={seed}"
 
 
 @dataclass(frozen=True)

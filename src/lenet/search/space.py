@@ -14,6 +14,7 @@ from lenet.errors import BadInput
 
 DIGITS = 3  # of a number that is drawn: a name shows all of it, and a command with it gives the same run
 MOST_SETTINGS = 10_000  # that are tried one after another by sampler=brute
+MOST_LOOKED_AT = 1000  # of the values of a range, for the longest
 ABSENT = "-"  # in tables, the value of a parameter that a setting does not have
 
 
@@ -55,6 +56,18 @@ class Number:
         assert self.step is not None
         return math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
+    @property
+    def longest(self) -> str:
+        """A label that is as long as any, in an interval around 0 as any that is likely to be drawn."""
+        if self.step is not None:
+            numbers = {*range(min(self.count, MOST_LOOKED_AT)), self.count - 1}
+            return max((self.label(self.low + number * self.step) for number in numbers), key=len)
+        far = max(abs(self.low), abs(self.high))
+        near = min(abs(self.low), abs(self.high)) if self.low * self.high > 0 else far * 1e-5
+        sizes = range(math.floor(math.log10(near)), math.floor(math.log10(far)) + 1)
+        drawn = [repr(math.copysign(float(f"1.23e{size}"), self.low)) for size in sizes]
+        return max([repr(self.low), repr(self.high), *drawn], key=len)
+
     def __str__(self) -> str:
         if self.step is None:
             text = f"interval({self.low:g},{self.high:g})"
@@ -78,6 +91,11 @@ class Choice:
         if label not in self.labels:
             raise ValueError(label)
         return label
+
+    @property
+    def longest(self) -> str:
+        """Of the labels the longest one."""
+        return max(self.labels, key=len)
 
     def __str__(self) -> str:
         return f"choice({','.join(self.labels)})"
@@ -148,6 +166,11 @@ class Space:
         return {parameter.name: parameter.domain for parameter in self._all(self.parameters)}
 
     @property
+    def longest_words(self) -> str:
+        """As long as the words of any setting, such as pool=max,lr=0.00123."""
+        return ",".join(_longest_words(parameter) for parameter in self.parameters)
+
+    @property
     def is_conditional(self) -> bool:
         return len(list(self._all(self.parameters))) > len(self.parameters)
 
@@ -207,6 +230,16 @@ class Space:
             for branch in parameter.branches.values():
                 items = [item for _, ones in branch.lists for item in ones if isinstance(item, Parameter)]
                 yield from self._all([*branch.inner, *items])
+
+
+def _longest_words(parameter: Parameter) -> str:
+    """Those of a parameter, with those that one of its labels brings."""
+    found = [f"{parameter.name}={parameter.domain.longest}"]
+    for label, branch in parameter.branches.items():
+        items = [item for _, ones in branch.lists for item in ones if isinstance(item, Parameter)]
+        words = [_longest_words(one) for one in (*branch.inner, *items)]
+        found.append(",".join([f"{parameter.name}={label}", *words]))
+    return max(found, key=len)
 
 
 def _named(item: "str | Parameter") -> str:

@@ -148,6 +148,11 @@ class Search:
         run.unlock()
         return None
 
+    @property
+    def longest_directory(self) -> Path:
+        """One with a path as long as that of any trial."""
+        return self.directory / _name(self.spec.trials - 1, self.space.longest_words)
+
     def first(self, make: Make) -> None:
         """Raises BadInput where hardly any setting can be; nothing is written."""
         self._next(Sweep(SEARCH, {}, {}), make)
@@ -200,8 +205,7 @@ class Search:
             if label not in sweep.parameters.setdefault(name, []):
                 sweep.parameters[name].append(label)
         words = ",".join(f"{name}={label}" for name, label in setting.labels.items())
-        told_by = json.dumps([len(sweep.jobs), list(setting.overrides)])
-        name = made_safe(f"{len(sweep.jobs):03},{words}", LONGEST_NAME, told_by=told_by)
+        name = _name(len(sweep.jobs), words, told_by=list(setting.overrides))
         parameters, macs = size_of(config)
         epochs = epochs_of(config)
         job = Job(name, name, labels, config.seed, list(setting.overrides), epochs, parameters, macs)
@@ -267,6 +271,11 @@ class Search:
             done = {number: values for number, values in done.items() if not _is_beaten(values, done.values())}
         ordered = sorted(done, key=lambda number: (-done[number][0], number))
         return list(itertools.islice(ordered, most))
+
+
+def _name(number: int, words: str, told_by: Sequence[str] = ()) -> str:
+    """Of the directory of a trial, told from others by its overrides where its words are too long."""
+    return made_safe(f"{number:03},{words}", LONGEST_NAME, told_by=json.dumps([number, list(told_by)]))
 
 
 def _is_beaten(values: Sequence[float], others: Iterable[Sequence[float]]) -> bool:
