@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lenet import config
-from lenet.config import Model
+from lenet.config import Model, choices
 from lenet.errors import BadInput
-from lenet.models.lenet5 import RBF, LeNet5, PartialConv2d, ScaledTanh, Subsampling
+from lenet.models.lenet import activation
+from lenet.models.lenet5 import RBF, LeNet5, PartialConv2d, Subsampling
 from lenet.training.losses import Loss
 from lenet.training.sdlm import SDLM, diagonal_hessian
 
-ACTIVATIONS = [ScaledTanh, nn.Sigmoid, nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU]
+ACTIVATIONS = [type(activation(name)) for name in choices()["model.activation"]]
 LOSSES = ["cross_entropy", "mse", "map"]
 
 

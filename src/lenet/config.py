@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field, is_dataclass
 from functools import cache
 from math import inf
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from lenet.bounds import Bound, OneOf, above_zero, at_least_one, below_one, between, for_each_block, sizes
 from lenet.datasets import IMAGE_SIZE, names
@@ -24,9 +24,27 @@ BATCHES = Bound(0, inf, "give a number of batches, or a share of them from 0.0 t
 # whose checkpoints are files like ours.
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true", "single_device",
               "fsdp", "fsdp_cpu_offload")  # fmt: skip
-OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "adagrad", "adadelta", "sdlm")
-SCHEDULES = ("constant", "one_cycle", "cosine", "steps", "exponential", "plateau")
 PRECISIONS = ("32-true", "32", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "64")
+
+
+class OptimizerFacts(NamedTuple):
+    """What is known of an optimizer without torch."""
+
+    states: int  # numbers that it keeps for each parameter, beside one for momentum
+    large_lr: float  # where a net learns nothing, a smaller learning rate is the likeliest remedy from this one on
+
+
+# The values of optimizer.name; a large learning rate is some three times what conf/optimizer/ has.
+OPTIMIZERS = {
+    "sgd": OptimizerFacts(states=0, large_lr=0.3),
+    "adam": OptimizerFacts(states=2, large_lr=0.003),
+    "adamw": OptimizerFacts(states=2, large_lr=0.003),
+    "nadam": OptimizerFacts(states=2, large_lr=0.003),
+    "rmsprop": OptimizerFacts(states=1, large_lr=0.01),
+    "adagrad": OptimizerFacts(states=1, large_lr=0.1),
+    "adadelta": OptimizerFacts(states=2, large_lr=3.0),
+    "sdlm": OptimizerFacts(states=1, large_lr=0.002),
+}
 
 # Words that Lightning takes for others.
 ALIKE = {"accelerator": {"cuda": "gpu"}, "precision": {"16": "16-mixed", "bf16": "bf16-mixed"}}
@@ -128,7 +146,7 @@ class Optimizer:
     lr: Annotated[float, above_zero("a finite number")] = 0.9  # the peak, where the schedule has one
     momentum: Annotated[float, below_one("a number")] = 0.0  # sgd, rmsprop
     nesterov: bool = False  # sgd, with momentum
-    # adam, adamw, nadam: decay of the two running means.
+    # Of adam and its kin: decay of the two running means.
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
     # L2 in the gradient, but decoupled for adamw; sdlm has none.
     weight_decay: Annotated[float, Bound(0, inf, "give a finite number, at least 0")] = 0.0
@@ -158,7 +176,7 @@ class Schedule:
 
     # one_cycle: half a cosine up, half a one down to 0; cosine: down to 0; steps: as epochs and factors say;
     # exponential: each epoch has gamma times the one before; plateau: times factor, where monitor no longer falls
-    name: Annotated[str, OneOf(*SCHEDULES)] = "constant"
+    name: Annotated[str, OneOf("constant", "one_cycle", "cosine", "steps", "exponential", "plateau")] = "constant"
     warmup: float = 0.3  # one_cycle: share of the updates spent going up
     epochs: list[int] = field(default_factory=list)  # steps: after how many epochs the learning rate changes
     factors: list[float] = field(default_factory=list)  # steps: and to what share of optimizer.lr
@@ -268,6 +286,11 @@ class Config:
     resume: str | None = None  # a run directory to go on with, from its last checkpoint
 
 
+def optimizer_facts(name: str) -> OptimizerFacts:
+    """Those of optimizer.name; of one that a file of somebody's own brings in, what most have."""
+    return OPTIMIZERS.get(name, OptimizerFacts(states=2, large_lr=inf))
+
+
 @cache
 def schema(node: Any = Config, prefix: str = "") -> dict[str, Any]:
     """Every key, such as data.augment.shift, with its type; a group of keys has a dataclass."""
@@ -294,6 +317,9 @@ def limits(node: Any = Config, prefix: str = "") -> dict[str, Bound | OneOf]:
 def choices() -> dict[str, tuple[str, ...]]:
     """The words that keys may have."""
     return {key: tuple(limit) for key, limit in limits().items() if isinstance(limit, OneOf)}
+
+
+OURS = choices()  # without the words that a file of somebody's own brings in (`allow`)
 
 
 def allow(key: str, word: str) -> None:

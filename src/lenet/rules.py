@@ -26,7 +26,7 @@ from lenet.bounds import Bound, OneOf, seconds
 from lenet.config import (
     FIRST_AVERAGED,
     OPTIMIZERS,
-    SCHEDULES,
+    OURS,
     Augment,
     Config,
     Dashboard,
@@ -109,9 +109,9 @@ def _readers(config: Config) -> Complaints:
     """Keys that one optimizer or schedule of ours reads: with another of ours they would be ignored without a word."""
     usual = Config()
     for key, reader in READERS.items():
-        chooses, ours = ("optimizer.name", OPTIMIZERS) if key.startswith("optimizer.") else ("schedule.name", SCHEDULES)
+        chooses = key.split(".")[0] + ".name"
         chosen = value_of(config, chooses)
-        if chosen in ours and chosen != reader and value_of(config, key) != value_of(usual, key):
+        if chosen in OURS[chooses] and chosen != reader and value_of(config, key) != value_of(usual, key):
             yield key, f"{chooses}={chosen} has none; set {chooses}={reader}, or leave it out"
 
 

@@ -1,18 +1,15 @@
 """Whether a net has learned anything at all, and what to try where it has not. Imports no torch."""
 
 from collections.abc import Mapping
-from math import inf, log
+from math import log
 
 from lenet.batches import EVALUATION_BATCH, batches, epochs, images_seen, overfitted, updates, validation_size
-from lenet.config import Config
+from lenet.config import Config, optimizer_facts
 from lenet.datasets import data_set
 
 LUCK = 0.001  # how likely it is, at most, that guesses are taken for something learned
 
 FEW = 1000  # updates, within which a net of sigmoids has hardly begun
-
-# The learning rate from which a smaller one is the likeliest remedy: some three times what conf/optimizer/ has.
-LARGE = {"adam": 0.003, "adamw": 0.003, "nadam": 0.003, "rmsprop": 0.01, "adagrad": 0.1, "adadelta": 3.0, "sdlm": 0.002}
 
 
 def is_guessing(accuracy: float, images: int, classes: int) -> bool:
@@ -44,10 +41,9 @@ def remedy(config: Config, done: int) -> str:
     """What most likely helps a net that has learned nothing in the epochs that are done."""
     optimizer, model = config.optimizer, config.model
     sigmoids = model.kind == "lenet" and model.activation == "sigmoid"
+    large, step = optimizer_facts(optimizer.name).large_lr, optimizer.lr
     if optimizer.name == "sgd":
-        large, step = (1.5 if sigmoids else 0.3), optimizer.lr / (1 - optimizer.momentum)
-    else:
-        large, step = LARGE.get(optimizer.name, inf), optimizer.lr
+        large, step = (1.5 if sigmoids else large), optimizer.lr / (1 - optimizer.momentum)
     if step > large:
         smaller = 0.1 if optimizer.name == "sgd" and not sigmoids else large / 3
         share = 1 - optimizer.momentum if optimizer.name == "sgd" else 1

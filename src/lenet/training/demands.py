@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from lenet.batches import EVALUATION_BATCH, epochs, overfitted, training_size
-from lenet.config import Config
+from lenet.config import Config, optimizer_facts
 from lenet.data import download
 from lenet.errors import BadInput
 from lenet.models.sizes import layers_of, size_of
@@ -47,8 +47,6 @@ log = logging.getLogger(__name__)
 # Of disk. A small net's run begins wherever its config finds room: it is recorded, and goes on when there is more.
 SMALL_FILE, BLOCK = 10e6, 4096  # bytes
 LONGEST_INSIDE = 90  # characters; TensorBoard's file names have the time, the computer's name and two numbers
-# Numbers that an optimizer keeps for each parameter, beside one for momentum; two where it is not named.
-STATES = {"sgd": 0, "rmsprop": 1, "adagrad": 1, "sdlm": 1}
 
 
 def check(config: Config) -> None:
@@ -150,9 +148,8 @@ def check_memory(config: Config, room: int, processes: int = 1, gpus: int = 0) -
     sizes = [math.prod(row.shape) for row in rows]
     output = 2 if "16" in trainer.precision else 8 if "64" in trainer.precision else 4  # bytes of a number
     weight = 4 if "mixed" in trainer.precision else output
-    copies = (
-        2 + STATES.get(optimizer.name, 2) + bool(optimizer.momentum) + bool(optimizer.ema_decay or optimizer.swa_start)
-    )  # 2: with the gradients
+    states = optimizer_facts(optimizer.name).states + bool(optimizer.momentum)
+    copies = 2 + states + bool(optimizer.ema_decay or optimizer.swa_start)  # 2: with the gradients
     net = copies * weight * sum(row.parameters for row in rows)
     libraries = 0 if gpus else PROCESS
     always = processes * net + libraries + (processes - 1) * ANOTHER
@@ -213,7 +210,8 @@ def check_places(config: Config, place: Path) -> None:
             f"{place}: the run directory cannot be made ({reason}); start where you can write, or set hydra.run.dir"
         )
     parameters, _ = size_of(config)
-    checkpoint, free = parameters * (1 + STATES.get(config.optimizer.name, 2)) * 4, free_disk(place)
+    states = optimizer_facts(config.optimizer.name).states
+    checkpoint, free = parameters * (1 + states) * 4, free_disk(place)
     if free is not None and free < (checkpoint if checkpoint > SMALL_FILE else BLOCK):
         raise BadInput(
             f"{place}: a checkpoint of this net has about {_size(checkpoint)}, and {_size(free)} are free; make room, "

@@ -6,15 +6,8 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities.types import LRSchedulerConfigType
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import (
-    CosineAnnealingLR,
-    ExponentialLR,
-    LambdaLR,
-    LRScheduler,
-    OneCycleLR,
-    ReduceLROnPlateau,
-)
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from lenet import config
 from lenet.batches import updates, warmup_updates
@@ -22,63 +15,33 @@ from lenet.config import Config, Schedule
 from lenet.training.sdlm import SDLM
 
 
-def _sgd(parameters: Any, settings: config.Optimizer) -> Optimizer:
-    return torch.optim.SGD(
-        parameters,
-        lr=settings.lr,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        weight_decay=settings.weight_decay,
-    )
-
-
-def _adam(parameters: Any, settings: config.Optimizer) -> Optimizer:
-    beta1, beta2 = settings.betas
-    return torch.optim.Adam(parameters, lr=settings.lr, betas=(beta1, beta2), weight_decay=settings.weight_decay)
-
-
-def _adamw(parameters: Any, settings: config.Optimizer) -> Optimizer:
-    beta1, beta2 = settings.betas
-    return torch.optim.AdamW(parameters, lr=settings.lr, betas=(beta1, beta2), weight_decay=settings.weight_decay)
-
-
-def _nadam(parameters: Any, settings: config.Optimizer) -> Optimizer:
-    beta1, beta2 = settings.betas
-    return torch.optim.NAdam(parameters, lr=settings.lr, betas=(beta1, beta2), weight_decay=settings.weight_decay)
-
-
-def _rmsprop(parameters: Any, settings: config.Optimizer) -> Optimizer:
-    return torch.optim.RMSprop(
-        parameters,
-        lr=settings.lr,
-        alpha=settings.alpha,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-    )
-
-
-def _adagrad(parameters: Any, settings: config.Optimizer) -> Optimizer:
-    return torch.optim.Adagrad(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
-
-
-def _adadelta(parameters: Any, settings: config.Optimizer) -> Optimizer:
-    return torch.optim.Adadelta(parameters, lr=settings.lr, rho=settings.rho, weight_decay=settings.weight_decay)
-
-
-def _sdlm(parameters: Any, settings: config.Optimizer) -> Optimizer:
-    return SDLM(parameters, lr=settings.lr, mu=settings.mu, memory=settings.curvature_memory)
+def _betas(settings: config.Optimizer) -> tuple[float, float]:
+    first, second = settings.betas
+    return first, second
 
 
 # The values of optimizer.name: what makes an optimizer of parameters, or of groups of them, and of the config's keys.
 OPTIMIZERS: dict[str, Callable[[Any, config.Optimizer], Optimizer]] = {
-    "sgd": _sgd,
-    "adam": _adam,
-    "adamw": _adamw,
-    "nadam": _nadam,
-    "rmsprop": _rmsprop,
-    "adagrad": _adagrad,
-    "adadelta": _adadelta,
-    "sdlm": _sdlm,
+    "sgd": lambda parameters, keys: torch.optim.SGD(
+        parameters, lr=keys.lr, momentum=keys.momentum, nesterov=keys.nesterov, weight_decay=keys.weight_decay
+    ),
+    "adam": lambda parameters, keys: torch.optim.Adam(
+        parameters, lr=keys.lr, betas=_betas(keys), weight_decay=keys.weight_decay
+    ),
+    "adamw": lambda parameters, keys: torch.optim.AdamW(
+        parameters, lr=keys.lr, betas=_betas(keys), weight_decay=keys.weight_decay
+    ),
+    "nadam": lambda parameters, keys: torch.optim.NAdam(
+        parameters, lr=keys.lr, betas=_betas(keys), weight_decay=keys.weight_decay
+    ),
+    "rmsprop": lambda parameters, keys: torch.optim.RMSprop(
+        parameters, lr=keys.lr, alpha=keys.alpha, momentum=keys.momentum, weight_decay=keys.weight_decay
+    ),
+    "adagrad": lambda parameters, keys: torch.optim.Adagrad(parameters, lr=keys.lr, weight_decay=keys.weight_decay),
+    "adadelta": lambda parameters, keys: torch.optim.Adadelta(
+        parameters, lr=keys.lr, rho=keys.rho, weight_decay=keys.weight_decay
+    ),
+    "sdlm": lambda parameters, keys: SDLM(parameters, lr=keys.lr, mu=keys.mu, memory=keys.curvature_memory),
 }
 
 
@@ -105,36 +68,34 @@ class WarmUp(LambdaLR):
         super().__init__(optimizer, lambda done: min(1.0, (done + 1) / count))
 
 
-def _steps(optimizer: Optimizer, config: Config) -> LRScheduler:
-    return LambdaLR(optimizer, lambda epoch: factor(config.schedule, config.schedule.warmup_epochs + epoch))
-
-
-def _exponential(optimizer: Optimizer, config: Config) -> LRScheduler:
-    return ExponentialLR(optimizer, config.schedule.gamma)
-
-
-def _plateau(optimizer: Optimizer, config: Config) -> LRScheduler:
-    return ReduceLROnPlateau(optimizer, factor=config.schedule.factor, patience=config.schedule.patience)
-
-
-def _cosine(optimizer: Optimizer, config: Config) -> LRScheduler:
-    return CosineAnnealingLR(optimizer, T_max=updates(config) - warmup_updates(config))
-
-
-def _one_cycle(optimizer: Optimizer, config: Config) -> LRScheduler:
-    return OneCycleLR(
-        optimizer, config.optimizer.lr, updates(config), pct_start=config.schedule.warmup, cycle_momentum=False
-    )
-
-
 # The values of schedule.name, of which constant needs nothing: what changes the learning rate, and how often.
 SCHEDULES: dict[str, tuple[Callable[[Optimizer, Config], LRScheduler], str] | None] = {
     "constant": None,
-    "steps": (_steps, "epoch"),
-    "exponential": (_exponential, "epoch"),
-    "plateau": (_plateau, "epoch"),
-    "cosine": (_cosine, "step"),
-    "one_cycle": (_one_cycle, "step"),
+    "steps": (
+        lambda optimizer, config: lr_scheduler.LambdaLR(
+            optimizer, lambda epoch: factor(config.schedule, config.schedule.warmup_epochs + epoch)
+        ),
+        "epoch",
+    ),
+    "exponential": (lambda optimizer, config: lr_scheduler.ExponentialLR(optimizer, config.schedule.gamma), "epoch"),
+    "plateau": (
+        lambda optimizer, config: lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=config.schedule.factor, patience=config.schedule.patience
+        ),
+        "epoch",
+    ),
+    "cosine": (
+        lambda optimizer, config: lr_scheduler.CosineAnnealingLR(
+            optimizer, T_max=updates(config) - warmup_updates(config)
+        ),
+        "step",
+    ),
+    "one_cycle": (
+        lambda optimizer, config: lr_scheduler.OneCycleLR(
+            optimizer, config.optimizer.lr, updates(config), pct_start=config.schedule.warmup, cycle_momentum=False
+        ),
+        "step",
+    ),
 }
 
 

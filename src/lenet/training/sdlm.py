@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from lenet.errors import BadInput
+from lenet.models.layers import ACTIVATIONS
+from lenet.models.lenet import ACTIVATION_MODULES
 from lenet.models.lenet5 import RBF, PartialConv2d, ScaledTanh, Subsampling
 from lenet.training.losses import Loss
 
@@ -186,12 +188,13 @@ def _(layer: Subsampling, x: Tensor, curvature: Tensor) -> tuple[Tensor, dict[st
     return _through(layer.sums, x, layer.coefficient.square()[:, None, None] * curvature), found
 
 
-Activation = ScaledTanh | nn.Sigmoid | nn.Tanh | nn.ReLU | nn.LeakyReLU | nn.GELU | nn.SiLU
-
-
-@second_derivatives.register
-def _(layer: Activation, x: Tensor, curvature: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+@second_derivatives.register(ScaledTanh)
+def _activation(layer: nn.Module, x: Tensor, curvature: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     return _through(layer, x, torch.ones_like(x)).square() * curvature, {}
+
+
+for name in ACTIVATIONS.keys() - ACTIVATION_MODULES.keys():  # those that torch has
+    second_derivatives.register(getattr(nn, ACTIVATIONS[name]), _activation)
 
 
 @second_derivatives.register
