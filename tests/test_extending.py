@@ -74,6 +74,9 @@ def test_what_was_brought_stands_in_tensorboard(mine: Path, real_root: str, monk
     assert done.returncode == 0, done.stderr
     events = EventAccumulator(str(mine / "run"), size_guidance={"images": 0}).Reload()
     assert {"train/top3", "val/top3", "test/top3"} <= set(events.Tags()["scalars"])
+    assert {"whole_run/val_top3", "whole_run/test_top3"} <= set(events.Tags()["scalars"]), "its columns of HPARAMS"
+    (layout,) = events.Tensors("custom_scalars__config__")
+    assert b"^val/top3$" in layout.tensor_proto.string_val[0]
     assert {"mine/confidence", "what_it_sees/filters", "what_it_sees/first_by_class"} <= set(events.Tags()["images"])
 
 

@@ -170,6 +170,19 @@ def test_the_ranking_is_by_validation_and_shows_the_test_set(tmp_path: Path) -> 
     assert ranked.n.tolist() == [3, 3, 3]
 
 
+def test_a_further_metric_has_a_column_of_the_ranking(tmp_path: Path) -> None:
+    sweep = make(tmp_path, "grid", lambda pool, seed: {"a": 0.7, "b": 0.9}[pool], pool=["a", "b"])
+    for job in sweep.jobs[:5]:  # one is from before there was the metric
+        run = RunDirectory(tmp_path / job.name)
+        result = run.read_result()
+        assert result
+        run.write_result(result | {"metrics": result["metrics"] | {"test/f1": 0.5 + NOISE[job.seed]}})
+    text = written(tmp_path)
+    assert "| parameters | MACs | seconds | test/f1 |" in text
+    assert "| 10 | 0.5000 ± 0.0100 |" in text
+    assert text.index("| 10 | 0.5000 ± 0.0141 |") < text.index("| 10 | 0.5000 ± 0.0100 |"), "it ranks nothing"
+
+
 def test_without_validation_images_the_training_accuracy_counts(tmp_path: Path) -> None:
     make(tmp_path, "grid", lambda pool, seed: 0.5, pool=["a"], metric="train/acc")
     assert "By training accuracy" in written(tmp_path)

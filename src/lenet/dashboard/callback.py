@@ -3,6 +3,7 @@
 The tags are chosen so that the page begins with what is asked first: TensorBoard sorts them by the alphabet.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -37,6 +38,7 @@ from lenet.models.sizes import layers_of
 from lenet.runs.directory import Row, RunDirectory, curves
 from lenet.tables import as_markdown
 from lenet.training.averaging import Averaging
+from lenet.training.metrics import FURTHER_METRICS
 from lenet.training.module import Classifier
 
 TAGS = {
@@ -65,7 +67,7 @@ TAGS = {
 }
 """What each tag means, in its order on the page."""
 
-LAYOUT = {
+LAYOUT: dict[str, dict[str, list[Any]]] = {
     "is it learning?": {
         "accuracy": ["Multiline", ["^train/acc$", "^val/acc$"]],
         "loss": ["Multiline", ["^train/loss$", "^val/loss$"]],
@@ -77,7 +79,7 @@ LAYOUT = {
         "images per second": ["Multiline", ["^train/examples_per_sec$"]],
     },
 }
-"""The CUSTOM SCALARS tab."""
+"""The CUSTOM SCALARS tab; each further metric has a plot after the loss."""
 
 # The groups of tags that have a point for each epoch.
 OVER_EPOCHS = ("train/", "val/", "while_it_learns/", "weights/", "weight_gradients/", "weight_log10_lr/")
@@ -87,6 +89,15 @@ EMBEDDED = 1000  # test images in the PROJECTOR tab
 
 # Pictures that somebody brings along, mine/NAME: of the test images' predictions and the names of the classes.
 PICTURES: dict[str, Callable[[Predictions, list[str]], Image]] = {}
+
+
+def layout() -> dict[str, dict[str, list[Any]]]:
+    """`LAYOUT` with the metrics that there are beside loss and accuracy."""
+    further = {
+        name: ["Multiline", [f"^{split}/{re.escape(name)}$" for split in ("train", "val")]] for name in FURTHER_METRICS
+    }
+    first, *others = LAYOUT
+    return {first: LAYOUT[first] | further, **{title: LAYOUT[title] for title in others}}
 
 
 class RunLogger(TensorBoardLogger):
@@ -130,14 +141,14 @@ class Dashboard(L.Callback):
         logger = RunLogger(self.run)
         logger.experiment.flush()  # makes the file, or fails to
         self.logger = logger
-        self.writer.add_custom_scalars(LAYOUT)
+        self.writer.add_custom_scalars(layout())
         self.writer.add_text("run/changed", _as_table(changed(self.config)))
         self.writer.add_text("run/tags", "\n".join(as_markdown(("tag", "meaning"), TAGS.items())))
         self.writer.add_text(
             "run/config", "```yaml\n" + (self.run.path / "config.yaml").read_text(encoding="utf-8") + "```"
         )
         self._write(Event(graph_def=graph(self.config)))
-        for summary in beginning(self.config, self.overrides):
+        for summary in beginning(self.config, self.overrides, tuple(FURTHER_METRICS)):
             self._write(Event(summary=summary))
         self._go_on(earlier, rows)
         return self.logger

@@ -102,8 +102,11 @@ def read(value: Any) -> str | float | None:
     return getattr(value, kind) if kind in ("string_value", "number_value") else None
 
 
-def beginning(config: Config, overrides: Sequence[str]) -> tuple[Summary, Summary]:
-    """To be written when a run starts. What `overrides` set is shown before the rest."""
+def beginning(config: Config, overrides: Sequence[str], further: Sequence[str] = ()) -> tuple[Summary, Summary]:
+    """To be written when a run starts. What `overrides` set is shown before the rest.
+
+    `further`: the names of the metrics beside loss and accuracy.
+    """
     words = {override.split("=")[0].lstrip("+") for override in overrides}
     values, usual = hyperparameters(config), hyperparameters(Config())
 
@@ -114,7 +117,7 @@ def beginning(config: Config, overrides: Sequence[str]) -> tuple[Summary, Summar
 
     infos = [_info(name, key, differs=is_set(name, key)) for name, key in HYPERPARAMETERS.items()]
     values["epochs"] = float(epochs(config))  # fewer than trainer.max_epochs where trainer.max_steps ends the run
-    metrics = [MetricInfo(name=MetricName(tag=tag), display_name=shown) for tag, shown in RESULTS.items()]
+    metrics = [MetricInfo(name=MetricName(tag=tag), display_name=shown) for tag, shown in _points(further).items()]
     start = SessionStartInfo(start_time_secs=time.time())
     for name, value in values.items():
         setattr(start.hparams[name], "string_value" if isinstance(value, str) else "number_value", value)
@@ -124,9 +127,15 @@ def beginning(config: Config, overrides: Sequence[str]) -> tuple[Summary, Summar
     )
 
 
+def _points(further: Sequence[str]) -> dict[str, str]:
+    """`RESULTS`, and the same of validation and test for each further metric."""
+    return RESULTS | {f"whole_run/{split}_{name}": f"{split}/{name}" for name in further for split in ("val", "test")}
+
+
 def results(result: Mapping[str, Any]) -> dict[str, float]:
-    """The points of RESULTS that a run has."""
-    known = {tag: result["metrics"].get(shown, result.get(shown)) for tag, shown in RESULTS.items()}
+    """The points that a run has for the tab."""
+    further = {name.split("/")[1] for name in result["metrics"]} - {"loss", "acc"}
+    known = {tag: result["metrics"].get(shown, result.get(shown)) for tag, shown in _points(sorted(further)).items()}
     return {tag: value for tag, value in known.items() if value is not None}
 
 

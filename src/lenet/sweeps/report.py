@@ -19,7 +19,7 @@ from lenet.sweeps.design import Sweep, baseline_of
 from lenet.sweeps.measured import Group, described, groups
 from lenet.sweeps.over_seeds import write_curves
 from lenet.sweeps.plots import draw_cost, draw_curves, draw_effects, draw_ranking, save
-from lenet.sweeps.results import as_csv, column, effects, ranking, trained_from, verdict
+from lenet.sweeps.results import as_csv, column, effects, further, ranking, trained_from, verdict
 from lenet.sweeps.statistics import detectable, shares
 from lenet.tables import aligned, mean_and_spread
 from lenet.tables import as_markdown as markdown
@@ -118,6 +118,7 @@ def as_markdown(directory: Path, sweep: Sweep, jobs: pd.DataFrame, parts: Sequen
 def _section(sweep: Sweep, part: Part, level: str) -> list[str]:
     metric_name = METRICS[part.group.metric][1]
     words = _baseline(sweep, part)
+    others = further(part.group.done)
     lines = []
     if len(part.ranked):
         baseline = f" Baseline: {plain(words)}." if words else ""
@@ -129,8 +130,8 @@ def _section(sweep: Sweep, part: Part, level: str) -> list[str]:
             f"{baseline}{seconds}",
             "",
             *_table(
-                ["setting", "n", metric_name, "test accuracy", "parameters", "MACs", "seconds"],
-                ranking_rows(part.ranked),
+                ["setting", "n", metric_name, "test accuracy", "parameters", "MACs", "seconds", *others],
+                ranking_rows(part.ranked, others),
             ),
             "",
             f"![ranking]({part.plots['ranking']})",
@@ -276,7 +277,7 @@ def _missing(jobs: pd.DataFrame) -> list[str]:
     return ["## Missing", "", *lines, ""] if lines else []
 
 
-def ranking_rows(ranked: pd.DataFrame) -> list[list[str]]:
+def ranking_rows(ranked: pd.DataFrame, further: Sequence[str] = ()) -> list[list[str]]:
     return [
         [
             str(name),
@@ -286,6 +287,7 @@ def ranking_rows(ranked: pd.DataFrame) -> list[list[str]]:
             f"{int(row['parameters']):,}",
             f"{int(row['macs']):,}",
             f"{row['seconds']:.0f}",
+            *(mean_and_spread(row[f"{name} mean"], row[f"{name} sd"]) for name in further),
         ]
         for name, row in ranked.iterrows()
     ]

@@ -103,8 +103,22 @@ def chosen_metric(jobs: pd.DataFrame) -> str:
     return chosen_by([name for name in METRICS if done[name].notna().all()])  # where one has none, none counts
 
 
+def further(done: pd.DataFrame) -> list[str]:
+    """The metrics of the test set beside loss and accuracy."""
+    names = map(str, done.columns)
+    return [name for name in names if name.startswith("test/") and FIGURE.fullmatch(name) and name not in METRICS]
+
+
 def ranking(done: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A row per setting with a completed job, the best first: mean and standard deviation over its seeds."""
+    """A row per setting with a completed job, the best first: mean and standard deviation over its seeds.
+
+    So too, in the columns "NAME mean" and "NAME sd", of what else than loss and accuracy was tested (`further`).
+    """
+    others = {
+        f"{name} {column}": (name, statistic)
+        for name in further(done)
+        for column, statistic in (("mean", "mean"), ("sd", "std"))
+    }
     table = done.groupby("setting", sort=False).agg(
         n=("seed", "size"),
         mean=(metric, "mean"),
@@ -114,6 +128,7 @@ def ranking(done: pd.DataFrame, metric: str) -> pd.DataFrame:
         parameters=("parameters", "first"),
         macs=("macs", "first"),
         seconds=("seconds", "mean"),
+        **others,
     )
     return table.sort_values("mean", ascending=False, kind="stable")
 
