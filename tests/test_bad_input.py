@@ -78,6 +78,7 @@ CONFIGS: list[tuple[str, list[str]]] = [
         "logger=csv,tensorboard",
         ["logger=tensorboard: TensorBoard is written without it (dashboard.enabled); choose csv"],
     ),
+    ("logger=comet", ["logger=comet: Lightning's comes with --extend FILE.py", "or choose csv"]),
     ("logger=csv,csv", ["logger=csv,csv: csv stands there twice; give it once"]),
     ("logger=null", ["logger=null: give a list of words"]),
     ("-m seed=0,1 logger=[csv],[wandb]", ["logger: makes no run different, so it cannot be swept"]),
@@ -130,6 +131,7 @@ CONFIGS: list[tuple[str, list[str]]] = [
     ("trainer.max_steps=5000", ["trainer.max_steps=5000", "1,880 updates", "add trainer.max_epochs=27"]),
     ("trainer.max_steps=9 debug=run", ["trainer.max_steps=9", "trainer.fast_dev_run=true makes one update"]),
     ("trainer.max_time=tomorrow", ["trainer.max_time=tomorrow", "such as 01:30:00"]),
+    ("trainer.max_time={hours:1}", ["trainer.max_time={hours:1}", "such as 01:30:00"]),
     ("trainer.max_time=00:00:00", ["trainer.max_time=00:00:00", "such as 01:30:00"]),
     ("trainer.min_epochs=5", ["trainer.min_epochs=5", "nothing stops this run early"]),
     (
@@ -143,6 +145,11 @@ CONFIGS: list[tuple[str, list[str]]] = [
     ("trainer.overfit_batches=0.05", ["trainer.overfit_batches=0.05", "whole number of batches: of 188", "be 9"]),
     ("trainer.overfit_batches=189", ["trainer.overfit_batches=189", "from 1 to 188"]),
     ("trainer.overfit_batches=0", ["trainer.overfit_batches=0", "from 1 to 188"]),
+    (
+        "trainer.overfit_batches=5 trainer.limit_train_batches=3",
+        ["trainer.limit_train_batches=3", "overfit_batches=5 says"],
+    ),
+    ("experiment=example", ["did you mean experiment=blog?"]),
     ("debug=overfit trainer.limit_val_batches=1", ["trainer.limit_val_batches=1", "trainer.overfit_batches=1"]),
     ("debug=overfit trainer.fast_dev_run=true", ["trainer.overfit_batches=1", "fast_dev_run"]),
     ("trainer.check_val_every_n_epoch=11", ["trainer.check_val_every_n_epoch=11", "give at most 10"]),

@@ -69,6 +69,12 @@ LENET5 = {
 }
 
 
+# Lightning's other loggers.
+LOGGERS = {
+    "tensorboard": "TensorBoard is written without it (dashboard.enabled); ",
+    **dict.fromkeys(("aim", "comet", "neptune"), "Lightning's comes with --extend FILE.py (docs/extending.md), or "),
+}
+
 # Keys that one optimizer or schedule reads.
 READERS = {
     "optimizer.alpha": "rmsprop",
@@ -123,8 +129,8 @@ def _values(config: Config) -> Complaints:
         value = value_of(config, key)  # null, where the key may have it
         for word in value if isinstance(value, list) else [value]:
             if isinstance(limit, OneOf) and word is not None and word not in limit:
-                is_there = "TensorBoard is written without it (dashboard.enabled); " if word == "tensorboard" else ""
-                meant = is_there or did_you_mean(str(word), limit)
+                meant = LOGGERS.get(str(word)) if key == "logger" else None
+                meant = meant or did_you_mean(str(word), limit)
                 raise BadInput(f"{key}={word}: {meant}choose {', '.join(limit)}")
     for key, limit in limits().items():
         value = value_of(config, key)
@@ -348,15 +354,15 @@ def _overfitting(config: Config) -> Complaints:
     few = settings.overfit_batches
     if few is None:
         return
+    for other in ("limit_train_batches", "limit_val_batches"):
+        if getattr(settings, other) is not None:
+            yield f"trainer.{other}", f"{key}={few} says how many batches there are; leave out one of the two"
     there = batches(replace(config, trainer=replace(settings, overfit_batches=None)), "train")
     if isinstance(few, float):
         meant = f": of {there:,} that would be {max(1, round(few * there)):,}" if 0 < few <= 1 else ""
         yield key, f"give a whole number of batches{meant}"
     if not 1 <= few <= there:
         yield key, f"give a number from 1 to {there:,}, which is all, or null"
-    for other in ("limit_train_batches", "limit_val_batches"):
-        if getattr(settings, other) is not None:
-            yield f"trainer.{other}", f"{key}={few} says how many batches there are; leave out one of the two"
     if settings.fast_dev_run:
         yield key, "trainer.fast_dev_run=true takes one batch; leave out one of the two"
 

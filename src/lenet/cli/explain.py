@@ -191,6 +191,8 @@ def _choices(words: Sequence[str]) -> list[str]:
 
 def _remedy(key: str) -> str:
     kind = schema().get(key)
+    if key == "trainer.max_time":  # Lightning takes a dictionary too
+        return "give hours:minutes:seconds, such as 01:30:00, or null"
     if is_dataclass(kind):
         inner = [name for name in schema() if name.startswith(f"{key}.")]
         return f"a group of keys, not a value; set {', '.join(inner)}"

@@ -128,6 +128,7 @@ CHOICES = {
     "debug=fdr": "debug=run",
     "debug=limit": "trainer.limit_train_batches=0.01 trainer.limit_val_batches=0.05",
     "debug=profiler": "debug=profile",
+    "experiment=example": "experiment=blog",
     "trainer=ddp_sim": "trainer.strategy=ddp trainer.accelerator=cpu trainer.devices=2",
 }
 
