@@ -30,6 +30,10 @@ RUN = ["model=modern", "model.norm=none", "optimizer.lr=0.1", "trainer.accelerat
        "data.train_size=2041", "data.batch_size=255", "data.augment.shift=1", "data.augment.flip=true", "threads=1",
        "trainer.limit_val_batches=2", "trainer.limit_test_batches=2"]  # fmt: skip
 
+# What each of them has to decide as the others do: 9 updates are an epoch, so the last has 2.
+TOGETHER = ["trainer.max_steps=20", "trainer.max_time=10:00:00", "schedule=plateau", "schedule.patience=0",
+            "schedule.warmup_epochs=1", "optimizer.swa_start=2", "trainer.num_sanity_val_steps=1"]  # fmt: skip
+
 
 def one_of(model: Classifier, processes: int, rank: int) -> Classifier:
     model._trainer = SimpleNamespace(world_size=processes, global_rank=rank)  # type: ignore[assignment]
@@ -123,7 +127,7 @@ def test_a_curve_of_the_test_set_needs_one_net() -> None:
 def test_two_processes_find_what_one_finds(in_empty_folder, real_root) -> None:
     runs = {}
     for name, more in {"one": [], "two": TWO}.items():
-        more = [*more, "test_on=last", "test_each_epoch=true", "dashboard.pictures_every=1"]
+        more = [*more, *TOGETHER, "test_on=last", "test_each_epoch=true", "dashboard.pictures_every=1"]
         done = script("train.py", *RUN, *more, f"data.root={real_root}", f"name={name}", cwd=in_empty_folder)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
@@ -134,6 +138,9 @@ def test_two_processes_find_what_one_finds(in_empty_folder, real_root) -> None:
         assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-4)
     assert (two.read_result() or {})["metrics"] == pytest.approx((one.read_result() or {})["metrics"], abs=1e-4)
     assert (two.read_result() or {})["device"] == "2 x cpu"
+    assert len(two.read_metrics()) == 3
+    checkpoint = torch.load(two.last_checkpoint, weights_only=True)
+    assert (checkpoint["global_step"], checkpoint["averaging_state"]["n_averaged"]) == (20, 2)
     a, b = (torch.load(run.last_checkpoint, weights_only=True)["state_dict"] for run in (one, two))
     assert a.keys() == b.keys()
     for name in a:
