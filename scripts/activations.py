@@ -9,6 +9,7 @@ from lenet.datasets import data_set
 from lenet.errors import BadInput
 from lenet.evaluation import checks, saved
 from lenet.runs.files import write_atomically
+from lenet.system.imports import quickly
 from lenet.system.terminal import loading
 
 
@@ -53,9 +54,10 @@ def main() -> None:
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    from lenet.evaluation.examples import chosen
-    from lenet.evaluation.load import load_trained
-    from lenet.evaluation.pictures import activations, as_file, capture, in_words
+    with quickly():
+        from lenet.evaluation.examples import chosen
+        from lenet.evaluation.load import load_trained
+        from lenet.evaluation.pictures import activations, as_file, capture, in_words
 
     trained = load_trained(arguments.run, arguments.weights)
     pixels, titles, answers = chosen(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.parts import ALL_IMAGES, PARTS, QUICK_IMAGES, Settings
-from benchmarks.speed.tables import compiling, figures, machine, markdown, together
+from benchmarks.speed.tables import compiling, figures, machine, markdown, processor, together
 from benchmarks.speed.turns import measure
 from lenet import cli
 from lenet.config import Data
@@ -69,7 +69,7 @@ def main() -> None:
     for table in tables:
         rows = figures(measure(table.only(arguments.only), table.rounds))
         found["tables"][table.title] = rows
-        notes = [note for note in (compiling(rows), together(rows)) if note]
+        notes = [note for note in (compiling(rows), together(rows), processor(table, rows)) if note]
         print(f"\n{table.title} (n = {table.rounds})", markdown(table, rows), *notes, sep="\n\n", flush=True)
         if arguments.json:
             write_atomically(arguments.json, (json.dumps(found, indent=2) + "\n").encode())

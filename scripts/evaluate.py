@@ -8,6 +8,7 @@ from lenet.config import choices
 from lenet.errors import BadInput
 from lenet.evaluation import checks, saved
 from lenet.runs.files import write_atomically
+from lenet.system.imports import quickly
 from lenet.system.terminal import loading
 
 
@@ -34,9 +35,10 @@ def main() -> None:
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    from lenet.evaluation.evaluate import as_picture, as_text, evaluate
-    from lenet.evaluation.load import load_trained
-    from lenet.evaluation.pictures import as_png
+    with quickly():
+        from lenet.evaluation.evaluate import as_picture, as_text, evaluate
+        from lenet.evaluation.load import load_trained
+        from lenet.evaluation.pictures import as_png
 
     trained = load_trained(arguments.run, arguments.weights)
     evaluation = evaluate(trained, arguments.part, arguments.data, arguments.data_root, arguments.flip)

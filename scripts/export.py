@@ -5,6 +5,7 @@ from pathlib import Path
 from lenet import cli
 from lenet.config import choices
 from lenet.evaluation import checks, saved
+from lenet.system.imports import quickly
 from lenet.system.terminal import loading
 
 
@@ -20,7 +21,8 @@ def main() -> None:
     loading(f"{arguments.run_dir}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    from lenet.evaluation.load import export, load_trained
+    with quickly():
+        from lenet.evaluation.load import export, load_trained
 
     export(load_trained(arguments.run_dir, arguments.weights), arguments.file)
     print(f"{arguments.file}  {arguments.file.stat().st_size:,} bytes")

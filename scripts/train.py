@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from lenet import cli
 from lenet.cli.single import train_single
 from lenet.runs.directory import chosen_by
+from lenet.system.imports import quickly
 
 EXAMPLES = (
     "scripts/train.py model.activation=relu model.pool=max optimizer.lr=0.1",
@@ -26,7 +27,8 @@ def main(composed: DictConfig) -> float:
         place = cli.run_path(config)
         hydra_config = HydraConfig.get()
         if hydra_config.mode == RunMode.MULTIRUN:  # a sweep has asked the machine before its first job
-            from lenet.job import train_job  # only now: it imports torch
+            with quickly():
+                from lenet.job import train_job  # only now: it imports torch
 
             result = train_job(config, place, hydra_config.overrides.task)
         else:

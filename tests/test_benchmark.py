@@ -96,7 +96,7 @@ def test_compiling_pays_when_what_it_saves_is_more_than_it_took() -> None:
 
 def test_of_two_rows_it_says_what_all_turns_took() -> None:
     assert together(figures({"bare": times(9, 2, 4), "ours": times(9, 1, 2)})) == (
-        "All turns together: `ours` takes 0.50 times as long as `bare`."
+        "All turns together: `ours` takes 0.50 times as long as `bare`; by rounds 0.50 (0.50 to 0.50)."
     )
 
 

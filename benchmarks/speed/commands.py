@@ -31,7 +31,9 @@ def run_in(folder: str | Path, arguments: list[str], expected: int = 0) -> tuple
     Raises:
         RuntimeError: its exit code is not the expected one.
     """
-    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}  # cli.run sets it
+    # cli.run sets the one; with the other every command would compile what it imports anew.
+    unwanted = ("HYDRA_FULL_ERROR", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if name not in unwanted}
     temporary = functools.partial(tempfile.TemporaryFile, "w+", encoding="utf-8")
     with temporary() as stdout, temporary() as stderr:
         process = subprocess.Popen(

@@ -11,6 +11,8 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 QUICK_IMAGES, ALL_IMAGES = 12_000, 60_000
 JOBS = 12
 FINISHED = 10_000  # jobs of a sweep that has been done
+NET = str(SCRIPTS.parent / "docs/weights/improved.safetensors")
+PROCESSOR = "s of a processor"
 
 
 def accelerator(device: str) -> str:
@@ -110,16 +112,23 @@ def launchers(to: Settings) -> Iterator[Table]:
 
 
 def start(to: Settings) -> Iterator[Table]:
-    """What comes before the first update."""
+    """What comes before the first update, and commands that are over before they would import torch."""
     train = str(SCRIPTS / "train.py")
-    first = ["-m", "benchmarks.speed.start", accelerator(to.device)]
+    first, of_trainer = ["-m", "benchmarks.speed.start"], f"trainer.accelerator={accelerator(to.device)}"
+    rows = {
+        "a script by hand": Row("commands.run", {"arguments": first, "says": True}),
+        "scripts/train.py": Row("commands.run", {"arguments": [*first, train, of_trainer], "says": True}),
+    }
+    yield Table("From the command to its first update", rows, max(10, to.rounds), PROCESSOR)
     rows = {
         "--cfg job": Row("commands.run", {"arguments": [train, "--cfg", "job"]}),
         "a config error": Row("commands.run", {"arguments": [train, "model.pool=mean"], "expected": 2}),
-        "up to the first update": Row("commands.run", {"arguments": first, "says": True}),
+        "a table of layers": Row("commands.run", {"arguments": [str(SCRIPTS / "summary.py")]}),
+        "pictures of activations": Row(
+            "commands.run", {"arguments": [str(SCRIPTS / "activations.py"), NET, "--out", "a.png"]}
+        ),
     }
-    score = "s from the end of the imports to the first update"
-    yield Table("Commands, from their start", rows, max(10, to.rounds), score, compared=False)
+    yield Table("Commands, from their start to their end", rows, max(10, to.rounds), compared=False)
 
 
 def dashboard(to: Settings) -> Iterator[Table]:

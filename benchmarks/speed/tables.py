@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.parts import Table
+from benchmarks.speed.parts import PROCESSOR, Table
 from benchmarks.speed.turns import Times
 from lenet.errors import BadInput
 from lenet.tables import as_markdown, mean_and_spread
@@ -76,12 +76,27 @@ def compiling(rows: list[dict[str, Any]]) -> str | None:
 
 
 def together(rows: list[dict[str, Any]]) -> str | None:
-    """Of two rows, what all their turns took."""
+    """Of two rows, what all their turns took, and the turns of each round."""
     if len(rows) != 2:
         return None
     other, last = rows
     ratio = sum(last["seconds"]) / sum(other["seconds"])
-    return f"All turns together: `{last['row']}` takes {ratio:.2f} times as long as `{other['row']}`."
+    each = _ratios(last["seconds"], other["seconds"])
+    return f"All turns together: `{last['row']}` takes {ratio:.2f} times as long as `{other['row']}`; by rounds {each}."
+
+
+def processor(table: Table, rows: list[dict[str, Any]]) -> str | None:
+    """Of two rows whose scores are a processor's seconds, how many times as many the last one takes."""
+    if table.score != PROCESSOR or len(rows) != 2:
+        return None
+    other, last = rows
+    each = _ratios(last["scores"], other["scores"])
+    return f"Of the processor's time `{last['row']}` takes {each} times as much as `{other['row']}`."
+
+
+def _ratios(ours: list[float], theirs: list[float]) -> str:
+    ratios = [own / other for own, other in zip(ours, theirs, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def machine(threads: int, device: str) -> str:

@@ -21,6 +21,7 @@ from lenet.cli.explain import BY_HYDRA, bad_words, describe
 from lenet.cli.messages import how_to_go_on
 from lenet.errors import BadInput, PeerLost, Stopped, TimeUp
 from lenet.system import terminal
+from lenet.system.imports import only_ours
 from lenet.system.ranks import is_first
 
 
@@ -49,6 +50,7 @@ class JobFailed(BaseException):
 def job() -> Iterator[None]:
     """The body of a Hydra main function. In a sweep Hydra has to see a job's error; alone, `run` reports it."""
     extensions.load()  # a launcher's process has not been through `run`
+    only_ours(not extensions.loaded())
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         # A launcher's process has not been through `run`.
         terminal.output()
@@ -85,6 +87,7 @@ def run(main: Callable[[], Any]) -> None:
     quiet()
     try:
         sys.argv[1:] = extensions.take(sys.argv[1:])
+        only_ours(not extensions.loaded())
         main()
         sys.stdout.flush()  # what fails at the exit of Python is beyond us
     except (Exception, JobFailed) as error:

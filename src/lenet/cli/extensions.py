@@ -56,6 +56,11 @@ def load() -> None:
             _run(file)
 
 
+def loaded() -> bool:
+    """Whether this process has run code of somebody's own."""
+    return bool(_loaded)
+
+
 class _Source(SourceFileLoader):
     """Leaves no __pycache__ in the folder of somebody's file."""
 

@@ -120,7 +120,7 @@ class GuardedLoader(ConfigLoaderImpl):
         Raises:
             BadInput: a word chooses several files of a group at once.
         """
-        groups = {*self.list_groups("")} - {"hydra"}
+        groups = {*self.list_groups("")} - {"hydra"} if words else set()  # which takes time
         for word in words:
             if word.partition("=")[0].lstrip("+") in groups:
                 one = OverridesParser.create().parse_override(word)

@@ -21,6 +21,7 @@ from lenet.search.space import Space
 from lenet.search.spec import needed, require_measured, spec_of
 from lenet.sweeps.design import Job, Sweep, label, recipe
 from lenet.sweeps.runner import run as run_sweep
+from lenet.system.imports import quickly
 from lenet.training import demands
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class TakesTrials:
         if HydraConfig.get().sweep.subdir != HERE:
             return self.task(config)
         with job():
-            from lenet.search.worker import work  # only now: it imports torch
+            with quickly():
+                from lenet.search.worker import work  # only now: it imports torch
 
             work(self.search, self.make, self.fail_fast)
         return None

@@ -10,6 +10,7 @@ from lenet.cli.messages import closing_lines
 from lenet.config import Config
 from lenet.runs.directory import Result, RunDirectory
 from lenet.system import terminal
+from lenet.system.imports import quickly
 from lenet.system.ranks import is_first
 from lenet.training import demands
 
@@ -35,7 +36,8 @@ def train_single(
     terminal.loading(demands.about(config))
 
     # Only now: what can be known without torch is answered before it is imported.
-    from lenet.run import train
+    with quickly():
+        from lenet.run import train
     from lenet.training.chance import remedy
 
     result, run = train(config, place, overrides, callbacks)

@@ -44,7 +44,7 @@ class Images(Dataset[Batch]):
 
     def __getitems__(self, indices: list[int]) -> Batch:
         where = torch.tensor(indices, device=self.images.device)
-        return self.images[where], self.labels[where]
+        return self.images.index_select(0, where), self.labels[where]  # half the time of images[where]
 
 
 class EpochOrder(Sampler[int]):
@@ -81,8 +81,10 @@ def splits(
     training = training[:train_size]
     return (
         # With all of them the files' own order stands.
-        Images(images[training], labels[training]) if len(training) < len(labels) else Images(images, labels),
-        Images(images[validation], labels[validation]),
+        Images(images.index_select(0, training), labels[training])
+        if len(training) < len(labels)
+        else Images(images, labels),
+        Images(images.index_select(0, validation), labels[validation]),
         Images(*(t.to(device) for t in load(name, root, "test"))),
     )
 

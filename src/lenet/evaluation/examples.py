@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
 
 from lenet.config import Data
 from lenet.data.drawings import Drawing, drawing
@@ -55,7 +56,7 @@ def chosen(
             titles.append(f"{names[int(labels[number])]} (test image {number})")
     for file in files:
         read = file if isinstance(file, Drawing) else drawing(file)
-        pixels.append(pil_to_tensor(read.grey))
+        pixels.append(as_tensor(read.grey))
         titles.append(read.name)
     if noise:
         generator = torch.Generator().manual_seed(0)
@@ -70,5 +71,9 @@ def picture(file: Path, invert: bool = False) -> Tensor:
     Raises:
         BadInput: the file is no picture, or one too large to be opened safely.
     """
-    grey: Tensor = pil_to_tensor(drawing(file, invert).grey)
-    return grey
+    return as_tensor(drawing(file, invert).grey)
+
+
+def as_tensor(grey: Image.Image) -> Tensor:
+    """A grey image (height, width), mode L, as a tensor (1, height, width) of uint8."""
+    return torch.from_numpy(np.array(grey)).unsqueeze(0)
