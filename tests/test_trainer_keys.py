@@ -411,7 +411,7 @@ def test_an_anomaly_is_named_and_without_one_nothing_changes(tiny_config, tmp_pa
 
 
 @pytest.mark.parametrize("profiler", ["simple", "advanced", "pytorch"])
-def test_a_profile_lies_in_the_run_and_changes_nothing(tiny_config, tmp_path, caplog, profiler) -> None:
+def test_a_profile_lies_in_the_run_and_changes_nothing(tiny_config, tmp_path, caplog, capfd, profiler) -> None:
     caplog.set_level(logging.INFO, "lenet")
     tiny_config.data.batch_size = 4
     plain = train(tiny_config, tmp_path / "plain")[1]
@@ -426,6 +426,7 @@ def test_a_profile_lies_in_the_run_and_changes_nothing(tiny_config, tmp_path, ca
     if traces:
         names = {event.get("name") for event in json.loads(traces[0].read_text())["traceEvents"]}
         assert "aten::convolution" in names
+    assert torch.cuda.is_available() or "profiler_start" not in capfd.readouterr().err
     run.clear()
     assert not run.profile.exists()
 

@@ -1,7 +1,9 @@
 """What takes how long, as Lightning's profilers measure it."""
 
 import logging
+import os
 
+import torch
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 
 from lenet.config import Config
@@ -25,4 +27,7 @@ def build_profiler(config: Config, run: RunDirectory) -> Profiler | None:
     log.info("what takes how long: %s", run.profile)
     if kind != "pytorch":
         return PROFILERS[kind](dirpath=run.profile, filename=kind)
+    if not torch.cuda.is_available():
+        # Kineto, which torch measures with, else says when it begins, and that there is no GPU.
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     return PyTorchProfiler(dirpath=run.profile, filename=kind, acc_events=True)  # validation beside training
