@@ -324,9 +324,9 @@ OURS = choices()  # without the words that a file of somebody's own brings in (`
 
 def allow(key: str, word: str) -> None:
     """Let a key have one more word than it has here."""
-    known = limits()[key]
-    assert isinstance(known, OneOf)
-    limits()[key] = OneOf(*known, word)
+    limit = limits()[key]
+    assert isinstance(limit, OneOf)
+    limits()[key] = OneOf(*limit, word)
 
 
 def value_of(config: Config, key: str) -> Any:

@@ -179,10 +179,10 @@ def check_classes(settings: Settings) -> None:
     """
     if settings.name != FOLDER or not settings.classes:
         return
-    there = scan(settings.root).classes
-    if tuple(settings.classes) != there:
+    present = scan(settings.root).classes
+    if tuple(settings.classes) != present:
         raise BadInput(
-            f"data.classes=[{','.join(settings.classes)}]: {settings.root} has {', '.join(there)}; name the folder "
+            f"data.classes=[{','.join(settings.classes)}]: {settings.root} has {', '.join(present)}; name the folder "
             "that the run was trained on"
         )
 

@@ -199,9 +199,9 @@ def _model(config: Config) -> Complaints:
             "model.norm=batch cannot normalise a batch of one image, which is what is left over; give another size, or "
             "data.drop_last=true",
         )
-    known = INITS.get(model.kind, INITS["lenet"])
-    if model.init not in known:
-        yield "model.init", did_you_mean(model.init, known) + "choose " + ", ".join(known)
+    inits = INITS.get(model.kind, INITS["lenet"])
+    if model.init not in inits:
+        yield "model.init", did_you_mean(model.init, inits) + "choose " + ", ".join(inits)
     if model.kind == "lenet5":
         for key, fixed in LENET5.items():
             if value_of(config, key) != fixed:
@@ -357,12 +357,12 @@ def _overfitting(config: Config) -> Complaints:
     for other in ("limit_train_batches", "limit_val_batches"):
         if getattr(settings, other) is not None:
             yield f"trainer.{other}", f"{key}={few} says how many batches there are; leave out one of the two"
-    there = batches(replace(config, trainer=replace(settings, overfit_batches=None)), "train")
+    available = batches(replace(config, trainer=replace(settings, overfit_batches=None)), "train")
     if isinstance(few, float):
-        meant = f": of {there:,} that would be {max(1, round(few * there)):,}" if 0 < few <= 1 else ""
+        meant = f": of {available:,} that would be {max(1, round(few * available)):,}" if 0 < few <= 1 else ""
         yield key, f"give a whole number of batches{meant}"
-    if not 1 <= few <= there:
-        yield key, f"give a number from 1 to {there:,}, which is all, or null"
+    if not 1 <= few <= available:
+        yield key, f"give a number from 1 to {available:,}, which is all, or null"
     if settings.fast_dev_run:
         yield key, "trainer.fast_dev_run=true takes one batch; leave out one of the two"
 

@@ -25,5 +25,5 @@ def mean_and_spread(mean: float, spread: float | None, digits: int = 4) -> str:
     """0.8050 ± 0.0120; the mean alone where the spread is not known, as with one seed."""
     if math.isnan(mean):
         return ""
-    known = spread is not None and not math.isnan(spread)
-    return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if known else "")
+    has_spread = spread is not None and not math.isnan(spread)
+    return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if has_spread else "")

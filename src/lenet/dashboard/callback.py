@@ -267,8 +267,8 @@ class Dashboard(L.Callback):
             told = dict(result)
             if result["error"]:
                 told["error"] = result["error"]["message"]  # the traceback is in result.json
-            known = {key: _as_text(value) for key, value in told.items() if value not in (None, [], {})}
-            self.writer.add_text("run/result", "\n".join(as_markdown(("", ""), known.items())), epoch)
+            cells = {key: _as_text(value) for key, value in told.items() if value not in (None, [], {})}
+            self.writer.add_text("run/result", "\n".join(as_markdown(("", ""), cells.items())), epoch)
             self._write(Event(summary=ending(result)))
         finally:
             self.writer.close()
@@ -279,7 +279,7 @@ class Dashboard(L.Callback):
         answers, self._answers = self._answers, []
         if not answers:
             return None
-        logits, labels = (torch.cat(parts).cpu() for parts in zip(*answers, strict=True))
+        logits, labels = (torch.cat(batches).cpu() for batches in zip(*answers, strict=True))
         return Predictions(logits.double(), labels)
 
     def _of_what_it_confuses(self, predictions: Predictions, images: Images, part: str) -> dict[str, Image]:

@@ -77,14 +77,14 @@ def _chosen(infos: Iterable[HParamInfo], named: set[str], runs: Sequence[Mapping
         if not (info.differs or info.name in offered or key is None):
             continue
         foremost = key is None or not key.startswith(LABELS)
-        place = 0 if info.differs and foremost else 1 if info.name in named and foremost else 2
+        rank = 0 if info.differs and foremost else 1 if info.name in named and foremost else 2
         if info.domain_discrete:  # a box to tick for each, in a fixed order
             legal = LEGAL.get(key or "", ())
             seen = sorted(set(info.domain_discrete) - set(legal))
             info.ClearField("domain_discrete")
             info.domain_discrete.extend([*legal, *seen])
-        info.differs = place < 2  # so the tab is told what comes first
-        by_rank[place, info.name not in PRINCIPAL, info.name] = info
+        info.differs = rank < 2  # so the tab is told what comes first
+        by_rank[rank, info.name not in PRINCIPAL, info.name] = info
     return [info for _, info in sorted(by_rank.items())]
 
 

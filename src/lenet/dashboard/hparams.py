@@ -135,8 +135,8 @@ def _points(further: Sequence[str]) -> dict[str, str]:
 def results(result: Mapping[str, Any]) -> dict[str, float]:
     """The points that a run has for the tab."""
     further = {name.split("/")[1] for name in result["metrics"]} - {"loss", "acc"}
-    known = {tag: result["metrics"].get(shown, result.get(shown)) for tag, shown in _points(sorted(further)).items()}
-    return {tag: value for tag, value in known.items() if value is not None}
+    values = {tag: result["metrics"].get(shown, result.get(shown)) for tag, shown in _points(sorted(further)).items()}
+    return {tag: value for tag, value in values.items() if value is not None}
 
 
 def ending(result: Mapping[str, Any]) -> Summary:

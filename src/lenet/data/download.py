@@ -114,11 +114,11 @@ def _check_pictures(root: Path) -> None:
     Raises:
         BadInput: it is.
     """
-    if any((root / known.folder).parent.exists() for known in DATASETS.values()):  # it has been chosen before
+    if any((root / record.folder).parent.exists() for record in DATASETS.values()):  # it has been chosen before
         return
     inside = list(_seen(root))
-    parts = [path for path in inside if path.name.lower() in (*TRAIN, *TEST, *VALIDATION) and path.is_dir()]
-    inside = [path for path in inside if path not in parts] + [below for part in parts for below in _seen(part)]
+    splits = [path for path in inside if path.name.lower() in (*TRAIN, *TEST, *VALIDATION) and path.is_dir()]
+    inside = [path for path in inside if path not in splits] + [below for split in splits for below in _seen(split)]
     pictures = [path for path in inside if _is_picture(path) or _mostly(_is_picture, list(_seen(path)))]
     if pictures and 2 * len(pictures) >= len(inside):
         raise BadInput(
@@ -210,14 +210,14 @@ def _state(name: str, path: Path) -> State:
 
 def _is_right(name: str, file: str, content: bytes) -> bool:
     """Whether it is the file that it is called: by its SHA-256 or, where that is not known, by its header and size."""
-    known = DATASETS[name]
-    if file in known.sha256:
-        return _sha256(content) == known.sha256[file]
+    record = DATASETS[name]
+    if file in record.sha256:
+        return _sha256(content) == record.sha256[file]
     dimensions = 3 if "images" in file else 1
-    count = (known.size_of(file) - 4 - 4 * dimensions) // (IMAGE_SIZE**2 if dimensions == 3 else 1)
+    count = (record.size_of(file) - 4 - 4 * dimensions) // (IMAGE_SIZE**2 if dimensions == 3 else 1)
     sizes = (count, IMAGE_SIZE, IMAGE_SIZE)[:dimensions]
     header = bytes([0, 0, 8, dimensions]) + b"".join(size.to_bytes(4, "big") for size in sizes)
-    return content.startswith(header) and len(content) == known.size_of(file)
+    return content.startswith(header) and len(content) == record.size_of(file)
 
 
 def _missing(name: str, folder: Path) -> list[str]:
@@ -239,9 +239,9 @@ def _diagnosis(name: str, path: Path, content: bytes) -> str:
     """Say what is wrong with a file that is not the one it should be."""
     images = "images" in path.name
     expected = bytes([0, 0, 8, 3 if images else 1])
-    known = {digest: f"{other}'s {file}" for other, one in DATASETS.items() for file, digest in one.sha256.items()}
+    file_of = {digest: f"{other}'s {file}" for other, one in DATASETS.items() for file, digest in one.sha256.items()}
     wrong = "corrupted"
-    if digest_of := known.get(_sha256(content)):
+    if digest_of := file_of.get(_sha256(content)):
         wrong = f"wrongly labelled: it is {digest_of}"
     elif content[:2] == b"\x1f\x8b":
         wrong = "still compressed: gunzip it"
@@ -289,12 +289,12 @@ def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> N
             (target / file).replace(folder / file)
         log.info("%s: %d files from %s, checked, now in %s", name, len(missing), label, folder)
         return
-    wanted = "\n".join(f"  {file}  {DATASETS[name].sha256.get(file, '')}".rstrip() for file in missing)
+    listing = "\n".join(f"  {file}  {DATASETS[name].sha256.get(file, '')}".rstrip() for file in missing)
     raise BadInput(
         f"data.root={folder.parents[1]}: the files of {name} are not there, and no source had them:",
         "\n".join(failures)
         + f"\nPut these files, or their .gz, into {folder} by hand (name, SHA-256 when uncompressed), or name a folder "
-        f"that has them with data.root or LENET_DATA:\n{wanted}",
+        f"that has them with data.root or LENET_DATA:\n{listing}",
     )
 
 
@@ -306,8 +306,8 @@ def _check(name: str, path: Path) -> None:
 
 def _largest(name: str) -> int:
     """How many bytes a file of a data set may have before it is read."""
-    known = DATASETS[name]
-    return max(LARGEST_FILE, *(known.size_of(file) for file in known.all_files))
+    record = DATASETS[name]
+    return max(LARGEST_FILE, *(record.size_of(file) for file in record.all_files))
 
 
 def _gunzip(source: Path, target: Path, largest: int) -> None:
@@ -332,10 +332,10 @@ def _unpack_local(folder: Path, files: Iterable[str], to: Path, largest: int) ->
 def _from_mirrors(name: str, files: list[str], to: Path) -> None:
     from torchvision import datasets
 
-    known = DATASETS[name]
-    theirs = getattr(datasets, known.torchvision, None)
+    record = DATASETS[name]
+    theirs = getattr(datasets, record.torchvision, None)
     if theirs is None:
-        raise SourceFailed(f"torchvision knows no {known.torchvision}")
+        raise SourceFailed(f"torchvision knows no {record.torchvision}")
     if hasattr(theirs, "url"):  # all of them in one archive
         _from_archive(theirs.url, theirs.md5, files, to, _largest(name))
         return
@@ -346,7 +346,7 @@ def _from_mirrors(name: str, files: list[str], to: Path) -> None:
             for file in files:
                 packed = to / f"{file}.gz"
                 _download(f"{mirror}{packed.name}", packed)
-                if file not in known.sha256:
+                if file not in record.sha256:
                     _check_md5(packed, md5[packed.name])
                 _gunzip(packed, to / file, _largest(name))
                 _check(name, to / file)

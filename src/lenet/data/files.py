@@ -36,20 +36,20 @@ def load(name: str, root: str, split: str) -> Batch:
     """
     if name == FOLDER:
         return pictures.read(root, split)
-    known = DATASETS[name]
+    record = DATASETS[name]
     try:
         images, labels = (
-            parse_idx(download.read(name, root, file), 3 - 2 * i) for i, file in enumerate(known.files(split))
+            parse_idx(download.read(name, root, file), 3 - 2 * i) for i, file in enumerate(record.files(split))
         )
     except OSError as error:
         raise BadInput(f"data.root={root}: {error.filename} cannot be read ({error.strerror})") from error
-    if known.is_transposed:
+    if record.is_transposed:
         images = images.transpose(1, 2).contiguous()
-    labels = labels.long() - known.first_label
+    labels = labels.long() - record.first_label
     assert images.shape[1:] == (IMAGE_SIZE, IMAGE_SIZE)
     assert len(images) == len(labels)
-    if not 0 <= labels.min() <= labels.max() < len(known.classes):
-        raise BadInput(f"data.root={root}: the labels of {known.title} are of other classes; remove its files")
+    if not 0 <= labels.min() <= labels.max() < len(record.classes):
+        raise BadInput(f"data.root={root}: the labels of {record.title} are of other classes; remove its files")
     return images.unsqueeze(1), labels
 
 

@@ -109,9 +109,9 @@ def erase(images: Tensor, probability: float, largest: float, generator: torch.G
     ratio = 0.3 ** (2 * shape - 1)
     high, wide = ((area * r).sqrt().round() for r in (ratio, 1 / ratio))
 
-    def covered(side: int, length: Tensor, place: Tensor) -> Tensor:
-        line = torch.arange(side, device=images.device)
-        start = (place * ((side - length).clamp(min=0) + 1)).floor()
+    def covered(size: int, length: Tensor, position: Tensor) -> Tensor:
+        line = torch.arange(size, device=images.device)
+        start = (position * ((size - length).clamp(min=0) + 1)).floor()
         return (line >= start) & (line < start + length)
 
     rows, columns = covered(height, high, down) & (chance < probability), covered(width, wide, right)

@@ -132,7 +132,7 @@ def _answers(
                 logits = both.logsumexp(0) - math.log(2)
             totals.update(logits, labels, model.loss(logits, labels))
             seen.append((logits.float().cpu(), true.cpu()))
-    logits, labels = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    logits, labels = (torch.cat(batches) for batches in zip(*seen, strict=True))
     return Predictions(logits, labels), totals.compute()
 
 

@@ -141,9 +141,9 @@ def evaluated(of_the_run: Data, name: str | None, root: str | None) -> tuple[Dat
     settings = replace(of_the_run, name=name or of_the_run.name, root=root or of_the_run.root)
     if name not in (None, of_the_run.name):
         settings.classes = []
-        known, there = len(data_set(of_the_run).classes), len(data_set(settings).classes)
-        if known != there:
-            raise BadInput(f"--data {name}: has {there} classes, and this net knows {known}; take data with as many")
+        ours, theirs = len(data_set(of_the_run).classes), len(data_set(settings).classes)
+        if ours != theirs:
+            raise BadInput(f"--data {name}: has {theirs} classes, and this net knows {ours}; take data with as many")
     return settings, bool(root) or is_own_root(settings.root)
 
 

@@ -61,6 +61,6 @@ def _row(name: str, module: nn.Module, shape: tuple[int, ...]) -> Layer:
     weight = getattr(module, "weight", None)
     macs = 0
     if isinstance(weight, Tensor) and isinstance(module, nn.Conv2d | nn.Linear):
-        places = shape[-1] * shape[-2] if isinstance(module, nn.Conv2d) else 1
-        macs = weight.numel() * places
+        positions = shape[-1] * shape[-2] if isinstance(module, nn.Conv2d) else 1
+        macs = weight.numel() * positions
     return Layer(name, type(module).__name__, shape, parameters, macs, macs)

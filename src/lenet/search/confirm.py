@@ -122,7 +122,7 @@ def confirmed(search: Search) -> dict[str, Confirmed]:
     """
     folder, objective = search.directory / FOLDER, search.spec.objective[0]
     trials = search.read()
-    wanted = {name_of(number): job.overrides for number, job in enumerate(trials.jobs)} | {BASELINE: []}
+    expected = {name_of(number): job.overrides for number, job in enumerate(trials.jobs)} | {BASELINE: []}
     try:
         sweep = Sweep.read(folder)
     except BadInput:
@@ -134,7 +134,7 @@ def confirmed(search: Search) -> dict[str, Confirmed]:
         setting, split = job.levels["setting"], job.levels.get("split_seed", "")
         result = RunDirectory(folder / job.name).read_result() or {}
         value = (result.get("metrics") or {}).get(objective)
-        if job.overrides[:-2] == wanted.get(setting) and setting in sweep.parameters["setting"]:
+        if job.overrides[:-2] == expected.get(setting) and setting in sweep.parameters["setting"]:
             values = found.setdefault(setting, {})
             is_known = result.get("status") == "completed" and not implausible(result)
             if is_known and value is not None and math.isfinite(value):

@@ -369,14 +369,14 @@ def check_directory(directory: Path, configs: Mapping[str, Config], sweep: Sweep
         run = RunDirectory(directory / name)
         if not (run.path / "config.yaml").exists():
             continue
-        wanted = recipe(asdict(config))
+        asked = recipe(asdict(config))
         with suppress(yaml.YAMLError, ValueError, OverflowError, OSError):
-            if recipe(yaml.load(read_yaml(run.path / "config.yaml"), YAML_LOADER)) == wanted:
+            if recipe(yaml.load(read_yaml(run.path / "config.yaml"), YAML_LOADER)) == asked:
                 continue
-        there = recipe(asdict(run.read_config()))  # slower, and knows keys that are newer than the run
-        if differing := [key for key, value in wanted.items() if there[key] != value]:
+        recorded = recipe(asdict(run.read_config()))  # slower, and knows keys that are newer than the run
+        if differing := [key for key, value in asked.items() if recorded[key] != value]:
             old, new = (
-                ", ".join(f"{key}={label(one[key])}" for key in differing[:MOST_NAMED]) for one in (there, wanted)
+                ", ".join(f"{key}={label(one[key])}" for key in differing[:MOST_NAMED]) for one in (recorded, asked)
             )
             more = f" (and {len(differing) - MOST_NAMED} more)" if len(differing) > MOST_NAMED else ""
             raise BadInput(

@@ -190,18 +190,18 @@ def _test(config: Config) -> str:
     return f"tested on {_images(config, 'test')}"
 
 
-def _images(config: Config, part: str) -> str:
+def _images(config: Config, split: str) -> str:
     """How many images, and how many of the batches that there are."""
     limits = dict.fromkeys(("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches"))
     whole = replace(config, trainer=Trainer(**asdict(config.trainer) | limits | {"fast_dev_run": False}))
-    used, there = batches(config, part), batches(whole, part)
-    if part == "train":
+    used, available = batches(config, split), batches(whole, split)
+    if split == "train":
         images, of = images_seen(config, 1), training_size(config.data)
     else:
-        of = validation_size(config.data) if part == "val" else data_set(config.data).test_images
+        of = validation_size(config.data) if split == "val" else data_set(config.data).test_images
         images = min(used * EVALUATION_BATCH, of)
-    if used < there:
-        return f"{counted(images, 'image')} (only {used:,} of {counted(there, 'batch')})"
+    if used < available:
+        return f"{counted(images, 'image')} (only {used:,} of {counted(available, 'batch')})"
     return counted(images, "image")
 
 

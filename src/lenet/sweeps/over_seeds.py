@@ -55,10 +55,10 @@ def write_curves(directory: Path, done: pd.DataFrame, settings: Iterable[str]) -
         if of.seed.nunique() < 2 or not any(run.event_files for run in runs):
             continue
         curves = bands(dict(zip(of.seed, map(_rows, runs), strict=True)))
-        place = folder / made_safe(setting, LONGEST_NAME)  # it may be a stranger's
-        if curves and not place.is_symlink():
-            place.mkdir(parents=True, exist_ok=True)
-            file = place / f"events.out.tfevents.{int(_last_change(runs)):010d}.{FOLDER}"
+        target = folder / made_safe(setting, LONGEST_NAME)  # it may be a stranger's
+        if curves and not target.is_symlink():
+            target.mkdir(parents=True, exist_ok=True)
+            file = target / f"events.out.tfevents.{int(_last_change(runs)):010d}.{FOLDER}"
             content = _events(curves, _last_change(runs))
             if not (file.is_file() and file.read_bytes() == content):
                 write_atomically(file, content)
@@ -84,8 +84,8 @@ def bands(seeds: Mapping[int, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         By the name of the metric: epoch -> mean, low, high.
     """
     found = {}
-    part = "val" if all("val/acc" in rows for rows in seeds.values()) else "train"
-    for metric in (f"{part}/acc", f"{part}/loss"):
+    split = "val" if all("val/acc" in rows for rows in seeds.values()) else "train"
+    for metric in (f"{split}/acc", f"{split}/loss"):
         table = pd.DataFrame({seed: rows.get(metric, pd.Series(dtype=float)) for seed, rows in seeds.items()})
         table = table[(table.abs() < LARGEST).all(axis=1)]
         mean, sd = table.mean(axis=1), table.std(axis=1)

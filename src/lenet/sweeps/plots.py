@@ -77,16 +77,16 @@ def draw_effects(compared: pd.DataFrame, floor: float, metric: str) -> Figure:
     figure = Figure(figsize=(9, 1.2 + 0.28 * len(shown)), layout="constrained")
     axes = figure.subplots()
     beyond = []
-    for place, (_, row) in enumerate(shown.iterrows()):
+    for position, (_, row) in enumerate(shown.iterrows()):
         said = verdict(row)
         colour = GREEN if said.endswith("better") else RED if said.endswith("worse") else GREY
         if row["mean"] < floor:
-            beyond.append((place, f"{100 * row['difference']:+.1f}"))
+            beyond.append((position, f"{100 * row['difference']:+.1f}"))
             continue
         if not np.isnan(row["low"]):
-            axes.plot([100 * row["low"], 100 * row["high"]], [place, place], color=colour)
+            axes.plot([100 * row["low"], 100 * row["high"]], [position, position], color=colour)
         face = "white" if said.startswith("perhaps") else colour
-        axes.plot(100 * row["difference"], place, "o", color=colour, markerfacecolor=face)
+        axes.plot(100 * row["difference"], position, "o", color=colour, markerfacecolor=face)
     axes.axvline(0, color="black", linewidth=0.8)
     inside = shown[shown["mean"] >= floor]
     ends = 100 * inside[["low", "high", "difference"]].to_numpy()

@@ -87,8 +87,8 @@ def _no_formula(text: str) -> str:
 
 def _order(sweep: Sweep) -> Callable[[Job], tuple[int, int]]:
     first: dict[str, int] = {}
-    for place, job in enumerate(sweep.jobs):
-        first.setdefault(job.setting, place)
+    for position, job in enumerate(sweep.jobs):
+        first.setdefault(job.setting, position)
     return lambda job: (first[job.setting], job.seed)
 
 

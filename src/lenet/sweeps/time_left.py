@@ -43,8 +43,8 @@ def work(config: Config, epochs: int) -> float:
     last, every = epochs_of(config), validated_every(config)
     held_out = overfitted(config) or validation_size(config.data)
     validation, test = (
-        image * min(images, EVALUATION_BATCH * batches(config, part))
-        for part, images in (("val", held_out), ("test", data_set(config.data).test_images))
+        image * min(images, EVALUATION_BATCH * batches(config, split))
+        for split, images in (("val", held_out), ("test", data_set(config.data).test_images))
     )
     validations = last // every - (last - epochs) // every if every else 0
     in_epochs = epochs + last_share(config) - 1 if epochs else 0

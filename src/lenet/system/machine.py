@@ -75,9 +75,9 @@ def _left(mounted: Path, path: str, limit: str, used: str) -> Iterator[int]:
 
 def free_disk(folder: Path) -> int | None:
     """Bytes that may still be written to `folder`, which may have to be made first; None where it is not known."""
-    for place in (folder, *folder.parents):
+    for path in (folder, *folder.parents):
         with suppress(OSError, ValueError):
-            usage = shutil.disk_usage(place)
+            usage = shutil.disk_usage(path)
             return usage.free if usage.total else None  # of some network drives nothing is known
     return None
 
@@ -94,7 +94,7 @@ def most_gpus(root: Path = Path("/")) -> int | None:
         return None
     # CUDA takes the cards up to the first that is no number and no name.
     names = [name.strip() for name in cuda.split(",")]
-    bad = [place for place, name in enumerate(names) if not re.match(r"\+?\d|GPU-|MIG-", name)]
+    bad = [position for position, name in enumerate(names) if not re.match(r"\+?\d|GPU-|MIG-", name)]
     return bad[0] if bad else len(names)
 
 
@@ -113,17 +113,17 @@ def why_not(accelerator: str) -> str | None:
 
 def unwritable(folder: Path) -> str | None:
     """Why no file can be made in `folder`, which may have to be made first; None where nothing is known against it."""
-    for place in (folder, *folder.parents):
+    for path in (folder, *folder.parents):
         try:
-            place.stat()
+            path.stat()
         except (FileNotFoundError, NotADirectoryError):
             continue  # it would be made, in the one above it
         except (OSError, ValueError) as error:  # a name that is too long, or has a null byte
             return getattr(error, "strerror", None) or str(error)
-        if not place.is_dir():
-            return f"{place} is no folder"
-        if not os.access(place, os.W_OK | os.X_OK):
-            read_only = hasattr(os, "statvfs") and os.statvfs(place).f_flag & getattr(os, "ST_RDONLY", 0)
-            return f"{place}: {os.strerror(errno.EROFS if read_only else errno.EACCES)}"
+        if not path.is_dir():
+            return f"{path} is no folder"
+        if not os.access(path, os.W_OK | os.X_OK):
+            read_only = hasattr(os, "statvfs") and os.statvfs(path).f_flag & getattr(os, "ST_RDONLY", 0)
+            return f"{path}: {os.strerror(errno.EROFS if read_only else errno.EACCES)}"
         return None
     return None

@@ -33,7 +33,7 @@ def at_chance(config: Config, metrics: Mapping[str, float]) -> bool | None:
         "train": images_seen(config, 1),
     }
     classes = len(data_set(config.data).classes)
-    measured = [(metrics[f"{part}/acc"], images) for part, images in counts.items() if f"{part}/acc" in metrics]
+    measured = [(metrics[f"{split}/acc"], images) for split, images in counts.items() if f"{split}/acc" in metrics]
     return is_guessing(*measured[0], classes) if measured and classes > 1 else None
 
 

@@ -112,10 +112,10 @@ def check_weights(state: Any, net: nn.Module) -> None:
     Raises:
         ValueError: it is not.
     """
-    wanted = {f"net.{name}": value for name, value in net.state_dict().items()}
-    if not isinstance(state, dict) or wanted.keys() != state.keys():
+    expected = {f"net.{name}": value for name, value in net.state_dict().items()}
+    if not isinstance(state, dict) or expected.keys() != state.keys():
         raise ValueError("other layers")
-    for name, own in wanted.items():
+    for name, own in expected.items():
         saved = state[name]
         usable = isinstance(saved, Tensor) and saved.layout == torch.strided and not saved.is_meta
         legal = FLOATS if own.is_floating_point() else {own.dtype}

@@ -211,11 +211,11 @@ def _mlflow(config: Config, run: RunDirectory, ids: dict[str, str]) -> Begun:
     assert number
     ids["mlflow"] = number
     client.update_run(number, status="RUNNING")  # also of one that has ended before
-    there, tags = client.get_run(number).data.params, client.get_run(number).data.tags
+    recorded, tags = client.get_run(number).data.params, client.get_run(number).data.tags
     params = {key: str(value) for key, value in hyperparameters(config).items()}  # Lightning drops empty lists
-    logger.log_hyperparams({key: text for key, text in params.items() if key not in there})
+    logger.log_hyperparams({key: text for key, text in params.items() if key not in recorded})
     for key, text in params.items():  # what a resumed run has otherwise; a parameter cannot be changed
-        if there.get(key, text) != text or key in tags:
+        if recorded.get(key, text) != text or key in tags:
             client.set_tag(number, key, text)
     done = max((point.step for point in client.get_metric_history(number, "train/lr")), default=0)
     ends = {"completed": "FINISHED", "interrupted": "KILLED", "pruned": "KILLED"}
