@@ -17,7 +17,8 @@ PAGE = PROJECT / "CONTRIBUTING.md"
 # From the ground up: a room imports those before it.
 ORDER = (
     *("text", "tables", "errors", "bounds", "folders", "datasets", "config", "system", "runs", "models", "batches"),
-    *("rules", "data", "sweeps", "training", "evaluation", "dashboard", "extend", "run", "job", "search", "cli", "api"),
+    *("rules", "data", "sweeps", "training", "evaluation", "playground", "dashboard"),
+    *("extend", "run", "job", "search", "cli", "api"),
 )
 
 # Modules beside the folders, which the drawing has in one box.
