@@ -69,8 +69,9 @@ def main() -> None:
     for table in tables:
         rows = figures(measure(table.only(arguments.only), table.rounds))
         found["tables"][table.title] = rows
-        notes = [note for note in (compiling(rows), together(rows), processor(table, rows)) if note]
-        print(f"\n{table.title} (n = {table.rounds})", markdown(table, rows), *notes, sep="\n\n", flush=True)
+        notes = [compiling(rows), together(rows) if table.compared else None, processor(table, rows)]
+        said = [note for note in notes if note]
+        print(f"\n{table.title} (n = {table.rounds})", markdown(table, rows), *said, sep="\n\n", flush=True)
         if arguments.json:
             write_atomically(arguments.json, (json.dumps(found, indent=2) + "\n").encode())
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from lenet import cli
 from lenet.data import download
+from lenet.system.imports import quickly
 from lenet.system.terminal import loading
 from lenet.training.demands import about
 
@@ -26,13 +27,14 @@ def main(composed: DictConfig) -> None:
         download.look(config.data.name, config.data.root)
         loading(about(config))
 
-        import torch
+        with quickly():
+            import torch
 
-        from lenet.data.module import ImageData
-        from lenet.training.curvature import curvature_images
-        from lenet.training.module import Classifier
-        from lenet.training.optimizers import build_optimizer
-        from lenet.training.sdlm import SDLM, diagonal_hessian
+            from lenet.data.module import ImageData
+            from lenet.training.curvature import curvature_images
+            from lenet.training.module import Classifier
+            from lenet.training.optimizers import build_optimizer
+            from lenet.training.sdlm import SDLM, diagonal_hessian
 
         torch.manual_seed(config.seed)
         model, data = Classifier(config).eval(), ImageData(config.data, config.seed)

@@ -10,6 +10,7 @@ from lenet.errors import BadInput
 from lenet.evaluation import checks, saved
 from lenet.playground.check import check
 from lenet.runs.files import write_atomically
+from lenet.system.imports import quickly
 from lenet.system.terminal import loading
 
 
@@ -38,10 +39,11 @@ def main() -> None:
     loading(", ".join(map(str, arguments.run)))
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    from lenet.evaluation.load import load_trained
-    from lenet.playground.describe import describe
-    from lenet.playground.page import page
-    from lenet.playground.server import serve
+    with quickly():
+        from lenet.evaluation.load import load_trained
+        from lenet.playground.describe import describe
+        from lenet.playground.page import page
+        from lenet.playground.server import serve
 
     nets = [describe(load_trained(run, arguments.weights), run) for run in arguments.run]
     if arguments.html:

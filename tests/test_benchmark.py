@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.speed import finished
 from benchmarks.speed.commands import run_in
-from benchmarks.speed.parts import PARTS, Settings
-from benchmarks.speed.tables import compiling, figures, together
+from benchmarks.speed.parts import PARTS, PROCESSOR, Settings, Table
+from benchmarks.speed.tables import compiling, figures, processor, together
 from benchmarks.speed.turns import Row, Times, measure
 
 
@@ -98,6 +98,13 @@ def test_of_two_rows_it_says_what_all_turns_took() -> None:
     assert together(figures({"bare": times(9, 2, 4), "ours": times(9, 1, 2)})) == (
         "All turns together: `ours` takes 0.50 times as long as `bare`; by rounds 0.50 (0.50 to 0.50)."
     )
+
+
+def test_of_two_rows_it_says_what_the_processor_worked() -> None:
+    rows = figures({"bare": times(9, 2, 4, scores=(2, 2)), "ours": times(9, 1, 2, scores=(3, 2))})
+    said = "Of the processor's time `ours` takes 1.25 (1.00 to 1.50) times as much as `bare`."
+    assert processor(Table("", {}, 2, PROCESSOR), rows) == said
+    assert processor(Table("", {}, 2, "test accuracy"), rows) is None
 
 
 @pytest.mark.real_data
