@@ -23,4 +23,4 @@ def main(composed: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    cli.run_composed(main, EXAMPLES)
+    cli.run_composed(main, EXAMPLES, of_one_net=True)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +85,14 @@ def test_whoever_has_read_enough_is_told_nothing_more(in_empty_folder, given, at
     )  # fmt: skip
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(("given", "named"), [(["sweep=pooling"], "sweep=pooling"), (["-m", "seed=0,1"], "-m")])
+def test_many_nets_have_no_table_and_leave_nothing(given: list[str], named: str, in_empty_folder: Path) -> None:
+    done = script("summary.py", *given, cwd=in_empty_folder)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {named}: is many runs, and this is for one net; hydra.sweeper.plan=true with "
+        f"scripts/train.py {named} lists them with their sizes\n"
+    )
+    assert not any(in_empty_folder.iterdir())

@@ -114,15 +114,16 @@ def run(main: Callable[[], Any]) -> None:
         sys.exit(130)
 
 
-def run_composed(main: Callable[[], Any], examples: Sequence[str]) -> None:
+def run_composed(main: Callable[[], Any], examples: Sequence[str], of_one_net: bool = False) -> None:
     """`run` for a main function of Hydra's, whose configs are looked at before anything that they name is called.
 
     Args:
         examples: commands for --help.
+        of_one_net: a sweep is refused.
     """
 
     def guarded() -> None:
-        guard.guard()
+        guard.guard(of_one_net)
         options, sys.argv[1:] = usage.options(sys.argv[1:])
         if options.shell_completion:
             if (code := completion.shell_code(options.overrides)) is None:

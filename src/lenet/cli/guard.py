@@ -55,11 +55,15 @@ STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 PLAIN_REFERENCE = re.compile(r"\$\{(?:[\w.]+|(?:oc\.env|now):[\w.,%:-]+)\}")
 
 
-def guard() -> None:
+def guard(of_one_net: bool = False) -> None:
     """From now on Hydra composes through this loader, or not at all.
 
     The loader is put in the place of Hydra's own by a name inside Hydra, which another release may not look at.
+
+    Args:
+        of_one_net: the command is about one net, so many runs at once are refused before a sweep writes anything.
     """
+    GuardedLoader.of_one_net = of_one_net
     hydra._internal.hydra.ConfigLoaderImpl = GuardedLoader  # type: ignore[attr-defined]
     make = Hydra.__init__
 
@@ -77,6 +81,8 @@ def guard() -> None:
 
 class GuardedLoader(ConfigLoaderImpl):
     """Composes as Hydra does; nothing of the result has been called, imported or put into the environment yet."""
+
+    of_one_net = False
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         for place in config_search_path.get_path():
@@ -112,6 +118,11 @@ class GuardedLoader(ConfigLoaderImpl):
             word for word in overrides if "hydra.launcher." in word or "hydra.sweep." in word
         ]  # parsing takes time
         check(config, OverridesParser.create().parse_overrides(words))
+        # Hydra asks first for the mode alone, and takes no error then.
+        if self.of_one_net and validate_sweep_overrides and config.hydra.mode == RunMode.MULTIRUN:
+            chosen = next((word for word in overrides if re.match("(sweep|search)=", word)), "-m")
+            raise BadInput(f"{chosen}: is many runs, and this is for one net; hydra.sweeper.plan=true with "
+                           f"scripts/train.py {chosen} lists them with their sizes")  # fmt: skip
         return config
 
     def _require_one_choice(self, words: Sequence[str]) -> None:
