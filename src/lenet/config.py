@@ -283,6 +283,9 @@ class Config:
     dashboard: Dashboard = field(default_factory=Dashboard)
     compile: bool = False  # torch.compile of the net; worth it for runs of many minutes
     threads: Annotated[int | None, between(1, 1024)] = None  # of one operation on the CPU; null: one per core
+    # The weights to start from: the directory of another run, or a file of scripts/export.py; null: as model.init draws
+    # them. The last layer begins anew where it knows other classes.
+    init_from: str | None = None
     resume: str | None = None  # a run directory to go on with, from its last checkpoint
 
 

@@ -15,6 +15,7 @@ from lenet.batches import batches_in, overfitted, updates_per_step, validated_ev
 from lenet.config import Config
 from lenet.data.module import ImageData
 from lenet.errors import BadInput, Stopped, TimeUp
+from lenet.evaluation.start import started
 from lenet.rules import validate
 from lenet.runs.directory import Result, RunDirectory
 from lenet.sweeps.design import swept
@@ -76,8 +77,10 @@ def train(
 
         torch.manual_seed(config.seed)
         model = build_classifier(config)
-        updates = updates_per_step(config)
-        data = ImageData(config.data, config.seed, updates, partial(batches_in, config), overfitted(config))
+        init_from = started(config, model)
+        data = ImageData(
+            config.data, config.seed, updates_per_step(config), partial(batches_in, config), overfitted(config)
+        )
         data.prepare_data()
         data.setup("check")  # reads the files, so that a bad one is found before anything is written
         keep_freed_memory()  # from here on: the files' bytes need not stay
@@ -86,7 +89,7 @@ def train(
 
         run = _open(config, place)
         try:
-            with signals.put_off(), recording(config, run, model, overrides, signals) as record:
+            with signals.put_off(), recording(config, run, model, overrides, signals, init_from) as record:
                 record.result["precision"] = str(planned.precision)  # 16-mixed is bf16-mixed on a CPU
                 average = build_average(config, data)
                 watchers = [*callbacks, *(build(config) for build in FURTHER), *stop_in_time(config.trainer)]

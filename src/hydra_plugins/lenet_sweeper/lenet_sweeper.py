@@ -304,6 +304,7 @@ class LenetSweeper(BasicSweeper):
         """
         from lenet.data import download
         from lenet.errors import BadInput
+        from lenet.evaluation.start import check_start
         from lenet.runs.directory import RunDirectory
         from lenet.sweeps.design import state
         from lenet.training import demands
@@ -325,6 +326,7 @@ class LenetSweeper(BasicSweeper):
             config = configs[jobs[0]]
             try:
                 demands.check(config)
+                check_start(config)
                 if (data := (config.data.name, config.data.root)) not in looked:
                     download.look(*data)
                     looked.add(data)

@@ -155,14 +155,15 @@ def _is_run_directory(path: str) -> bool:
 def quoted(argument: str) -> str:
     """A word that Hydra would take for something else, as it has to be written.
 
-    A run directory to resume, as the shell completes it, has the quotes that Hydra wants around pool=max,seed=2.
+    A run directory, as the shell completes it, has the quotes that Hydra wants around pool=max,seed=2.
     Loggers with commas in between are a list, and no sweep.
     """
     key, _, path = argument.partition("=")
     if key == "logger" and re.fullmatch(r"[\w ,.-]+", path, re.ASCII) and path != "null":
         return f"logger=[{path}]"
-    if key == "resume" and re.search(r"[^\w./-]", path, re.ASCII) and path[0] not in "'\"":
-        return "resume='" + path.replace("'", "\\'") + "'"
+    is_one = key == "resume" or (key == "init_from" and Path(path).exists())  # several may be swept
+    if is_one and re.search(r"[^\w./-]", path, re.ASCII) and path[0] not in "'\"":
+        return f"{key}='" + path.replace("'", "\\'") + "'"
     return argument
 
 

@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[3]
 COMPOSED = ("train", "summary", "initial")  # scripts that take keys; the others take a run
 LAUNCHERS = ("basic", "joblib", "processes", "slurm")
 OPTIONS = ("--multirun", "--cfg", "--extend", "--config-dir", "--help")
-PLACES = ("resume", "data.root", "hydra.run.dir", "hydra.sweep.dir")
+PLACES = ("resume", "init_from", "data.root", "hydra.run.dir", "hydra.sweep.dir")
 
 # Keys of Hydra's, with what they may be.
 HYDRA = {

@@ -16,6 +16,7 @@ from lenet.cli.space import space_of
 from lenet.config import Config
 from lenet.data import download
 from lenet.errors import BadInput
+from lenet.evaluation.start import check_start
 from lenet.rules import check_one_device, validate
 from lenet.search.space import Space
 from lenet.search.spec import needed, require_measured, spec_of
@@ -73,6 +74,7 @@ class Made:
         validate(config)
         check_one_device(config)
         demands.check(config)
+        check_start(config)
         return config
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lenet.cli.messages import closing_lines
 from lenet.config import Config
+from lenet.evaluation.start import check_start
 from lenet.runs.directory import Result, RunDirectory
 from lenet.system import terminal
 from lenet.system.imports import quickly
@@ -33,6 +34,7 @@ def train_single(
     """
     demands.check(config)
     demands.check_places(config, place)
+    check_start(config)
     terminal.loading(demands.about(config))
 
     # Only now: what can be known without torch is answered before it is imported.

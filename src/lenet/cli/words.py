@@ -138,6 +138,8 @@ def _written(key: str, value: Any) -> str:
     """
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a number of NumPy's or torch's
         value = value.item()
+    if isinstance(getattr(value, "path", None), Path):  # a run, to go on with or to start from
+        value = value.path
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):

@@ -30,17 +30,18 @@ class Weights:
 
 
 def write(weights: Weights, path: Path) -> None:
-    """Write a file, whole or not at all. Where the data lay is left out.
+    """Write a file, whole or not at all. Where the data lay is left out, and so is where the run began.
 
     Raises:
         OSError: it cannot be written.
     """
-    config = replace(weights.config, resume=None, data=replace(weights.config.data, root="data"))
+    config = replace(weights.config, resume=None, init_from=None, data=replace(weights.config.data, root="data"))
+    result = {key: value for key, value in weights.result.items() if key not in ("overrides", "error")}
+    if result.get("init_from"):
+        result["init_from"] = {key: value for key, value in result["init_from"].items() if key != "path"}
     header = {
         "config": yaml.safe_dump(asdict(config), sort_keys=False),
-        "result": json.dumps(
-            {key: value for key, value in weights.result.items() if key not in ("overrides", "error")}
-        ),
+        "result": json.dumps(result),
         "weights": weights.which,
     }
     # One after another in memory, as the format has them; ours may have the channels last.

@@ -103,6 +103,7 @@ RESULT: dict[str, Any] = {
     "status": str,
     "overrides": list[str],
     "metrics": dict[str, float],
+    "init_from": dict[str, Any] | None,
     "epochs": int,
     "best_epoch": int | None,
     "stopped_early": str | None,

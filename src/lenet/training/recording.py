@@ -56,9 +56,17 @@ class Record:
 
 @contextmanager
 def recording(
-    config: Config, run: RunDirectory, model: Classifier, overrides: Sequence[str], signals: Signals
+    config: Config,
+    run: RunDirectory,
+    model: Classifier,
+    overrides: Sequence[str],
+    signals: Signals,
+    init_from: Result | None = None,
 ) -> Iterator[Record]:
     """Within it a net is trained and tested; however that ends, result.json says so.
+
+    Args:
+        init_from: the weights that `model` has been given, where they are not drawn (`lenet.evaluation.start`).
 
     Raises:
         BadInput: there is nothing to go on from, or no room for the first files.
@@ -67,7 +75,9 @@ def recording(
     kept = run.begun_with()
     if is_first() and not sys.stdout.isatty():  # a terminal has been told before the imports
         log.info("%s", about(config))
-    record = Record(config, run, _begun(config, run, rows, before, overrides), rows, checkpoint, Loggers(config, run))
+    record = Record(
+        config, run, _begun(config, run, rows, before, overrides, init_from), rows, checkpoint, Loggers(config, run)
+    )
     result = record.result
     started = time.perf_counter()
     error: BaseException | None = None
@@ -103,7 +113,14 @@ def recording(
                 run.begin_with(kept)
 
 
-def _begun(config: Config, run: RunDirectory, rows: list[Row], before: Result, overrides: Sequence[str]) -> Result:
+def _begun(
+    config: Config,
+    run: RunDirectory,
+    rows: list[Row],
+    before: Result,
+    overrides: Sequence[str],
+    init_from: Result | None,
+) -> Result:
     """Write config.yaml and the first result.json; `before` is the result of the run that is resumed, or empty."""
     parameters, macs = size_of(config)
     result: Result = {
@@ -112,6 +129,7 @@ def _begun(config: Config, run: RunDirectory, rows: list[Row], before: Result, o
         "tags": list(config.tags),
         "overrides": before.get("overrides") or list(overrides),
         "seed": config.seed,
+        "init_from": init_from or before.get("init_from"),
         "metrics": {},
         "epochs": len(rows),
         "best_epoch": None,
