@@ -1,9 +1,11 @@
 """`import lenet`: what Python and notebooks get, and docs/api.md: uv run pytest tests/test_api.py --write-docs"""
 
 import doctest
+import functools
 import inspect
 import io
 import re
+import runpy
 import shlex
 import shutil
 import signal
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from PIL import Image
 
 import lenet
 import lenet.api.run
+import lenet.run
 from conftest import PROJECT, same_run, script
 from lenet.cli import usage
 from lenet.cli.words import wanted, whole_key
@@ -33,6 +37,7 @@ from lenet.evaluation.evaluate import evaluate
 from lenet.evaluation.load import load_trained
 from lenet.run import train
 from lenet.runs.directory import RunDirectory
+from lenet.training import callbacks
 
 PAGE = PROJECT / "docs/api.md"
 HEAD = """# From Python and notebooks
@@ -292,6 +297,34 @@ def test_its_pictures_show_themselves(run: lenet.Run) -> None:
         run.confusion("train")
 
 
+def test_runs_side_by_side_have_a_table(run: lenet.Run, tiny_config: Config, tmp_path: Path) -> None:
+    other = train(replace(tiny_config, seed=5), tmp_path / "other")[1]
+    table = lenet.compare(run, other.path).table
+    assert list(table.index) == ["run", "other"]
+    assert list(table.columns[:4]) == ["seed", "train/acc", "val/acc", "test/acc"]
+    assert list(table.seed) == [0, 5]
+    assert table["test/acc"]["run"] == run.result["metrics"]["test/acc"]
+
+
+def test_the_report_of_runs_is_the_same(
+    run: lenet.Run, tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    other = train(replace(tiny_config, seed=5), tmp_path / "other")[1]
+    monkeypatch.setattr(sys, "argv", ["report.py", str(run.path), str(other.path)])
+    runpy.run_path(str(PROJECT / "scripts/report.py"), run_name="report")["main"]()
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split()[:5] == ["run", "seed", "train", "acc", "val"]
+    assert [line.split()[0] for line in said[1:3]] == ["run", "other"]
+    assert said[3] == str(tmp_path / "comparison.png")
+    assert Image.open(said[3]).size[0] > 500
+
+
+def test_a_run_without_an_epoch_has_no_rows(run: lenet.Run) -> None:
+    (run.path / "metrics.csv").unlink()
+    assert len(run.metrics) == 0
+    assert run.plot()._repr_png_()
+
+
 def test_its_predictions_are_those_of_the_evaluation(run: lenet.Run, tiny: Path) -> None:
     images, _ = load("fashion_mnist", str(tiny), "test")
     found = evaluate(load_trained(run.path)).predictions
@@ -373,19 +406,50 @@ def swept(in_empty_folder: Path) -> Path:
 
 
 def test_a_sweep_has_the_tables_of_its_report(swept: Path) -> None:
-    for asked in ("sweep=pooling", "runs/pooling", swept):
+    for asked in ("runs/pooling", swept):
         results, ranking, effects = lenet.sweep(asked)
         assert list(results.state) == ["completed", "completed"]
         assert list(ranking.index) == ["baseline", "pool=max"] or set(ranking.n) == {1}
         assert set(effects.level) == {"max"}
     for wrong, said in (
         ("runs", "no sweep"),
-        ("seed=1", "seed=1: names no sweep"),
-        ("sweep=channels", "runs/channels: no"),
+        ("runs/channels", "runs/channels: no such folder"),
+        ("seed=1", "seed=1: varies nothing"),
+        ("search=quick", "search=quick: a search"),
+        ("model.pool=avg,maks", "model.pool=maks: choose avg, max"),
+        ("model.pol=avg,max", "model.pol: no such key"),
     ):
         with pytest.raises(BadInput, match=said):
             lenet.sweep(wrong)
     assert not (swept / "report.md").exists()  # it is looked at, and nothing is written
+
+
+def test_a_sweep_is_trained_and_trained_once(tiny: Path, in_empty_folder: Path, capsys: pytest.CaptureFixture) -> None:
+    def ask() -> lenet.api.Tables:
+        return lenet.sweep(*TINY, {"data.root": tiny}, pool=["avg", "max"], seed=range(2), max_epochs=1, name="pools")
+
+    results, ranking, effects = ask()
+    assert set(results.job) == {f"pool={pool},seed={seed}" for pool in ("avg", "max") for seed in (0, 1)}
+    assert list(ranking.n) == [2, 2]
+    assert list(effects.level) == ["max"]
+    assert capsys.readouterr().out.count("[4/4]") == 1
+    assert ask().results.equals(results)
+    assert "4 completed before, 0 to do" in capsys.readouterr().out
+    assert lenet.sweep("runs/pools").ranking.equals(ranking)
+    alone = lenet.train(*TINY, root=tiny, pool="max", seed=1, max_epochs=1)
+    same_run(RunDirectory(alone.path), RunDirectory("runs/pools/pool=max,seed=1"))
+
+
+def test_a_sweep_that_is_stopped_goes_on(tiny: Path, in_empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = functools.partial(lenet.sweep, *TINY, {"data.root": tiny}, seed=[0, 1], max_epochs=2, name="stopped")
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks, "FURTHER", [])
+        callbacks.FURTHER.append(lambda config: Watcher(1, lambda: signal.raise_signal(signal.SIGINT)))
+        patch.setattr(lenet.run, "FURTHER", callbacks.FURTHER)
+        with pytest.raises(Interrupted) as caught:
+            ask()
+    assert caught.value.advice == "the same call goes on"
+    assert list(ask().results.state) == ["completed", "completed"]
 
 
 def test_a_summary_shows_itself_line_by_line() -> None:
@@ -473,6 +537,7 @@ def test_its_examples_run(run: lenet.Run, swept: Path, monkeypatch: pytest.Monke
         return run.path
 
     monkeypatch.setattr(lenet.api.run, "trained", trained)
+    monkeypatch.setattr(lenet.api.tables, "swept", lambda words: swept)
     known = {"lenet": lenet, "torch": torch}
     count = 0
     for thing in OBJECTS:

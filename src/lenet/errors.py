@@ -88,5 +88,5 @@ class Pruned(Exception):
     """A search has given this run up: others do better after as many epochs."""
 
 
-class JobsFailed(Exception):
+class JobsFailed(OneLine, Exception):
     """A sweep is at its end, and not every job is completed. The message is one line."""

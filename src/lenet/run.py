@@ -78,11 +78,7 @@ def train(
         torch.manual_seed(config.seed)
         model = build_classifier(config)
         init_from = started(config, model)
-        data = ImageData(
-            config.data, config.seed, updates_per_step(config), partial(batches_in, config), overfitted(config)
-        )
-        data.prepare_data()
-        data.setup("check")  # reads the files, so that a bad one is found before anything is written
+        data = _data(config)
         keep_freed_memory()  # from here on: the files' bytes need not stay
         if devices.has_nodes_started_by_hand(planned):
             nodes.meet(config.trainer.num_nodes)
@@ -107,6 +103,16 @@ def train(
             raise
         finally:
             run.unlock()
+
+
+def _data(config: Config) -> ImageData:
+    """The images, read, so that a bad file is found before anything is written."""
+    data = ImageData(
+        config.data, config.seed, updates_per_step(config), partial(batches_in, config), overfitted(config)
+    )
+    data.prepare_data()
+    data.setup("check")
+    return data
 
 
 def _open(config: Config, place: str | Path | RunDirectory) -> RunDirectory:

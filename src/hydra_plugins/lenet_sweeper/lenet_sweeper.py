@@ -255,8 +255,11 @@ class LenetSweeper(BasicSweeper):
         with open_dict(config):
             config.name = word
 
-    def sweep(self, arguments: list[str]) -> None:
+    def sweep(self, arguments: list[str]) -> Path:
         """Run every job that is not done.
+
+        Returns:
+            The directory of the sweep.
 
         Raises:
             BadInput: something is wrong with a job or with the directory; nothing has been started.
@@ -273,7 +276,7 @@ class LenetSweeper(BasicSweeper):
             from lenet.cli.searching import search
 
             search(self, self.task, arguments, directory, _processes(self.config.hydra.launcher))
-            return
+            return directory
         sweep, configs = self._compose(arguments)
         for note in self.notes:
             print(note, flush=True)
@@ -281,11 +284,12 @@ class LenetSweeper(BasicSweeper):
         if self.plan:
             check_directory(directory, configs, sweep)
             print(plan(sweep, directory))
-            return
+            return directory
         self._ask_machine(sweep, directory, configs)
         if check := getattr(self.launcher, "check", None):
             check()
         run(sweep, directory, configs, self.launch_jobs, self.fail_fast, *_processes(self.config.hydra.launcher))
+        return directory
 
     def _require_no_run_directory(self) -> None:
         from lenet.errors import BadInput

@@ -77,10 +77,11 @@ class Run:
 
         >>> best = run.metrics["val/acc"].idxmax()
         """
-        import pandas as pd
-
         self._require_directory("metrics")
-        return pd.DataFrame(RunDirectory(self.path).read_metrics(), columns=None).set_index("epoch")
+
+        from lenet.evaluation.curves import metrics_of
+
+        return metrics_of(RunDirectory(self.path))
 
     @property
     def net(self) -> torch.nn.Module:
@@ -284,6 +285,12 @@ def compare(*runs: Run | str | Path) -> Plot:
     >>> plot = lenet.compare(run, "runs/lenet/2026-11-22_09-30-00")
     >>> plot.savefig("curves.png")
 
+    Its `table`, a DataFrame, has a row per run: the keys in which they differ, and their figures.
+
+    >>> table = plot.table[["val/acc", "test/acc", "seconds"]]
+
+    scripts/report.py does the same for run directories.
+
     Args:
         runs: runs, or their directories.
 
@@ -293,15 +300,6 @@ def compare(*runs: Run | str | Path) -> Plot:
     if not runs:
         raise BadInput("compare: no run; give one or more")
 
-    from lenet.evaluation.curves import draw_runs
+    from lenet.evaluation.curves import compared
 
-    found = [run if isinstance(run, Run) else Run(run) for run in runs]
-    return draw_runs({name: run.metrics for name, run in zip(_names(found), found, strict=True)})
-
-
-def _names(runs: Sequence[Run]) -> list[str]:
-    """What tells runs apart: the name of the directory, with the one above it or a number where it needs that."""
-    names = [run.path.name for run in runs]
-    if len(set(names)) < len(names):
-        names = ["/".join(run.path.parts[-2:]) for run in runs]
-    return [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names, 1)]
+    return compared([run.path if isinstance(run, Run) else Path(run) for run in runs])

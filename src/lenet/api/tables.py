@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lenet.cli.words import as_words, compose, wanted
-from lenet.config import Config
+from lenet.api.sweeping import swept
+from lenet.cli.words import as_words, wanted
 from lenet.datasets import input_size
 from lenet.errors import BadInput
 from lenet.models.sizes import layers_of
 from lenet.models.table import as_table
-from lenet.sweeps.design import SEARCH, Sweep, sweep_name
+from lenet.sweeps.design import SEARCH, Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,31 +29,31 @@ class Tables(NamedTuple):
 
 
 def sweep(*words: Any, **keys: Any) -> Tables:
-    """The tables of a sweep that scripts/train.py has trained, finished or not.
+    """Train what is left to do of a sweep, as scripts/train.py does, and give the tables of its report.
+
+    Given again, it trains nothing that is done. The folder of a sweep is only read, finished or not.
 
     >>> results, ranking, effects = lenet.sweep("sweep=pooling")
+    >>> tables = lenet.sweep(pool=["avg", "max"], seed=range(3), max_epochs=2, name="poolings")
     >>> best = lenet.sweep("runs/pooling").ranking.index[0]
 
     Where not all jobs can be compared, ranking and effects have a further index that says which can.
 
     Args:
-        words: the folder of the sweep, or words of its command that name it, such as "sweep=pooling".
-        keys: values of keys, as of `lenet.train`.
+        words: those of the command line, such as "sweep=pooling" or "model.pool=avg,max"; or the folder of a sweep.
+        keys: values of keys, as of `lenet.train`. A list is several values, each of them tried.
 
     Raises:
-        BadInput: there is no such sweep, or it is a search.
+        BadInput: what the command line says of the same words; or there is no such sweep, or it is a search.
+        JobsFailed: at the end, not every job is completed; lenet.sweep(FOLDER) has the tables of the others.
+        Interrupted: Ctrl-C, or the stop button of a notebook; the same call goes on.
     """
-    directory = _directory(words, keys)
-    if not directory.exists():
-        given = " ".join(as_words(words, keys))
-        raise BadInput(
-            f"{directory}: no such folder; "
-            + (
-                f"scripts/train.py {given} trains this sweep"
-                if "=" in given
-                else "name that of a sweep, such as runs/exercises"
-            )
-        )
+    if len(words) == 1 and not keys and (isinstance(words[0], Path) or "=" not in str(words[0])):
+        directory = Path(words[0])
+        if not directory.exists():
+            raise BadInput(f"{directory}: no such folder; name that of a sweep, such as runs/exercises")
+    else:
+        directory = swept(as_words(words, keys, sweeps=True))
     found = Sweep.read(directory)
     if found.design == SEARCH:
         raise BadInput(f"{directory}: a search, which has other tables; scripts/report.py {directory} writes them")
@@ -71,19 +70,6 @@ def sweep(*words: Any, **keys: Any) -> Tables:
         for each in ([part.ranked for part in parts], [part.compared for part in parts])
     )
     return Tables(results, ranked, compared)
-
-
-def _directory(given: Sequence[Any], keys: dict[str, Any]) -> Path:
-    if len(given) == 1 and not keys and (isinstance(given[0], Path) or "=" not in str(given[0])):
-        return Path(given[0])
-    composed, hydra = compose(as_words(given, keys))
-    chosen = hydra.runtime.choices.get("sweep") or hydra.runtime.choices.get("search")
-    if chosen and composed.name == Config().name:
-        composed.name = sweep_name([chosen])  # as the sweeper calls one that nobody has named
-    folder = Path(str(hydra.sweep.dir))
-    if not chosen and composed.name == Config().name:
-        raise BadInput(f"{' '.join(map(str, given))}: names no sweep; give sweep=NAME, or the folder of one")
-    return folder
 
 
 class Text(str):

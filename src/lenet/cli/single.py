@@ -1,4 +1,7 @@
-"""One run, as a command and as `lenet.train` have it trained. Nothing here imports torch before it has to."""
+"""What is trained: one run, or a job of a sweep, for commands and for `import lenet`.
+
+Nothing here imports torch before it has to.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from lenet.cli.commands import job
+from lenet.cli.compose import config_from, run_path
 from lenet.cli.messages import closing_lines
 from lenet.config import Config
 from lenet.evaluation.start import check_start
-from lenet.runs.directory import Result, RunDirectory
+from lenet.runs.directory import Result, RunDirectory, chosen_by
 from lenet.system import terminal
 from lenet.system.imports import quickly
 from lenet.system.ranks import is_first
@@ -17,6 +26,27 @@ from lenet.training import demands
 
 if TYPE_CHECKING:
     import lightning as L
+
+
+def train_composed(composed: DictConfig) -> float:
+    """What Hydra calls for a run, and for each job of a sweep.
+
+    Returns:
+        What an optimising sweeper would maximise: val/acc or, without validation images, train/acc.
+    """
+    with job():
+        config = config_from(composed)
+        place = run_path(config)
+        hydra_config = HydraConfig.get()
+        if hydra_config.mode == RunMode.MULTIRUN:  # a sweep has asked the machine before its first job
+            with quickly():
+                from lenet.job import train_job  # only now: it imports torch
+
+            result = train_job(config, place, hydra_config.overrides.task)
+        else:
+            result, _ = train_single(config, place, hydra_config.overrides.task)
+        metrics: dict[str, float] = result["metrics"]
+        return metrics[chosen_by(metrics)]
 
 
 def train_single(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from hydra import version
 from hydra._internal.utils import create_config_search_path
@@ -56,7 +56,7 @@ def wanted(given: Sequence[Any], keys: Mapping[str, Any]) -> Wanted:
         chosen = next(word for word in [*words, "hydra.mode=MULTIRUN"] if re.match(r"(sweep|search)=|hydra.mode", word))
         raise BadInput(
             f"{chosen}: is many runs, and this is for one; scripts/train.py {chosen} trains them, and "
-            f'lenet.sweep("{chosen}") has their tables'
+            f'lenet.sweep("{chosen}") too'
         )
     try:
         config = config_from(composed, hydra)
@@ -66,7 +66,7 @@ def wanted(given: Sequence[Any], keys: Mapping[str, Any]) -> Wanted:
         raise (bad_words(error, words) or error) from None
 
 
-def compose(words: Sequence[str]) -> tuple[DictConfig, DictConfig]:
+def compose(words: Sequence[str], mode: RunMode = RunMode.RUN) -> tuple[DictConfig, DictConfig]:
     """What Hydra composes of words, and what of that is for itself; nothing that they name is called.
 
     Raises:
@@ -87,7 +87,7 @@ def compose(words: Sequence[str]) -> tuple[DictConfig, DictConfig]:
         setup_globals()
         JobRuntime.instance().set("name", "train")
         loader = GuardedLoader(create_config_search_path(str(usage.CONF)))
-        composed = loader.load_configuration("train", list(words), RunMode.RUN)
+        composed = loader.load_configuration("train", list(words), mode)
     except Exception as error:
         raise (bad_words(error, words) or error) from None
     hydra = composed.hydra
@@ -96,8 +96,11 @@ def compose(words: Sequence[str]) -> tuple[DictConfig, DictConfig]:
     return composed, hydra
 
 
-def as_words(given: Sequence[Any], keys: Mapping[str, Any]) -> list[str]:
+def as_words(given: Sequence[Any], keys: Mapping[str, Any], sweeps: bool = False) -> list[str]:
     """Words as a command line has them.
+
+    Args:
+        sweeps: a list is several values of a key, unless that takes a list itself.
 
     Raises:
         BadInput: something is neither a word nor a value that a key can have.
@@ -105,21 +108,31 @@ def as_words(given: Sequence[Any], keys: Mapping[str, Any]) -> list[str]:
     words: list[str] = []
     for word in given:
         if isinstance(word, Mapping):
-            words += _key_words(word)
+            words += _key_words(word, sweeps=sweeps)
         elif isinstance(word, str):
             words.append(word)
         else:
             raise BadInput(f'{word!r}: no word; give words such as "model.pool=max", or keys such as max_epochs=2')
-    return [*words, *_key_words(keys)]
+    return [*words, *_key_words(keys, sweeps=sweeps)]
 
 
-def _key_words(keys: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _key_words(keys: Mapping[str, Any], prefix: str = "", sweeps: bool = False) -> Iterator[str]:
     for name, value in keys.items():
         key = f"{prefix}{name}" if prefix else whole_key(name)
         if isinstance(value, Mapping):
-            yield from _key_words(value, f"{key}.")
+            yield from _key_words(value, f"{key}.", sweeps)
+        elif sweeps and _is_several(key, value):
+            yield f"{key}={','.join(_written(key, one) for one in value)}"
         else:
             yield f"{key}={_written(key, value)}"
+
+
+def _is_several(key: str, value: Any) -> bool:
+    """Whether it is a list of values, each of which the key can have."""
+    if not isinstance(value, list | tuple | range) or not value:
+        return False
+    takes_lists = schema().get(key) is Any or get_origin(schema().get(key)) is list
+    return not takes_lists or isinstance(value[0], list | tuple)
 
 
 def whole_key(name: str) -> str:
