@@ -92,25 +92,25 @@ def describe(trained: Trained, path: Path) -> Described:
             raise not_ours(path, f"its layer {name} is {type(layer).__name__}")
         layers.append({"name": name, **WRITTEN[type(layer)](layer)})
     data = trained.config.data
-    known = data_set(data)
+    record = data_set(data)
     return {
         "title": path.name if path.is_file() else "/".join(path.resolve().parts[-2:]),
-        "about": about(trained, known),
-        "classes": list(known.classes),
+        "about": about(trained, record),
+        "classes": list(record.classes),
         "mean": data.mean,
         "std": data.std,
         "pad": data.pad,
-        "fit": known.fit and {"size": known.fit.size, "by_mass": known.fit.by_mass},
+        "fit": record.fit and {"size": record.fit.size, "by_mass": record.fit.by_mass},
         "layers": layers,
     }
 
 
-def about(trained: Trained, known: DataSet) -> str:
+def about(trained: Trained, record: DataSet) -> str:
     """What a net is, how good it is, and that it knows nothing but its classes."""
     model, metrics = trained.config.model, trained.result.get("metrics", {})
     parts = [f"{model.kind}, {model.activation}, {model.pool} pooling"]
     parts += ["batch normalisation"] if model.norm == "batch" else []
     parts += [f"{trained.result['parameters']:,} parameters"] if "parameters" in trained.result else []
     parts += [f"test accuracy {metrics['test/acc']:.4f}"] if "test/acc" in metrics else []
-    names = ", ".join(known.classes)
-    return f"{'; '.join(parts)}. It knows {known.title}, and takes everything for one of: {names}."
+    names = ", ".join(record.classes)
+    return f"{'; '.join(parts)}. It knows {record.title}, and takes everything for one of: {names}."
