@@ -1,10 +1,11 @@
 """What the first and second layer of a trained net see: scripts/activations.py RUN --classes pullover coat"""
 
+import argparse
 import sys
 from pathlib import Path
 
 from lenet import cli
-from lenet.data.drawings import drawing
+from lenet.data.prepare import drawing
 from lenet.datasets import data_set
 from lenet.errors import BadInput
 from lenet.evaluation import checks, saved
@@ -18,8 +19,10 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="directory of a finished run, or a file of scripts/export.py")
     parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="the first test image of each class")
     parser.add_argument("--images", nargs="+", default=[], type=int, metavar="N", help="test images by number, from 0")
-    parser.add_argument("--image", nargs="+", default=[], type=Path, metavar="FILE", help="pictures, bright on dark")
-    parser.add_argument("--invert", action="store_true", help="make what is dark in these pictures bright")
+    parser.add_argument("--image", nargs="+", default=[], type=Path, metavar="FILE", help="pictures of your own")
+    parser.add_argument(
+        "--invert", action=argparse.BooleanOptionalAction, help="they are dark on bright, or not; default: each tells"
+    )
     parser.add_argument("--noise", action="store_true", help="an image of independent random pixels")
     parser.add_argument("--pooled", action="store_true", help="the maps behind the pooling layers, not before")
     parser.add_argument("--weights", choices=["best", "last"], help="default: those that the run tested")
@@ -29,7 +32,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    if arguments.invert and not arguments.image:
+    if arguments.invert is not None and not arguments.image:
         raise BadInput("--invert: there is nothing to invert; name pictures with --image")
     found = saved.saved(arguments.run, arguments.weights)
     data = found.config.data
@@ -39,18 +42,13 @@ def main() -> None:
     checks.check_numbers(arguments.images, data_set(data).test_images)
     if arguments.classes or arguments.images or not (arguments.image or arguments.noise):
         saved.check_data(data, bool(is_own))
-    drawings = [drawing(file, arguments.invert) for file in arguments.image]
+    drawings = [drawing(file, data_set(data).fit, arguments.invert) for file in arguments.image]
     of_a_run = arguments.run.is_dir()
     out = arguments.out or (
         arguments.run / "activations.png" if of_a_run else Path(f"{arguments.run.stem}_activations.png")
     )
     out = out if out.suffix else out.with_suffix(".png")
-    try:
-        checks.picture_format(out.suffix)
-        if reason := checks.why_not_written(out):
-            raise ValueError(reason)
-    except ValueError as error:
-        raise _not_written(out, error) from error
+    checks.check_picture(out)
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
@@ -67,17 +65,13 @@ def main() -> None:
     try:
         write_atomically(out, as_file(activations(captured, scale=3), out.suffix))
     except (OSError, ValueError) as error:
-        raise _not_written(out, error) from error
+        raise checks.not_written(out, error) from error
     for one in drawings:
         if one.warning:
             print(f"warning: {one.warning}", file=sys.stderr)
     for each in captured:
         print(in_words(each))
     print(out)
-
-
-def _not_written(out: Path, error: Exception) -> BadInput:
-    return BadInput(f"--out {out}: cannot be written ({error}); name a .png file in a folder that can")
 
 
 if __name__ == "__main__":

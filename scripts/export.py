@@ -1,5 +1,10 @@
-"""A trained net as one small file to give away: scripts/export.py RUN_DIR FILE.safetensors"""
+"""A trained net as one file to give away: scripts/export.py RUN FILE
 
+FILE.safetensors has the weights, for this project's own commands. FILE.onnx and FILE.pt2 have a whole graph, for other
+programs: grey values of 28x28 pixels in, probabilities out.
+"""
+
+import argparse
 from pathlib import Path
 
 from lenet import cli
@@ -10,21 +15,27 @@ from lenet.system.terminal import loading
 
 
 def main() -> None:
-    parser = cli.Parser(description=__doc__)
-    parser.add_argument("run_dir", type=Path, help="directory of a finished run")
-    parser.add_argument("file", type=Path, help="the file to write; config and result go into its header")
+    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="directory of a finished run, or a file of weights")
+    parser.add_argument("file", type=Path, help=".safetensors, .onnx or .pt2; config and result go into it as well")
     parser.add_argument("--weights", choices=choices()["test_on"], help="default: those that the run tested")
+    parser.add_argument("--data-root", help="folder of the data files, whose test images a graph is checked on")
     arguments = parser.parse_args()
 
     checks.check_export(arguments.file)
-    saved.saved(arguments.run_dir, arguments.weights)
-    loading(f"{arguments.run_dir}")
+    saved.saved(arguments.run, arguments.weights)
+    loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
     with quickly():
         from lenet.evaluation.load import export, load_trained
+    from lenet.export.files import export_graph
 
-    export(load_trained(arguments.run_dir, arguments.weights), arguments.file)
+    trained = load_trained(arguments.run, arguments.weights)
+    if arguments.file.suffix in (checks.ONNX, checks.PROGRAM):
+        print(export_graph(trained, arguments.file, arguments.data_root).as_text())
+    else:
+        export(trained, arguments.file)
     print(f"{arguments.file}  {arguments.file.stat().st_size:,} bytes")
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageDraw
 
-from lenet.data.drawings import LEAST_CONTRAST, Drawing, as_grey, drawing
+from lenet.data import prepare
+from lenet.data.drawings import LEAST_CONTRAST, Drawing, as_grey
 from lenet.data.files import load
 from lenet.errors import BadInput
 
@@ -28,6 +29,11 @@ def three(ink: object, paper: object, mode: str = "L", side: int = 84) -> Image.
 
 
 BRIGHT_ON_DARK = three(255, 0).resize((28, 28))
+
+
+def drawing(file: Path, invert: bool = False) -> Drawing:
+    """As a net for somebody's own folder of pictures gets it."""
+    return prepare.drawing(file, None, invert)
 
 
 def differ(one: Image.Image, other: Image.Image) -> int:

@@ -17,7 +17,7 @@ PAGE = PROJECT / "CONTRIBUTING.md"
 # From the ground up: a room imports those before it.
 ORDER = (
     *("text", "tables", "errors", "bounds", "folders", "datasets", "config", "system", "runs", "models", "batches"),
-    *("rules", "data", "sweeps", "training", "evaluation", "playground", "dashboard"),
+    *("rules", "data", "sweeps", "training", "evaluation", "export", "playground", "dashboard"),
     *("extend", "run", "job", "search", "cli", "api"),
 )
 

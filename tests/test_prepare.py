@@ -1,12 +1,19 @@
 """A picture as people have it, made into an image as a data set has them."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from lenet.data.prepare import prepare
+from benchmarks.pictures import CLEAN, FONTS, answers, printed
+from conftest import PROJECT
+from lenet.data.files import load
+from lenet.data.prepare import drawing, prepare
 from lenet.datasets import DATASETS, Fit
 from lenet.errors import BadInput
+from lenet.evaluation.load import load_trained
 
 MNIST = DATASETS["mnist"].fit
 
@@ -99,3 +106,58 @@ def test_more_than_one_thing_is_told() -> None:
     (said,) = prepare(two, MNIST).warnings
     assert said.startswith("there is more than one thing on it")
     assert prepare(seven(), MNIST).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("print.tif", lambda picture: picture.convert("CMYK")),
+        ("palette.png", lambda picture: picture.convert("P")),
+        ("deep.png", lambda picture: Image.fromarray(np.asarray(picture.convert("L"), np.uint16) * 257)),
+        ("two levels.png", lambda picture: picture.convert("1")),
+    ],
+)
+def test_whatever_kind_of_file_it_is_the_net_sees_the_same(tmp_path: Path, name: str, change: Callable) -> None:
+    change(seven((0, 0, 0), (255, 255, 255), "RGB")).save(tmp_path / name)
+    found = drawing(tmp_path / name, MNIST)
+    assert np.abs(np.asarray(found.grey, int) - prepare(seven(), MNIST).pixels).mean() < 2
+    assert found.warning is None
+
+
+def test_a_photograph_that_lies_on_its_side_is_turned_and_an_animation_is_told(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    seven().rotate(90).save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    usual = prepare(seven(), MNIST).pixels.astype(int)
+    assert np.abs(np.asarray(drawing(tmp_path / "photo.jpg", MNIST).grey, int) - usual).mean() < 4
+    seven().save(tmp_path / "two.gif", save_all=True, append_images=[seven(at=(20, 20))])
+    found = drawing(tmp_path / "two.gif", MNIST)
+    assert np.abs(np.asarray(found.grey, int) - usual).mean() < 4
+    assert found.warning == "two.gif: it moves, or has several pages; the first is taken"
+
+
+def test_a_net_of_a_folder_of_pictures_sees_them_as_its_own() -> None:
+    wide = seven(0, 255, "L", (300, 150), (40, 20))
+    assert (prepare(wide, None).pixels == np.asarray(wide.resize((28, 28)))).all()
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_test_images_are_seen_as_they_are(real_root: str, name: str) -> None:
+    try:
+        images, _ = load(name, real_root, "test")
+    except BadInput as error:
+        pytest.skip(str(error))
+    for image in images[:1000, 0].numpy():
+        assert (prepare(Image.fromarray(image), DATASETS[name].fit).pixels == image).all()
+
+
+def test_the_published_net_recognises_printed_digits_in_every_clean_way() -> None:
+    """A hundred of the five hundred clean pictures of benchmarks/pictures.py, of which docs/predict.md has all."""
+    samples = list(printed(tuple(CLEAN), FONTS[::5]))
+    trained = load_trained(PROJECT / "docs/weights/improved_mnist.safetensors")
+    assert MNIST is not None
+    found = answers(trained, [prepare(sample.open(), MNIST).pixels for sample in samples])
+    right = [sample.label == answer for sample, answer in zip(samples, found, strict=True)]
+    assert len(right) == 100
+    assert sum(right) >= 95

@@ -12,7 +12,7 @@ from lenet.api.training import trained
 from lenet.config import Config
 from lenet.data.drawings import Drawing
 from lenet.data.given import drawings
-from lenet.datasets import data_set
+from lenet.datasets import Fit, data_set
 from lenet.errors import BadInput
 from lenet.evaluation import checks, saved
 from lenet.runs.directory import WEIGHTS, RunDirectory, in_a_line
@@ -105,7 +105,9 @@ class Run:
         """
         return compare(self)
 
-    def activations(self, *images: Any, pooled: bool = False, noise: bool = False, invert: bool = False) -> Image.Image:
+    def activations(
+        self, *images: Any, pooled: bool = False, noise: bool = False, invert: bool | None = None
+    ) -> Image.Image:
         """What the first two convolution layers see in images, as scripts/activations.py draws it.
 
         >>> picture = run.activations("pullover", "coat")
@@ -115,7 +117,7 @@ class Run:
                 pictures as of `predict`. Without any, two classes that are easy to confuse.
             pooled: the channels after each pooling, not before.
             noise: an image of random pixels as well.
-            invert: make what is dark in your own pictures bright.
+            invert: as for `predict`.
 
         Raises:
             BadInput: there is no such class or image, or it is no picture.
@@ -128,7 +130,7 @@ class Run:
         own = [one for one in images if not isinstance(one, int) and not any(one is text for text in texts)]
         classes = checks.class_names(data, texts, named="")
         checks.check_numbers(numbers, data_set(data).test_images, named="")
-        pictures = _drawn(own, invert) if own else []
+        pictures = _drawn(own, data_set(data).fit, invert) if own else []
 
         from lenet.evaluation.examples import chosen
         from lenet.evaluation.pictures import activations, capture
@@ -175,18 +177,19 @@ class Run:
             self._evaluations[part, data, flip] = evaluate(self._trained, part, data, self._data_root, flip)
         return self._evaluations[part, data, flip]
 
-    def predict(self, images: Any, invert: bool = False) -> pd.DataFrame:
-        """What images are, and how probable each class is. They are made grey and of 28x28 pixels first.
+    def predict(self, images: Any, invert: bool | None = None) -> pd.DataFrame:
+        """What images are, and how probable each class is; what a picture shows is found and fitted in first.
 
         >>> table = run.predict(torch.rand(5, 1, 28, 28))
         >>> table.shape
         (5, 11)
 
         Args:
-            images: a file, a picture of Pillow's, an array or a tensor, bright on dark; or several in a list. An array
-                is of 0..255 (uint8) or of 0..1 (floats), and its shape (h, w), (h, w, 3), (n, h, w), (n, 1, h, w) or
-                (n, h, w, 3).
-            invert: make what is dark bright, as for ink on paper.
+            images: a file, a picture of Pillow's, an array or a tensor; or several in a list. An array is of 0..255
+                (uint8) or of 0..1 (floats), and its shape (h, w), (h, w, 3), (n, h, w), (n, 1, h, w) or (n, h, w, 3).
+                One of 28x28 is taken for an image of the data set, bright on dark.
+            invert: True: the thing is darker than what is behind it, as ink on paper; False: it is brighter; None: the
+                picture tells.
 
         Returns:
             A row per image: `prediction`, and the probability of each class.
@@ -196,7 +199,8 @@ class Run:
         """
         import pandas as pd
 
-        pictures = _drawn(images, invert)
+        data = saved.saved(self.path, self._weights).config.data
+        pictures = _drawn(images, data_set(data).fit, invert)
 
         from lenet.evaluation.examples import chosen
         from lenet.evaluation.pictures import probabilities
@@ -225,9 +229,9 @@ class Run:
             raise BadInput(f"{self.path}: holds a net alone, and no {what}; load the directory of the run instead")
 
 
-def _drawn(images: Any, invert: bool) -> list[Drawing]:
+def _drawn(images: Any, fit: Fit | None, invert: bool | None) -> list[Drawing]:
     """Images as a net gets them; a warning says why it cannot be expected to know one."""
-    found = drawings(images, invert)
+    found = drawings(images, fit, invert)
     for one in found:
         if one.warning:
             warnings.warn(one.warning.replace("--invert", "invert=True"), stacklevel=3)

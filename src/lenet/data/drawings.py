@@ -32,10 +32,13 @@ class Drawing:
     name: str
     grey: Image.Image  # mode L, of SIZE
     inverted: bool = False
+    told: tuple[str, ...] | None = None  # of one that was fitted in: what was seen on the way
 
     @property
     def warning(self) -> str | None:
         """In a line, why a net that was trained on bright things before black cannot be expected to know it."""
+        if self.told is not None:
+            return one_line(f"{self.name}: {'; '.join(self.told)}") if self.told else None
         pixels = np.asarray(self.grey, float)
         border, within = _border_and_within(pixels)
         darkest, brightest = int(pixels.min()), int(pixels.max())
@@ -63,18 +66,7 @@ def _border_and_within(pixels: npt.NDArray[Any]) -> tuple[float, float]:
 def has_bright_border(pixels: npt.NDArray[Any]) -> bool:
     """Whether a thing is darker than what is behind it, by the border of the picture (h, w)."""
     border, within = _border_and_within(pixels)
-    return border > within
-
-
-def drawing(file: Path, invert: bool = False, named: str = "--image ") -> Drawing:
-    """The picture in a file, upright; of an animation the first. With `invert`, what is dark becomes bright.
-
-    Raises:
-        BadInput: the file is no picture, or one too large to be opened safely; `named` as for `picture`.
-    """
-    with picture(file, named) as opened:
-        grey = as_grey(opened)
-    return Drawing(file.name, ImageOps.invert(grey) if invert else grey, invert)
+    return border > within and border > BRIGHTEST_BORDER
 
 
 def as_grey(picture: Image.Image) -> Image.Image:
@@ -86,7 +78,7 @@ def upright(picture: Image.Image) -> Image.Image:
     """A picture as a person sees it, opaque, in a mode of 8 bits that Pillow converts to L and to RGB."""
     picture.load()
     with suppress(Exception):  # of many kinds, where what it says beside the picture is damaged
-        ImageOps.exif_transpose(picture, in_place=True)  # a photograph lies as the camera was held
+        picture = ImageOps.exif_transpose(picture)  # a photograph lies as the camera was held
     if picture.mode.startswith(("I", "F")):
         return _of_large_numbers(picture)
     if picture.has_transparency_data:

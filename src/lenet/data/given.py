@@ -6,47 +6,57 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
-from lenet.data.drawings import Drawing, as_grey, drawing
+from lenet.data.drawings import Drawing
+from lenet.data.prepare import drawing, drawn
+from lenet.datasets import IMAGE_SIZE, Fit
 from lenet.errors import BadInput
 
 KINDS = "give arrays, tensors, pictures of Pillow's or names of files, or a list of them"
 
 
-def drawings(given: Any, invert: bool = False) -> list[Drawing]:
-    """Images as a net gets them, grey and of 28x28 pixels.
+def drawings(given: Any, fit: Fit | None = None, invert: bool | None = None) -> list[Drawing]:
+    """Images as a net gets them, grey and of 28x28 pixels: `lenet.data.prepare`.
 
     Args:
         given: a name of a file, a picture of Pillow's, or an array or tensor; or several in a list. An array is of
             0..255 (uint8) or of 0..1 (floats), and its shape (h, w), (h, w, 3), (n, h, w), (n, 1, h, w) or
-            (n, h, w, 3).
-        invert: what is dark becomes bright.
+            (n, h, w, 3). Arrays of 28x28 are images of a data set, and stay as they are.
+        fit: how the data set that the net was trained on was made.
+        invert: whether what is dark becomes bright; None: the picture tells.
 
     Raises:
-        BadInput: something is none of these, or a file that is no picture.
+        BadInput: something is none of these, a file that is no picture, or nothing is to be seen on it.
     """
     found: list[Drawing] = []
-    for name, grey in _greys(given):
-        number = name or str(len(found))
-        found.append(Drawing(number, ImageOps.invert(grey) if invert else grey, invert))
+    for one in _each_of(given):
+        number = str(len(found))
+        if isinstance(one, Drawing):
+            found.append(one)
+        elif isinstance(one, Path):
+            found.append(drawing(one, fit, invert, named=""))
+        elif isinstance(one, Image.Image):
+            found.append(drawn(one, number, fit, invert, f"image {number}: "))
+        elif one.shape == (IMAGE_SIZE, IMAGE_SIZE):
+            found.append(Drawing(number, Image.fromarray(255 - one if invert else one), bool(invert)))
+        else:
+            found.append(drawn(Image.fromarray(one), number, fit, invert, f"image {number}: "))
     if not found:
         raise BadInput(f"no image; {KINDS}")
     return found
 
 
-def _greys(given: Any) -> Iterator[tuple[str, Image.Image]]:
-    """A name, where there is one, and the picture."""
-    if isinstance(given, str | Path):
-        yield Path(given).name, drawing(Path(given), named="").grey
-    elif isinstance(given, Image.Image):
-        yield "", as_grey(given.copy())
+def _each_of(given: Any) -> Iterator[Drawing | Path | Image.Image | npt.NDArray[np.uint8]]:
+    if isinstance(given, Drawing | Image.Image):
+        yield given
+    elif isinstance(given, str | Path):
+        yield Path(given)
     elif hasattr(given, "__array__"):
-        for pixels in _each(given):
-            yield "", as_grey(Image.fromarray(pixels))
+        yield from _each(given)
     elif isinstance(given, list | tuple):
         for one in given:
-            yield from _greys(one)
+            yield from _each_of(one)
     else:
         raise BadInput(f"{type(given).__name__}: no image; {KINDS}")
 

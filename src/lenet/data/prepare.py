@@ -5,13 +5,14 @@ made bright on dark, and fitted in as the makers of the data set did (`lenet.dat
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from lenet.data.drawings import as_grey, has_bright_border, upright
+from lenet.data.drawings import Drawing, as_grey, has_bright_border, picture, upright
 from lenet.datasets import IMAGE_SIZE, Fit
 from lenet.errors import BadInput
 
@@ -34,6 +35,7 @@ class Prepared:
 
     pixels: npt.NDArray[np.uint8]  # (28, 28), bright on dark
     warnings: tuple[str, ...] = ()  # why it may be something else than meant, a line each, without the picture's name
+    is_fitted: bool = False  # otherwise the pixels are the picture's own, or squeezed
 
 
 def prepare(picture: Image.Image, fit: Fit | None, invert: bool | None = None, named: str = "") -> Prepared:
@@ -43,7 +45,7 @@ def prepare(picture: Image.Image, fit: Fit | None, invert: bool | None = None, n
     where its border is bright. So does every picture where nobody knows how the data set was made (fit=None).
 
     Args:
-        picture: it is turned upright in place, if it says that it lies on its side.
+        picture: it is turned upright first, if it says that it lies on its side; of several the first is taken.
         fit: how the data set that the net was trained on was made: `lenet.datasets.data_set(...).fit`.
         invert: True: the thing is darker than what is behind it; False: brighter; None: the picture tells.
         named: how the picture was named, for what is said of a bad one: "--image a.png: ".
@@ -66,7 +68,26 @@ def prepare(picture: Image.Image, fit: Fit | None, invert: bool | None = None, n
     if not alone:
         warnings.append("there is more than one thing on it; the largest is taken: cut out the one that you mean")
     levels = _levels(thing, mask, fit.is_ink)
-    return Prepared(_placed(levels, fit), tuple(warnings))
+    return Prepared(_placed(levels, fit), tuple(warnings), is_fitted=True)
+
+
+def drawing(file: Path, fit: Fit | None, invert: bool | None = None, named: str = "--image ") -> Drawing:
+    """The picture in a file, as `prepare` makes it.
+
+    Raises:
+        BadInput: the file is no picture, or one too large to be opened safely, or `prepare` refuses it.
+    """
+    with picture(file, named) as opened:
+        return drawn(opened, file.name, fit, invert, f"{named}{file}: ")
+
+
+def drawn(picture: Image.Image, name: str, fit: Fit | None, invert: bool | None = None, named: str = "") -> Drawing:
+    """A picture, as `prepare` makes it, with its name.
+
+    Raises: that of `prepare`.
+    """
+    found = prepare(picture, fit, invert, named)
+    return Drawing(name, Image.fromarray(found.pixels), bool(invert), found.warnings if found.is_fitted else None)
 
 
 def _as_it_is(picture: Image.Image, fit: Fit | None, invert: bool | None, named: str) -> Prepared:
@@ -112,7 +133,8 @@ def _background(colours: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         fitting = (off < max(3 * spread, 12)) & (near if near is border else True)
         if fitting.sum() < 20:
             break
-        surface = np.linalg.lstsq(known[fitting], seen[fitting], rcond=None)[0]
+        rows = known[fitting].astype(np.float64)  # six unknowns: their normal equations are quick, and good enough
+        surface = np.linalg.solve(rows.T @ rows + 1e-6 * np.eye(6), rows.T @ seen[fitting]).astype(np.float32)
         near = fitting
     return np.clip(terms @ surface, 0, 255).astype(np.float32)
 
@@ -139,8 +161,8 @@ def _shades(difference: npt.NDArray[np.float32], invert: bool | None) -> Grey:
 
 def _highest(levels: Grey) -> float:
     """The level that a few pixels reach: one alone may be dust."""
-    few = max(4, levels.size // 5000)
-    return float(np.partition(levels, -few, axis=None)[-few]) if levels.size > few else float(levels.max())
+    few = min(max(4, levels.size // 5000), levels.size)
+    return float(np.partition(levels, -few, axis=None)[-few])
 
 
 def _found(thing: Grey, named: str) -> tuple[Mask, bool]:

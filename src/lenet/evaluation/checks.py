@@ -1,5 +1,6 @@
 """What scripts are asked for and where they are to write, checked before torch is imported."""
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from lenet.datasets import data_set
 from lenet.errors import BadInput
 from lenet.runs.directory import WEIGHTS
 from lenet.system.machine import unwritable
+
+ONNX, PROGRAM = ".onnx", ".pt2"  # what a net for other programs is called, by its format
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # that the extra `export` brings
 
 
 def class_names(data: Data, classes: Sequence[str], named: str = "--classes ") -> list[str]:
@@ -50,6 +54,24 @@ def picture_format(suffix: str) -> str:
     return kind
 
 
+def check_picture(out: Path) -> None:
+    """Whether a picture can be written to the file that `--out` gives, whose folder has to be there.
+
+    Raises:
+        BadInput: it cannot, or its name is that of no picture.
+    """
+    try:
+        picture_format(out.suffix)
+        if reason := why_not_written(out):
+            raise ValueError(reason)
+    except ValueError as error:
+        raise not_written(out, error) from error
+
+
+def not_written(out: Path, error: Exception) -> BadInput:
+    return BadInput(f"--out {out}: cannot be written ({error}); name a .png file in a folder that can")
+
+
 def why_not_written(file: Path) -> str | None:
     """Why a file cannot be written, whose folder has to be there; None where nothing is known against it."""
     if file.is_dir():
@@ -60,13 +82,22 @@ def why_not_written(file: Path) -> str | None:
 
 
 def check_export(file: Path) -> None:
-    """Whether a file of weights can be written, whose folder may have to be made.
+    """Whether a trained net can be written to a file, whose folder may have to be made.
 
     Raises:
-        BadInput: it cannot, or its name is that of another kind of file.
+        BadInput: it cannot, its name is that of another kind of file, or a package is missing.
     """
-    if file.suffix != WEIGHTS:
-        raise BadInput(f"{file}: the format is safetensors; let the name end in {WEIGHTS}")
+    if file.suffix not in (WEIGHTS, ONNX, PROGRAM):
+        raise BadInput(
+            f"{file}: no format that a net is written in; let the name end in {WEIGHTS} (weights, for here), {ONNX} or "
+            f"{PROGRAM} (a graph, for other programs)"
+        )
+    missing = [name for name in PACKAGES if file.suffix == ONNX and importlib.util.find_spec(name) is None]
+    if missing:
+        raise BadInput(
+            f"{file}: needs {' and '.join(missing)}; give the command with uv run --extra export, or pip install "
+            f"{' '.join(missing)}"
+        )
     if reason := ("it is a folder" if file.is_dir() else unwritable(file.parent)):
         raise BadInput(f"{file}: {reason}; name a file that can be written")
 

@@ -9,10 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from lenet.config import Data
-from lenet.data.drawings import Drawing, drawing
+from lenet.data.drawings import Drawing
 from lenet.data.files import fetched, load
 from lenet.data.transforms import normalise
-from lenet.datasets import IMAGE_SIZE, data_set
+from lenet.datasets import IMAGE_SIZE, Fit, data_set
 from lenet.evaluation import checks
 
 
@@ -30,7 +30,7 @@ def chosen(
         data: the data set that the net was trained on, with its normalisation.
         classes: names; of each the first test image.
         numbers: of test images, from 0.
-        files: pictures, turned into grey images of 28x28; some may have been read before.
+        files: pictures, fitted into grey images of 28x28 (`lenet.data.prepare`); some may have been read before.
         noise: add an image of independent uniform pixels.
         only_there: fetch no data (`data.fetched`).
 
@@ -55,7 +55,7 @@ def chosen(
             pixels.append(images[number])
             titles.append(f"{names[int(labels[number])]} (test image {number})")
     for file in files:
-        read = file if isinstance(file, Drawing) else drawing(file)
+        read = file if isinstance(file, Drawing) else _drawing(file, data_set(data).fit)
         pixels.append(as_tensor(read.grey))
         titles.append(read.name)
     if noise:
@@ -66,12 +66,18 @@ def chosen(
 
 
 def picture(file: Path, invert: bool = False) -> Tensor:
-    """The picture in a file as a grey image (1, 28, 28) of uint8, as `lenet.data.drawings` makes it.
+    """The picture in a file as a grey image (1, 28, 28) of uint8, squeezed as the pictures of a folder are.
 
     Raises:
         BadInput: the file is no picture, or one too large to be opened safely.
     """
-    return as_tensor(drawing(file, invert).grey)
+    return as_tensor(_drawing(file, None, invert).grey)
+
+
+def _drawing(file: Path, fit: Fit | None, invert: bool | None = None) -> Drawing:
+    from lenet.data.prepare import drawing  # brings SciPy, which training does without
+
+    return drawing(file, fit, invert)
 
 
 def as_tensor(grey: Image.Image) -> Tensor:

@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from lenet.batches import EVALUATION_BATCH
+from lenet.data.drawings import Drawing
 from lenet.evaluation.checks import picture_format
 from lenet.evaluation.predictions import Predictions
 from lenet.models.lenet import LeNet
@@ -397,6 +398,20 @@ def _frequent(counts: Sequence[Sequence[int]], is_: Sequence[str], predicted: Se
     ]
     first = sorted(all_of_them, key=lambda each: -each[0])[:MISTAKES]
     return [f"{true} taken for {taken}: {count:,} of {of:,}" for count, true, taken, of in first]
+
+
+def sheet(drawings: Sequence[Drawing], answers: Sequence[str], scale: int = 3) -> Image.Image:
+    """What a net saw of pictures, side by side, each with its name and the answer."""
+    columns, side = min(5, len(drawings)), 84
+    column = side + 4 * GAP
+    rows = math.ceil(len(drawings) / columns)
+    canvas = Canvas(columns * column, rows * (side + 2 * LINE + 3 * GAP), scale)
+    for number, (drawing, answer) in enumerate(zip(drawings, answers, strict=True)):
+        x, y = number % columns * column + 2 * GAP, number // columns * (side + 2 * LINE + 3 * GAP) + GAP
+        canvas.put(np.asarray(drawing.grey.convert("RGB")), x, y, side, side)
+        canvas.write(one_line(drawing.name), x, y + side + 2, side)
+        canvas.write(answer, x, y + side + 2 + LINE, side)
+    return canvas.image
 
 
 def surest_mistakes(
