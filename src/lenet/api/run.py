@@ -168,7 +168,10 @@ class Run:
         return surest_mistakes(found.predictions, found.images, found.answers, title, scale=2)
 
     def evaluate(self, part: str = "test", data: str | None = None, flip: bool = False) -> Evaluation:
-        """Loss, accuracy, precision and recall, and who was taken for whom. The arguments are those of `confusion`."""
+        """Loss, accuracy, precision and recall, and who was taken for whom. The arguments are those of `confusion`.
+
+        >>> accuracy = run.evaluate("validation").accuracy
+        """
         if part not in saved.PARTS:
             raise BadInput(f"part={part}: choose {' or '.join(saved.PARTS)}")
         if (part, data, flip) not in self._evaluations:
@@ -243,7 +246,11 @@ def train(*words: Any, callbacks: Sequence[L.Callback] = (), **keys: Any) -> Run
 
     >>> run = lenet.train("experiment=book", "model.pool=max", max_epochs=2)
     >>> run = lenet.train(lr=0.1, model="modern", data={"batch_size": 64})
-    >>> run = lenet.train(resume=run.path, max_epochs=20)
+    >>> run = lenet.train(max_epochs=100, early_stopping={"patience": 5})
+    >>> run = lenet.train(data="mnist", init_from=run)
+    >>> run = lenet.train(resume=run, max_epochs=20)
+
+    `init_from` starts from the weights of another run, and `resume` goes on with a run in its directory.
 
     Args:
         words: those of the command line, such as "model.pool=max"; or a `lenet.config.Config`, and words that change
