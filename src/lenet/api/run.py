@@ -16,6 +16,7 @@ from lenet.datasets import Fit, data_set
 from lenet.errors import BadInput
 from lenet.evaluation import checks, saved
 from lenet.runs.directory import WEIGHTS, RunDirectory, in_a_line
+from lenet.system.imports import quickly
 
 if TYPE_CHECKING:
     import lightning as L
@@ -94,7 +95,8 @@ class Run:
 
     @cached_property
     def _trained(self) -> Trained:
-        from lenet.evaluation.load import load_trained
+        with quickly():
+            from lenet.evaluation.load import load_trained
 
         return load_trained(self.path, self._weights)
 
