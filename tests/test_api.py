@@ -285,8 +285,8 @@ def test_its_pictures_show_themselves(run: lenet.Run) -> None:
     for one in seen:
         assert one._repr_png_().startswith(b"\x89PNG"), one
     assert isinstance(run.plot(), matplotlib.figure.Figure)
-    labels = [text.get_text() for text in lenet.compare(run, run).axes[0].get_legend().get_texts()]
-    assert labels[0].strip() == f"{run.path.parent.name}/run (1), training"
+    labels = [text.get_text().strip() for text in lenet.compare(run, run).legends[0].get_texts()]
+    assert labels == [f"{run.path.parent.name}/run ({number})" for number in (1, 2)]
     for wrong, said in (
         ("sweater", "sweater: no class of fashion_mnist"),
         (99, "99: there are test images from 0 to 49"),

@@ -4,9 +4,11 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lenet.config import schema, value_of
@@ -90,28 +92,34 @@ def _cell(key: str, value: object) -> str:
     return shortened(one_line(str(value)), 40)
 
 
+STYLES: dict[str, Literal["--", "-"]] = {"training": "--", "validation": "-"}
+
+
 def draw_runs(tables: Mapping[str, pd.DataFrame]) -> Plot:
-    """Loss and accuracy of each run: dashed in training, and solid in validation.
+    """Loss and accuracy of each run: a colour each, dashed in training, and solid in validation.
 
     Args:
         tables: a row per epoch, by what each run is called.
     """
-    figure = Plot(figsize=(9, 3.6), layout="constrained")
-    for axes, (title, (training, validation)) in zip(figure.subplots(1, 2), PANELS.items(), strict=True):
-        for number, (name, table) in enumerate(tables.items()):
-            colour = f"C{number % 10}"
-            for column, style, part in ((training, "--", "training"), (validation, "-", "validation")):
+    several = [f" {shortened(name, 60)}" for name in tables] if len(tables) > 1 else []  # "_a" would get no entry
+    rows = (len(several) + 1) // 2  # below the plots, where long names cover no curve
+    figure = Plot(figsize=(9, 3.6 + 0.22 * rows), layout="constrained")
+    styles = [Line2D([], [], color="grey" if several else "C0", linestyle=style) for style in STYLES.values()]
+    for axes, (title, columns) in zip(figure.subplots(1, 2), PANELS.items(), strict=True):
+        for number, table in enumerate(tables.values()):
+            for column, style in zip(columns, STYLES.values(), strict=True):
                 if column in table:
                     known = table[column].dropna()  # there are epochs without validation
-                    label = f"{shortened(name, 40)}, {part}" if len(tables) > 1 else part
                     marker = "." if len(known) < 2 else ""
-                    axes.plot(known.index, known, style, color=colour, label=f" {label}", marker=marker)
+                    axes.plot(known.index, known, style, color=f"C{number % 10}", marker=marker)
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(fontsize="small")
+        axes.legend(styles, STYLES, fontsize="small")
+    if several:
+        colours = [Line2D([], [], color=f"C{number % 10}") for number in range(len(several))]
+        figure.legend(colours, several, loc="outside lower center", ncols=2, fontsize="small", frameon=False)
     return figure
 
 
