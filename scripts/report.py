@@ -49,7 +49,9 @@ def of_runs(directories: list[Path], out: Path | None) -> str:
     for directory in directories:
         RunDirectory(directory).read_config()  # raises where it is none
     single = len(directories) == 1
-    folder = out or (directories[0] if single else Path(os.path.commonpath([path.parent for path in directories])))
+    folder = out or (
+        directories[0] if single else Path(os.path.commonpath([path.absolute().parent for path in directories]))
+    )
     check_folder(folder, given=bool(out))
     loading(f"{len(directories)} runs", LIBRARIES)
     from lenet.evaluation.curves import as_text, compared

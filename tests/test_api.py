@@ -171,9 +171,16 @@ def test_a_config_is_taken_with_other_values_and_stays_as_it_was() -> None:
         ([Config(seed=-1)], {}, "seed=-1: give an integer from 0 to 4294967295"),
         ([Config(seed="x")], {}, "seed=x: give an integer"),  # type: ignore[arg-type]
         ([Config()], {"lrr": 1}, "lrr: no such key; did you mean optimizer.lr?"),
-        ([Config()], {"model": "modern"}, "model=modern: chooses a file of conf/, which does not go with a Config"),
+        ([Config()], {"data": "mnist"}, "a Config has single keys; write data.name=mnist"),
+        (
+            [Config()],
+            {"model": "modern"},
+            "model=modern: chooses a file of conf/, and a Config has single keys",
+        ),
         ([3], {}, "3: no word"),
         ([], {"tags": {3}}, "tags={3}: give a number, a text"),
+        ([], {"callbacks": print}, "callbacks=<built-in function print>: give a list of Lightning callbacks"),
+        ([], {"callbacks": ["x"]}, "callbacks=['x']: give a list of Lightning callbacks"),
         (["-m", "seed=1,2"], {}, "-m: goes with scripts/train.py"),
         (["sweep=pooling"], {}, "sweep=pooling: is many runs"),
         ([], {"devices": 2}, "trainer.devices=2: each is a process"),
@@ -188,7 +195,7 @@ def test_a_config_is_taken_with_other_values_and_stays_as_it_was() -> None:
 def test_bad_input_is_one_line_and_leaves_nothing(
     given: list[Any], keys: dict[str, Any], said: str, in_empty_folder: Path
 ) -> None:
-    with pytest.raises(BadInput, match=re.escape(said)) as caught:
+    with pytest.raises(lenet.BadInput, match=re.escape(said)) as caught:
         lenet.train(*given, **keys)
     assert len(str(caught.value).splitlines()) == 1
     assert not any(in_empty_folder.iterdir())
@@ -252,6 +259,14 @@ def test_stopped_it_goes_on_to_the_same_bits(
     same_run(RunDirectory(ended.path), RunDirectory(whole.path))
 
 
+def test_a_run_that_went_on_has_no_net_of_before(tiny_config: Config, in_empty_folder: Path) -> None:
+    before = lenet.train(tiny_config, name="on", test_on="last")
+    old = before.net.output.weight.clone()
+    after = before.resume(max_epochs=3)
+    assert not torch.equal(after.net.output.weight, old)
+    assert torch.equal(before.net.output.weight, after.net.output.weight)
+
+
 def test_one_that_trains_already_is_refused(run: lenet.Run) -> None:
     other = RunDirectory(run.path)
     assert other.lock()
@@ -311,6 +326,7 @@ def test_the_report_of_runs_is_the_same(
 ) -> None:
     other = train(replace(tiny_config, seed=5), tmp_path / "other")[1]
     monkeypatch.setattr(sys, "argv", ["report.py", str(run.path), str(other.path)])
+    capsys.readouterr()  # what the training has said
     runpy.run_path(str(PROJECT / "scripts/report.py"), run_name="report")["main"]()
     said = capsys.readouterr().out.splitlines()
     assert said[0].split()[:5] == ["run", "seed", "train", "acc", "val"]
@@ -524,7 +540,9 @@ def test_the_page_is_what_the_docstrings_say(request: pytest.FixtureRequest) -> 
     if request.config.getoption("--write-docs"):
         PAGE.write_text(made, encoding="utf-8")
     assert PAGE.read_text(encoding="utf-8") == made, "another docs/api.md: --write-docs makes it anew"
-    assert set(OBJECTS.values()) - {"run"} == {f"lenet.{name}" for name in lenet.__all__ if name != "Run"}
+    assert set(OBJECTS.values()) - {"run"} == {
+        f"lenet.{name}" for name in lenet.__all__ if name not in ("Run", "BadInput")
+    }
 
 
 def test_its_examples_run(run: lenet.Run, swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

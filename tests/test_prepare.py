@@ -73,6 +73,27 @@ def test_an_image_of_the_data_set_stays_as_it_is_and_is_inverted_where_its_borde
     assert (prepare(Image.fromarray(255 - image), MNIST, invert=False).pixels == 255 - image).all()
 
 
+@pytest.mark.parametrize("size", [20, 100, 600])
+def test_a_line_of_one_pixel_is_drawn_as_broad_as_the_data_have_it(size: int) -> None:
+    picture = Image.new("L", (size, size), 255)
+    corners = [(size // 4, size // 4), (3 * size // 4, size // 4), (size // 2, 3 * size // 4)]
+    ImageDraw.Draw(picture).line(corners, fill=0, width=1)
+    pixels = prepare(picture, MNIST).pixels
+    assert pixels.max() == 255
+    assert 40 < (pixels > 127).sum() < 120
+
+
+@pytest.mark.parametrize("margin", [0, 1, 3])
+def test_a_digit_may_fill_its_picture(real_root: str, margin: int) -> None:
+    images, _ = load("mnist", real_root, "test")
+    for image in images[:50, 0].numpy() if images.ndim == 4 else images[:50].numpy():
+        rows, columns = np.nonzero(image)
+        cut = np.pad(image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1], margin)
+        large = Image.fromarray(255 - cut).resize((6 * cut.shape[1], 6 * cut.shape[0]), Image.Resampling.BICUBIC)
+        seen = prepare(large, MNIST).pixels.astype(float)
+        assert np.corrcoef(seen.ravel(), image.astype(float).ravel())[0, 1] > 0.6
+
+
 def test_clothes_fill_the_image() -> None:
     picture = Image.new("L", (300, 300), 250)
     ImageDraw.Draw(picture).rectangle((40, 60, 120, 220), 90)

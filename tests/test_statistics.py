@@ -41,6 +41,16 @@ def test_other_seeds_are_compared_as_two_means() -> None:
     assert math.isnan(found.sd)
 
 
+def test_two_differences_that_are_the_same_say_nothing_and_three_do() -> None:
+    for theirs, first in ((over(0.7, 0.8), 0), (over(0.7, 0.7), 10)):
+        alike = difference(over(*(theirs + 0.1), first=first), theirs)
+        assert alike.value == pytest.approx(0.1)
+        assert math.isnan(alike.low)
+        assert math.isnan(alike.p)
+    assert difference(over(0.8, 0.9, 0.7), over(0.7, 0.8, 0.6)).p < 1e-12
+    assert difference(over(0.1, 0.1), over(0.1, 0.1)).p == 1
+
+
 def test_one_seed_has_no_interval() -> None:
     found = difference(over(0.8), over(0.7))
     assert found.value == pytest.approx(0.1)
@@ -56,7 +66,8 @@ def test_an_interval_contains_the_difference_and_turns_round_with_it(
 ) -> None:
     first, second = over(*ours), over(*theirs, first=0 if is_paired else 10)
     found, turned = difference(first, second), difference(second, first)
-    if min(len(ours), len(theirs)) < 2:
+    if min(len(ours), len(theirs)) < 2 or math.isnan(found.low):
+        assert math.isnan(turned.low)
         assert math.isnan(found.low)
         assert math.isnan(found.high)
         return

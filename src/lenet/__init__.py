@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lenet.api import Run, compare, load, summary, sweep, train
+    from lenet.errors import BadInput
 
-__all__ = ["Run", "compare", "load", "summary", "sweep", "train"]
+__all__ = ["BadInput", "Run", "compare", "load", "summary", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("lenet.api"), name)
+        return getattr(import_module("lenet.errors" if name == "BadInput" else "lenet.api"), name)
     raise AttributeError(f"module 'lenet' has no attribute {name!r}")
 
 

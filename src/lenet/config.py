@@ -105,10 +105,12 @@ class Model:
     kind: Annotated[str, OneOf("lenet", "lenet5")] = "lenet"  # lenet5: as published in 1998
     # Output channels of each block's convolutions.
     conv_channels: Annotated[list[int], sizes()] = field(default_factory=lambda: [6, 16])
-    # Of each block: one integer for all blocks, or a list with one for each.
-    convs_per_block: Annotated[Any, for_each_block(1, 100)] = 1  # Convolutions before each pooling
-    kernel_size: Annotated[Any, for_each_block(1, 1000)] = 5  # pixels, of all convolutions of a block
-    padding: Annotated[Any, for_each_block(0, 1000)] = field(default_factory=lambda: [2, 0])  # pixels
+    # Convolutions before each pooling; one integer for all blocks, or a list with one for each block.
+    convs_per_block: Annotated[Any, for_each_block(1, 100)] = 1
+    # Of a block's convolutions, in pixels; one integer, or a list with one for each block.
+    kernel_size: Annotated[Any, for_each_block(1, 1000)] = 5
+    # Zeros around what a block's convolutions get, in pixels; one integer, or a list with one for each block.
+    padding: Annotated[Any, for_each_block(0, 1000)] = field(default_factory=lambda: [2, 0])
     # After every hidden layer's weights.
     activation: Annotated[str, OneOf("sigmoid", "tanh", "scaled_tanh", "relu", "leaky_relu", "gelu", "silu")] = (
         "sigmoid"
@@ -193,7 +195,11 @@ class Schedule:
 
 @dataclass
 class Trainer:
-    """Arguments of the Lightning Trainer, under its own names. `docs` of Lightning say more about each."""
+    """Named as the arguments of the Lightning Trainer, whose documentation says more of each.
+
+    Those that say how much is trained (max_steps, max_time, limit_*_batches, overfit_batches, fast_dev_run) are ours to
+    keep, not the Trainer's: it may be given blocks of many updates (`lenet.training.blocks`).
+    """
 
     max_epochs: Annotated[int, between(1, 10**6)] = 10
     # Updates of the weights after which the run ends, within an epoch too; null: whole epochs alone.
@@ -263,7 +269,7 @@ class Dashboard:
 
 @dataclass
 class Config:
-    """One run. `src/lenet/run.py` is a function of this and of nothing else."""
+    """One run: its numbers follow from this, the data files and the number of threads."""
 
     name: str = "lenet"  # the run directory is runs/<name>/<time>; the dashboard shows the same
     tags: list[str] = field(default_factory=list)  # free words, kept in the result

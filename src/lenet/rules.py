@@ -79,6 +79,9 @@ LOGGERS = {
 READERS = {
     "optimizer.alpha": "rmsprop",
     "optimizer.rho": "adadelta",
+    "optimizer.mu": "sdlm",
+    "optimizer.curvature_samples": "sdlm",
+    "optimizer.curvature_memory": "sdlm",
     "schedule.gamma": "exponential",
     "schedule.monitor": "plateau",
     "schedule.patience": "plateau",

@@ -170,7 +170,7 @@ class Run:
         return surest_mistakes(found.predictions, found.images, found.answers, title, scale=2)
 
     def evaluate(self, part: str = "test", data: str | None = None, flip: bool = False) -> Evaluation:
-        """Loss, accuracy, precision and recall, and who was taken for whom. The arguments are those of `confusion`.
+        """What the net makes of all images of a part, whatever limits the run had. The arguments are `confusion`'s.
 
         >>> accuracy = run.evaluate("validation").accuracy
         """
@@ -216,7 +216,7 @@ class Run:
         return table
 
     def resume(self, *words: str, callbacks: Sequence[L.Callback] = (), **keys: Any) -> Run:
-        """Go on with the run in its directory, from its last whole epoch.
+        """Go on with the run in its directory, from its last whole epoch; use what it returns.
 
         >>> run = run.resume(max_epochs=20)
 
@@ -226,8 +226,9 @@ class Run:
         Raises: those of `lenet.train`.
         """
         self._require_directory("resume")
-
-        return Run(trained([f"resume={self.path}", *words], keys, callbacks))
+        self.__dict__.pop("_trained", None)  # which has the weights of before
+        self._evaluations.clear()
+        return Run(trained([f"resume={self.path}", *words], keys, callbacks), data_root=self._data_root)
 
     def _require_directory(self, what: str) -> None:
         if self._is_file:
@@ -249,14 +250,16 @@ def train(*words: Any, callbacks: Sequence[L.Callback] = (), **keys: Any) -> Run
     >>> run = lenet.train("experiment=book", "model.pool=max", max_epochs=2)
     >>> run = lenet.train(lr=0.1, model="modern", data={"batch_size": 64})
     >>> run = lenet.train(max_epochs=100, early_stopping={"patience": 5})
-    >>> run = lenet.train(data="mnist", init_from=run)
+    >>> run = lenet.train(run.config, "data.name=mnist", init_from=run)
     >>> run = lenet.train(resume=run, max_epochs=20)
 
-    `init_from` starts from the weights of another run, and `resume` goes on with a run in its directory.
+    `resume` goes on with a run in its directory. `init_from` takes the weights of another run and nothing else of it,
+    so its config comes first, as here, or its keys are given again. A run lies in runs/NAME/TIME below the current
+    folder. All keys: docs/keys.md. enable_progress_bar=False draws no bar, as for a notebook that nobody watches.
 
     Args:
-        words: those of the command line, such as "model.pool=max"; or a `lenet.config.Config`, and words that change
-            it. A dictionary stands for its words: {"model.pool": "max"}.
+        words: those of the command line, such as "model.pool=max"; or a `lenet.config.Config`, and single keys that
+            change it. A dictionary stands for its words: {"model.pool": "max"}.
         callbacks: Lightning callbacks of your own, which watch the training.
         keys: values of keys. max_epochs=2 is trainer.max_epochs=2, as no other key ends so; of model={"pool": "max"}
             comes model.pool=max, and model="modern" chooses a file of conf/.
@@ -273,14 +276,14 @@ def train(*words: Any, callbacks: Sequence[L.Callback] = (), **keys: Any) -> Run
     return Run(trained(words, keys, callbacks))
 
 
-def load(path: str | Path, weights: str | None = None, data_root: str | None = None) -> Run:
+def load(path: str | Path | Run, weights: str | None = None, data_root: str | None = None) -> Run:
     """A run that has been trained before.
 
     >>> run = lenet.load("runs/lenet/2026-11-22_09-30-00")
     >>> run = lenet.load("docs/weights/improved.safetensors")
 
     Args:
-        path: a run directory, or a file of scripts/export.py.
+        path: a run directory, or a file of scripts/export.py; as seen from the current folder.
         weights: best or last; by default those that the run tested.
         data_root: the folder of the data files; by default where the run found them.
 
@@ -289,7 +292,7 @@ def load(path: str | Path, weights: str | None = None, data_root: str | None = N
     """
     if weights not in (None, "best", "last"):
         raise BadInput(f"weights={weights}: choose best or last")
-    return Run(path, weights, data_root)
+    return Run(path.path if isinstance(path, Run) else path, weights, data_root)
 
 
 def compare(*runs: Run | str | Path) -> Plot:

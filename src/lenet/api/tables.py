@@ -48,7 +48,11 @@ def sweep(*words: Any, **keys: Any) -> Tables:
         JobsFailed: at the end, not every job is completed; lenet.sweep(FOLDER) has the tables of the others.
         Interrupted: Ctrl-C, or the stop button of a notebook; the same call goes on.
     """
-    if len(words) == 1 and not keys and (isinstance(words[0], Path) or "=" not in str(words[0])):
+    if (
+        len(words) == 1
+        and not keys
+        and (isinstance(words[0], Path) or (isinstance(words[0], str) and "=" not in words[0]))
+    ):
         directory = Path(words[0])
         if not directory.exists():
             raise BadInput(f"{directory}: no such folder; name that of a sweep, such as runs/exercises")

@@ -25,6 +25,8 @@ def trained(words: Sequence[Any], keys: Mapping[str, Any], callbacks: Sequence[L
 
     Raises: those of `lenet.train`.
     """
+    if not isinstance(callbacks, Sequence) or any(not hasattr(one, "on_train_start") for one in callbacks):
+        raise BadInput(f"callbacks={callbacks!r}: give a list of Lightning callbacks, such as [MyCallback()]")
     asked = wanted(words, keys)
     demands.check(asked.config)  # what the command line says comes first
     _require_one_process(asked.config)

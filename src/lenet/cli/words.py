@@ -183,7 +183,8 @@ def _changed(config: Config, words: Sequence[str]) -> Config:
     for word in words:
         key = word.partition("=")[0]
         if key in FILES or is_dataclass(schema().get(key)):
-            raise BadInput(f"{word}: chooses a file of conf/, which does not go with a Config; leave it out")
+            remedy = f"write {key}.name={word.partition('=')[2]}" if f"{key}.name" in schema() else "leave it out"
+            raise BadInput(f"{word}: chooses a file of conf/, and a Config has single keys; {remedy}")
     try:
         changed = OmegaConf.merge(OmegaConf.structured(deepcopy(config)), OmegaConf.from_dotlist(list(words)))
         found = OmegaConf.to_object(changed)

@@ -62,16 +62,16 @@ def _each_of(given: Any) -> Iterator[Drawing | Path | Image.Image | npt.NDArray[
 
 
 def _each(given: Any) -> Iterator[npt.NDArray[np.uint8]]:
-    """The images of an array, (h, w) or (h, w, 3)."""
+    """The images of an array, (h, w), (h, w, 3) or (h, w, 4)."""
     values = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
     shape = f"an array of shape {values.shape}"
     if values.ndim == 4 and values.shape[1] in (1, 3) and values.shape[3] not in (1, 3):
         values = values.transpose(0, 2, 3, 1)  # channels last, as Pillow has them
+    if values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (1, 3, 4)):  # one picture
+        values = values[None]
     if values.ndim == 4 and values.shape[3] == 1:
         values = values[..., 0]
-    if values.ndim == 2 or (values.ndim == 3 and values.shape[2] == 3):
-        values = values[None]
-    if not (values.ndim == 3 or (values.ndim == 4 and values.shape[3] == 3)) or 0 in values.shape[1:]:
+    if not (values.ndim == 3 or (values.ndim == 4 and values.shape[3] in (3, 4))) or 0 in values.shape[1:]:
         raise BadInput(f"{shape}: no images; give (h, w), (n, h, w), (n, 1, h, w) or (n, h, w, 3)")
     yield from np.ascontiguousarray(_levels(values, shape))
 

@@ -173,7 +173,8 @@ def _found(thing: Grey, named: str) -> tuple[Mask, bool]:
     """
     smooth = ndimage.gaussian_filter(thing, 1)
     highest = _highest(smooth)
-    noise = 1.5 * float(np.median(np.abs(smooth)))
+    # Where the thing covers most of the picture, the one is of the thing; where there is grain, the other is larger.
+    noise = 1.5 * float(min(np.median(np.abs(smooth)), np.median(np.abs(thing - smooth))))
     if highest < max(FAINTEST, OVER_NOISE * noise):
         raise _nothing(named)
     labels, count = ndimage.label(smooth > max(0.4 * highest, 3 * noise), np.ones((3, 3)))
@@ -212,7 +213,8 @@ def _levels(thing: Grey, mask: Mask, is_ink: bool) -> Grey:
         levels = np.where(within, thing[cut], 0).clip(0)
         return np.asarray(levels / levels.max(), np.float32)
     around = ndimage.binary_dilation(mask, iterations=2)[cut]
-    full = float(np.percentile(thing[mask], 60))
+    inked = thing[mask]
+    full = float(max(np.percentile(inked, 60), 0.5 * inked.max()))  # most of the mask of a thin line is beside it
     levels = np.where(around, (thing[cut] / full - 0.12) / 0.88, 0).clip(0, 1).astype(np.float32)
     return _broad_enough(levels)
 

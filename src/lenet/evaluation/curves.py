@@ -125,6 +125,7 @@ def draw_runs(tables: Mapping[str, pd.DataFrame]) -> Plot:
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """What tells runs apart: the name of the directory, with the one above it or a number where it needs that."""
+    paths = [path.resolve() for path in paths]
     names = [path.name for path in paths]
     if len(set(names)) < len(names):
         names = ["/".join(path.parts[-2:]) for path in paths]

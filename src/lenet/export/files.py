@@ -119,8 +119,8 @@ def _images(trained: Trained, data_root: str | None) -> tuple[Tensor, Tensor | N
 
 
 def _metadata(trained: Trained) -> dict[str, str]:
-    """What the file says of itself. Where the data lay is left out."""
-    config = replace(trained.config, resume=None, data=replace(trained.config.data, root="data"))
+    """What the file says of itself. Where the data and other runs lay is left out."""
+    config = replace(trained.config, resume=None, init_from=None, data=replace(trained.config.data, root="data"))
     of_these = trained.weights == trained.config.test_on
     result = {name: trained.result[name] for name in ("metrics", "best_epoch") if of_these and name in trained.result}
     return {

@@ -111,6 +111,7 @@ def about(trained: Trained, record: DataSet) -> str:
     parts = [f"{model.kind}, {model.activation}, {model.pool} pooling"]
     parts += ["batch normalisation"] if model.norm == "batch" else []
     parts += [f"{trained.result['parameters']:,} parameters"] if "parameters" in trained.result else []
-    parts += [f"test accuracy {metrics['test/acc']:.4f}"] if "test/acc" in metrics else []
+    tested = "test/acc" in metrics and trained.weights == trained.config.test_on  # and not the other ones
+    parts += [f"test accuracy {metrics['test/acc']:.4f}"] if tested else []
     names = ", ".join(record.classes)
     return f"{'; '.join(parts)}. It knows {record.title}, and takes everything for one of: {names}."

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -52,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """What each net sees of the picture in the body: pixels of 28x28, row after row, and what is to be said."""
         length = self.headers.get("Content-Length", "")
-        if self.path != "/picture" or not self._is_for_us() or not length.isdecimal():
+        if self.path != "/picture" or not self._is_for_us() or not re.fullmatch("[0-9]{1,12}", length):
             self.close_connection = True  # its body has not been read
             self._answer(404, "text/plain; charset=utf-8", b"nothing is here")
         elif int(length) > LARGEST_PICTURE:
@@ -62,8 +63,11 @@ class Handler(BaseHTTPRequestHandler):
             self._answer_in_json(seen(self.rfile.read(int(length)), self.server.fits))
 
     def _is_for_us(self) -> bool:
-        """Whether it was asked for by this machine's name: a page from elsewhere may let its own lead here."""
-        return self.headers.get("Host", "").rpartition(":")[0] in ("localhost", HOST)
+        """Whether it was asked for by this machine's name, and by no page from elsewhere, which may lead here."""
+        names = ("localhost", HOST)
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+        is_ours = origin is None or origin.removeprefix("http://").partition(":")[0].lower() in names
+        return is_ours and host.partition(":")[0].lower() in names
 
     def _answer_in_json(self, content: dict[str, object]) -> None:
         self._answer(200, "application/json", json.dumps(content).encode())

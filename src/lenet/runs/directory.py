@@ -1,7 +1,7 @@
 """A run directory: what is in it, and how it is written so that a crash never leaves a lie.
 
     config.yaml     the resolved config: enough to build the run again
-    result.json     status, metrics, cost, versions; see `lenet.run`
+    result.json     status, metrics, cost, versions; see `RESULT` below
     metrics.csv     a row per epoch: the source of truth
     checkpoints/    best.ckpt and last.ckpt
     events.out...   TensorBoard

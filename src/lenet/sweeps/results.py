@@ -208,7 +208,7 @@ def verdict(row: pd.Series) -> str:
     if row["n_baseline"] == 0:
         return "no run of the baseline completed"
     if np.isnan(row["low"]):
-        return "one seed: cannot be told"
+        return "one seed: cannot be told" if row["n"] < 2 else "two seeds without a spread: cannot be told"
     if row["low"] <= 0 <= row["high"]:
         return "cannot be told from chance"
     found = "better" if row["low"] > 0 else "worse"

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import optimize, stats
 
 CONFIDENCE = 0.95
+RESOLUTION = 1e-9  # of an accuracy: what is less apart is the same, but for rounding
 
 
 class Difference(NamedTuple):
@@ -43,10 +44,20 @@ def difference(ours: pd.Series, theirs: pd.Series) -> Difference:
     pairs = (ours[seeds] - theirs[seeds]).to_numpy(float)
     mean, sd = float(pairs.mean()), float(pairs.std(ddof=1))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 1)) * sd / math.sqrt(len(pairs))
-    if sd == 0:  # as when neither setting trains
-        return Difference(mean, mean, mean, float(mean == 0), sd, len(pairs))
+    if sd < RESOLUTION:
+        return Difference(mean, *_without_spread(mean, len(pairs)), sd, len(pairs))
     p = 2 * float(stats.t.sf(abs(mean) * math.sqrt(len(pairs)) / sd, len(pairs) - 1))
     return Difference(mean, mean - half, mean + half, p, sd, len(pairs))
+
+
+def _without_spread(apart: float, n: int) -> tuple[float, float, float]:
+    """Interval and p where all values are alike, as where neither setting trains.
+
+    Two of them are alike by chance now and then, as accuracies are counts of images, so two say nothing.
+    """
+    if abs(apart) < RESOLUTION:
+        return apart, apart, 1.0
+    return (apart, apart, 0.0) if n > 2 else (math.nan, math.nan, math.nan)
 
 
 def _welch(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
@@ -54,8 +65,7 @@ def _welch(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
     if len(ours) < 2 or len(theirs) < 2:
         return math.nan, math.nan, math.nan
     if np.ptp(ours) == 0 and np.ptp(theirs) == 0:
-        apart = float(ours[0] - theirs[0])
-        return apart, apart, float(apart == 0)
+        return _without_spread(float(ours[0] - theirs[0]), min(len(ours), len(theirs)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # one of the two may have no spread
         found = stats.ttest_ind(ours, theirs, equal_var=False)

@@ -1,4 +1,4 @@
-"""What a run reports while it goes on: metrics.csv, TensorBoard, the line per epoch, examples per second."""
+"""Small callbacks of every run: seeding of epochs, how it ends early, examples per second, the progress bar."""
 
 import logging
 import sys

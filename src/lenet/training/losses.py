@@ -1,4 +1,4 @@
-"""What training makes small: of logits (n, 10) and labels (n,), the mean over the images."""
+"""What training makes small: of logits (n, classes) and labels (n,), the mean over the images."""
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ class Loss:
         )
 
     def posteriors(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """p (n, 10), and what is left of 1 for rubbish (n, 1).
+        """p (n, classes), and what is left of 1 for rubbish (n, 1).
 
         p is the softmax of the logits; for map, with rubbish as one more class; for mse, 0. The rest is no difference
         from 1, which would be nothing but rounding where it is small.

@@ -56,6 +56,7 @@ class Classifier(ShardedModule):
         return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """One update. A small net trains by `lenet.training.blocks` instead, which makes many of them in one step."""
         loss, _ = self.step(batch, self.train_totals)
         return loss
 
