@@ -34,7 +34,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("evaluate.py elsewhere", ["data.root=/nowhere", "--data-root"]),
     ("evaluate.py run --data-root pictures", ["data.root=pictures: a folder of pictures", "activations.py"]),
     ("export.py nosuchrun net.safetensors", ["nosuchrun: no run directory"]),
-    ("export.py run net.onnx", ["net.onnx", ".safetensors"]),
+    ("export.py run net.tflite", ["net.tflite", ".safetensors"]),
     ("export.py run folder.safetensors", ["folder.safetensors: it is a folder"]),
     ("export.py run words.safetensors/net.safetensors", ["words.safetensors is no folder", "can be written"]),
     ("activations.py nosuchrun", ["nosuchrun: no run directory"]),
@@ -94,6 +94,7 @@ def files(in_empty_folder: Path) -> Path:
     for folder in ("folder.safetensors", "run.png"):
         Path(folder).mkdir()
     Image.effect_noise((99, 99), 50).save("noise.png")
+    Image.effect_noise((28, 28), 50).save("small.png")  # of the data's own size, so taken as it is
     (in_empty_folder / "pictures").mkdir()
     Image.effect_noise((99, 99), 50).save("pictures/noise.png")
     Path("half.png").write_bytes(Path("noise.png").read_bytes()[:3000])
@@ -113,7 +114,7 @@ def test_wrong_files_get_their_line_before_anything_is_imported(files) -> None:
 
 
 def test_what_is_right_is_about_to_be_loaded_and_said_so(files) -> None:
-    commands = ["evaluate.py run", "export.py run net.safetensors", "activations.py run --image noise.png --noise"]
+    commands = ["evaluate.py run", "export.py run net.safetensors", "activations.py run --image small.png --noise"]
     answers = ask([(command.split()[0], command.split()[1:], files) for command in commands], absent=ABSENT)
     for answer in answers:
         assert answer["said"].startswith("run: loading torch ...\nerror: import of torch halted"), answer
