@@ -221,7 +221,7 @@ def test_an_option_that_python_has_taken_apart_is_answered_likewise(monkeypatch)
 
 def test_what_a_foreign_word_is_called_here_is_there() -> None:
     """Also every key that a reason names."""
-    known = {*schema(), "sweep", "search", "debug", "hydra.run.dir"}
+    known = {*schema(), "sweep", "search", "debug", "experiment", "hydra.run.dir"}
     assert set(foreign.KEYS.values()) <= known
     for words in (*foreign.REASONS.values(), *foreign.CHOICES.values()):
         names = re.findall(r"[a-z_]+(?:\.[a-z_]+)+(?![/\w])|[a-z_.]+(?==)", words)
