@@ -187,6 +187,12 @@ def configs(root: str) -> st.SearchStrategy[Config]:
         pad=st.sampled_from([0, 2, 5]),
         augment=st.just(Augment()) | augment,
     )
+    rates: dict[str, Any] = {
+        "lr": st.sampled_from([1e-4, 0.1, 1e6]),
+        "momentum": share,
+        "nesterov": st.booleans(),
+        "weight_decay": share,
+    }
     return st.builds(
         Config,
         test_on=st.sampled_from(["best", "last"]),
@@ -194,15 +200,8 @@ def configs(root: str) -> st.SearchStrategy[Config]:
         data=data,
         model=model | model | lenet5,
         loss=st.just(Loss()) | st.builds(Loss, st.sampled_from(["mse", "map"])),
-        optimizer=st.builds(
-            Optimizer,
-            name=st.sampled_from(["sgd", "adam", "adamw", "sdlm"]),
-            lr=st.sampled_from([1e-4, 0.1, 1e6]),
-            momentum=share,
-            nesterov=st.booleans(),
-            weight_decay=share,
-            curvature_samples=st.sampled_from([1, 20, 500]),
-        ),
+        optimizer=st.builds(Optimizer, name=st.sampled_from(["sgd", "adam", "adamw"]), **rates)
+        | st.builds(Optimizer, name=st.just("sdlm"), curvature_samples=st.sampled_from([1, 20, 500]), **rates),
         schedule=st.builds(Schedule, st.sampled_from(["constant", "one_cycle", "cosine"]), share),
         trainer=st.builds(
             Trainer,
