@@ -94,17 +94,28 @@ def tiny_config(tiny: Path) -> Config:
     )
 
 
-@pytest.fixture(scope="session")
-def real_root() -> str:
-    """A data root with the real Fashion-MNIST, fetched if it is not there; skips where it is not to be had."""
+def real(name: str) -> str:
+    """A data root with the real data set, fetched if it is not there; skips where it is not to be had."""
     root = os.environ.get("LENET_DATA", str(PROJECT / "data"))
     try:
-        download.fetch("fashion_mnist", root)
+        download.fetch(name, root)
     except BadInput as error:
         if "CI" in os.environ:
             raise
         pytest.skip(str(error))
     return root
+
+
+@pytest.fixture(scope="session")
+def real_root() -> str:
+    """A data root with the real Fashion-MNIST."""
+    return real("fashion_mnist")
+
+
+@pytest.fixture(scope="session")
+def real_mnist() -> str:
+    """A data root with the real MNIST."""
+    return real("mnist")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from benchmarks.pictures import CLEAN, FONTS, answers, printed
-from conftest import PROJECT
+from conftest import PROJECT, real
 from lenet.data.files import load
 from lenet.data.prepare import drawing, prepare
 from lenet.datasets import DATASETS, Fit
@@ -83,10 +83,11 @@ def test_a_line_of_one_pixel_is_drawn_as_broad_as_the_data_have_it(size: int) ->
     assert 40 < (pixels > 127).sum() < 120
 
 
+@pytest.mark.real_data
 @pytest.mark.parametrize("margin", [0, 1, 3])
-def test_a_digit_may_fill_its_picture(real_root: str, margin: int) -> None:
-    images, _ = load("mnist", real_root, "test")
-    for image in images[:50, 0].numpy() if images.ndim == 4 else images[:50].numpy():
+def test_a_digit_may_fill_its_picture(real_mnist: str, margin: int) -> None:
+    images, _ = load("mnist", real_mnist, "test")
+    for image in images[:50, 0].numpy():
         rows, columns = np.nonzero(image)
         cut = np.pad(image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1], margin)
         large = Image.fromarray(255 - cut).resize((6 * cut.shape[1], 6 * cut.shape[0]), Image.Resampling.BICUBIC)
@@ -164,11 +165,8 @@ def test_a_net_of_a_folder_of_pictures_sees_them_as_its_own() -> None:
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
-def test_test_images_are_seen_as_they_are(real_root: str, name: str) -> None:
-    try:
-        images, _ = load(name, real_root, "test")
-    except BadInput as error:
-        pytest.skip(str(error))
+def test_test_images_are_seen_as_they_are(name: str) -> None:
+    images, _ = load(name, real(name), "test")
     for image in images[:1000, 0].numpy():
         assert (prepare(Image.fromarray(image), DATASETS[name].fit).pixels == image).all()
 
