@@ -20,6 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
+# Before torch comes in. Threads of OpenMP that have nothing to do else spin, and take the processor from other tests.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import lightning as L
 import pytest
 import torch

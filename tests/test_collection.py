@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from conftest import HANG, HEAVY, PROJECT, zygote
 
 # Collects the tests with a clock that is ahead by some seconds.
@@ -38,3 +40,9 @@ def test_two_workers_collect_the_same_tests_in_the_same_order(tmp_path: Path) ->
     ours = [line for line in said.splitlines() if "::" in line]
     assert len(ours) > 600
     assert [line for line in theirs.splitlines() if "::" in line] == ours
+
+
+@pytest.mark.xdist_group("one")
+def test_tests_of_a_group_have_one_worker(request: pytest.FixtureRequest) -> None:
+    """pytest-xdist knows a group by the end of a test's id. Where that is lost each worker makes what is dear."""
+    assert request.node.nodeid.endswith("@one") == hasattr(request.config, "workerinput")
