@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-# Before torch comes in. Threads of OpenMP that have nothing to do else spin, and take the processor from other tests.
+# Before torch comes in: idle threads of OpenMP would spin, and take the processor from other tests.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import lightning as L
@@ -154,9 +154,14 @@ HEAVY = (
 # Imports modules once, and runs a script in a fork of itself for each line of standard input. The fork of a fork, so
 # that one process waits for each script, and many can run at once.
 ZYGOTE = """
-import importlib, json, os, runpy, signal, sys, traceback
+import gc, importlib, json, os, runpy, signal, sys, traceback
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 for module in sys.argv[1:]:
     importlib.import_module(module)
+Plugins.instance()  # it looks for them once, and the parser makes its tables once
+OverridesParser.create().parse_overrides(["key=value"])
+gc.freeze()  # what is here is not garbage, and its pages are the children's too
 
 
 def become(job, told):

@@ -104,8 +104,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, real_root: str) -> Path:
     """A short sweep with everything that the dashboard offers."""
     folder = tmp_path_factory.mktemp("browser")
     given = ["-m", "optimizer.lr=0.1,0.3,1e30", "model.activation=relu", "model.pool=max", "trainer.max_epochs=3",
-             "trainer.limit_train_batches=60", "trainer.limit_val_batches=2", "dashboard.histograms=true",
-             "dashboard.embedding=true", "trainer.accelerator=cpu", f"data.root={real_root}"]  # fmt: skip
+             "trainer.limit_train_batches=20", "trainer.limit_val_batches=2", "dashboard.histograms=true",
+             "dashboard.embedding=true", "trainer.accelerator=cpu", "threads=1", f"data.root={real_root}"]  # fmt: skip
     done = script("train.py", *given, cwd=folder)
     assert done.returncode == 1, done.stderr
     assert "3 jobs: 2 completed, 1 failed" in done.stdout + done.stderr

@@ -10,15 +10,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import wandb
 from filelock import FileLock, Timeout
 from lightning.pytorch.loggers import CSVLogger, Logger
-from mlflow.entities import Run
-from mlflow.tracking import MlflowClient
-from wandb.proto.wandb_internal_pb2 import Record
 
 from lenet.cli.commands import quoted
 from lenet.cli.compose import resumed_config
@@ -30,6 +26,13 @@ from lenet.runs.directory import RunDirectory
 from lenet.training import demands, loggers
 from lenet.training.loggers import Loggers, hyperparameters
 
+if TYPE_CHECKING:  # MLflow and W&B take seconds to import, in every process that collects the tests
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+    from wandb.proto.wandb_internal_pb2 import Record
+
+pytestmark = pytest.mark.xdist_group("loggers")  # which imports them
+
 ALL = ["csv", "mlflow", "wandb"]
 BLOCK = 32768  # bytes, of a .wandb file
 
@@ -37,6 +40,8 @@ BLOCK = 32768  # bytes, of a .wandb file
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database without a run; making one takes seconds."""
+    from mlflow.tracking import MlflowClient
+
     folder = tmp_path_factory.mktemp("mlflow")
     MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
     return folder / "mlflow.db"
@@ -52,15 +57,17 @@ def folder(in_empty_folder: Path, database: Path, monkeypatch: pytest.MonkeyPatc
     (in_empty_folder / "runs").mkdir()
     shutil.copy(database, in_empty_folder / "runs")
     yield in_empty_folder
-    if wandb.run:
+    if (wandb := sys.modules.get("wandb")) and wandb.run:
         wandb.run.finish()
 
 
-def client() -> MlflowClient:
+def client() -> "MlflowClient":
+    from mlflow.tracking import MlflowClient
+
     return MlflowClient(f"sqlite:///{Path('runs/mlflow.db').absolute()}")
 
 
-def only_run(name: str = "lenet") -> Run:
+def only_run(name: str = "lenet") -> "Run":
     experiment = client().get_experiment_by_name(name)
     assert experiment
     (run,) = client().search_runs([experiment.experiment_id])
@@ -97,8 +104,10 @@ def in_wandb(run: RunDirectory) -> dict[str, list[tuple[int, float]]]:
     return points
 
 
-def records(run: RunDirectory) -> list[Record]:
+def records(run: RunDirectory) -> "list[Record]":
     """Of the one file that W&B would send."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
     (path,) = (run.path / "wandb").glob("offline-run-*/*.wandb")
     data, at, found, parts = path.read_bytes(), 7, [], b""  # a log as LevelDB's, behind seven bytes
     while at + 7 <= len(data):
@@ -227,7 +236,7 @@ def test_a_logger_that_cannot_begin_costs_nothing(tiny_config, name, monkeypatch
     shutil.rmtree("runs")
     Path("runs").touch()  # where MLflow's database would be
     Path("one/wandb").mkdir(parents=True)
-    monkeypatch.setattr(wandb, "init", lambda **_: 1 / 0)
+    monkeypatch.setattr("wandb.init", lambda **_: 1 / 0)
     monkeypatch.setattr(logging.getLogger("lenet"), "propagate", True)
     tiny_config.logger = [name]
     assert train(tiny_config, "one")[0]["status"] == "completed"

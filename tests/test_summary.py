@@ -2,13 +2,16 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from conftest import HANG, PROJECT, script
+from lenet.cli.guard import GuardedLoader
 from lenet.config import Config, Model
 from lenet.runs.directory import RunDirectory
 
@@ -96,3 +99,13 @@ def test_many_nets_have_no_table_and_leave_nothing(given: list[str], named: str,
         f"scripts/train.py {named} lists them with their sizes\n"
     )
     assert not any(in_empty_folder.iterdir())
+
+
+def test_whoever_calls_it_may_have_many_runs_next(in_empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["summary.py", "sweep=pooling"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # so that what becomes of it is undone
+    monkeypatch.delenv("HYDRA_FULL_ERROR")
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(PROJECT / "scripts/summary.py"), run_name="__main__")
+    assert not GuardedLoader.of_one_net

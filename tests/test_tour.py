@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
-from nbclient import NotebookClient
 
 import lenet
 from conftest import PROJECT, same_run
@@ -25,7 +23,7 @@ BATCHES = "LENET_TOUR_BATCHES"  # an epoch has so many batches
 pytestmark = pytest.mark.xdist_group("tour")
 
 
-def tidy(book: nbformat.NotebookNode) -> None:
+def tidy(book: Any) -> None:
     """Of a bar that was drawn again and again its last state stays, and nothing of this machine."""
     for cell in book.cells:
         cell.metadata.pop("execution", None)  # when it was
@@ -38,6 +36,9 @@ def tidy(book: nbformat.NotebookNode) -> None:
 def test_the_tour_runs_from_top_to_bottom(
     request: pytest.FixtureRequest, real_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import nbformat  # here, as it takes seconds, in every process that collects the tests
+    from nbclient import NotebookClient
+
     writes = request.config.getoption("--write-docs")
     monkeypatch.setenv("LENET_DATA", str(Path(real_root).resolve()))
     if not writes:
@@ -53,6 +54,8 @@ def test_the_tour_runs_from_top_to_bottom(
 
 
 def test_the_tour_can_be_read_without_running_it() -> None:
+    import nbformat
+
     text = TOUR.read_text(encoding="utf-8")
     assert len(text) < 2**20
     book = nbformat.reads(text, 4)

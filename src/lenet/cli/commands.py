@@ -136,7 +136,10 @@ def run_composed(main: Callable[[], Any], examples: Sequence[str], of_one_net: b
         else:
             main()
 
-    run(guarded)
+    try:
+        run(guarded)
+    finally:
+        guard.GuardedLoader.of_one_net = False  # whoever calls us may live on, and have many runs next
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:
