@@ -11,6 +11,7 @@ from lenet.runs.files import write_atomically
 from lenet.search.spec import needed
 from lenet.sweeps.design import SEARCH, Sweep, is_at_work
 from lenet.system.terminal import loading
+from lenet.text import counted
 
 LIBRARIES = "pandas and matplotlib"
 
@@ -53,7 +54,7 @@ def of_runs(directories: list[Path], out: Path | None) -> str:
         directories[0] if single else Path(os.path.commonpath([path.absolute().parent for path in directories]))
     )
     check_folder(folder, given=bool(out))
-    loading(f"{len(directories)} runs", LIBRARIES)
+    loading(counted(len(directories), "run"), LIBRARIES)
     from lenet.evaluation.curves import as_text, compared
 
     plot = compared(directories)

@@ -346,6 +346,9 @@ SWEEPS: list[tuple[str, list[str]]] = [
     ("-m +hydra.sweeper.params.x={a:{optimizer.lr:1}} optimizer.lr=0.1,0.2", ["optimizer.lr", "x"]),
     ("-m optimizer.lr=range(0.0,nan,0.5)", ["lr=range(0.0,nan,0.5)", "give finite numbers"]),
     ("-m seed=range(0,1,0)", ["seed=range(0,1,0)", "a step other than 0"]),
+    ("-m optimizer.lr=range(0.1,0.5,0.1),0.7", ["stand alone", "write optimizer.lr=0.1,0.2,0.3,0.4,0.7"]),
+    ("-m seed=7,range(3)", ["seed=7,range(3): range(...) and glob(...) stand", "write seed=7,0,1,2"]),
+    ("-m seed=range(9999),7", ["seed=range(9999),7: range(...) and glob(...) stand", "give all values one by one"]),
     ("-m seed=range(100001)", ["seed=range(100001)", "at most 100,000"]),
 ]
 

@@ -202,6 +202,45 @@ def test_every_image_is_counted_exactly_once(tmp_path, real_root) -> None:
         assert 0 <= len(processes[0][part]) - len(processes[1][part]) <= 11, "one more of each batch at most"
 
 
+# Learns nothing, and notes the epochs that each process begins.
+STOPPING = """
+import os, sys
+from pathlib import Path
+import lightning as L
+from lenet.config import Config, Data, EarlyStopping, Model, Optimizer, Trainer
+from lenet.run import train
+
+root, folder = sys.argv[1:]
+
+class Noting(L.Callback):
+    def on_train_epoch_start(self, trainer, _):
+        with (Path(folder) / f"process{os.environ.get('LOCAL_RANK', '0')}").open("a") as file:
+            file.write(f"{trainer.current_epoch} ")
+
+config = Config(
+    data=Data(root=root, val_fraction=0.01, train_size=64, batch_size=32),
+    model=Model(conv_channels=[2], padding=2, fc_sizes=[]),
+    optimizer=Optimizer(lr=1e-30),
+    early_stopping=EarlyStopping(patience=2),
+    trainer=Trainer(max_epochs=9, accelerator="cpu", devices=2, strategy="ddp", limit_test_batches=1,
+                    enable_progress_bar=False),
+    threads=1,
+)
+train(config, Path(folder) / "run", callbacks=[Noting()])
+"""
+
+
+@pytest.mark.real_data
+def test_both_processes_stop_early_after_the_same_epoch(tmp_path, real_root) -> None:
+    (tmp_path / "stop.py").write_text(STOPPING)
+    code, said = zygote(*HEAVY).start(tmp_path / "stop.py", [real_root, str(tmp_path)], tmp_path).wait()
+    assert code == 0, said
+    assert [(tmp_path / f"process{rank}").read_text() for rank in range(2)] == ["0 1 2 "] * 2
+    result = RunDirectory(tmp_path / "run").read_result() or {}
+    assert (result["status"], result["epochs"]) == ("completed", 3)
+    assert result["stopped_early"]
+
+
 def others(pid: int) -> list[int]:
     """The processes that a process has started."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]

@@ -4,6 +4,7 @@ CONTRIBUTING.md shows them: uv run pytest tests/test_house.py --write-docs
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -217,3 +218,18 @@ def test_an_arrow_that_others_lead_to_is_left_out(tmp_path: Path) -> None:
     arrows = [line.strip() for line in drawing(source).splitlines() if "-->" in line]
     ground = _name(box("text"))
     assert arrows == ["cli --> training", "training --> system", f"system --> {ground}"]
+
+
+def test_where_words_count_something_one_is_no_plural() -> None:
+    """`counted` knows it; a number of our own constants is never 1."""
+    counts = re.compile(
+        r"\{(?:len\(|[a-z_.]*(?:count|total|done|epochs|jobs)\b)[^{}]*\} (?:jobs|epochs|runs|trials|updates|maps)\b"
+    )
+    found = [
+        f"{path.relative_to(PROJECT)}: {line.strip()}"
+        for folder in ("src", "scripts")
+        for path in (PROJECT / folder).rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if counts.search(line) and "MOST_" not in line
+    ]
+    assert not found, "\n".join(found)

@@ -11,8 +11,8 @@ from PIL import Image
 from conftest import script
 from lenet.runs.directory import RunDirectory
 from lenet.sweeps.design import Job, Level, Parameter, Sweep, job_names, plan, settings
-from lenet.sweeps.plots import draw_curves
-from lenet.sweeps.report import report
+from lenet.sweeps.plots import draw_cost, draw_curves
+from lenet.sweeps.report import report, tables
 from lenet.sweeps.results import effects, ranking, read_jobs, verdict
 
 
@@ -262,3 +262,50 @@ def test_the_script_says_where_the_report_is_and_imports_no_torch(tmp_path: Path
     assert done.returncode == 2
     assert done.stderr.startswith("error: y: no sweep")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_baseline_that_does_not_always_train_is_told(tmp_path: Path) -> None:
+    def accuracy(pool: str, seed: int) -> float:
+        return 0.1 if pool == "avg" and seed else 0.8 + NOISE[seed % 3]
+
+    make(tmp_path, "one_at_a_time", accuracy, range(4), pool=["avg", "max"])
+    text = written(tmp_path)
+    assert "The baseline itself trains in 1 of 4 runs (share: 5 to 70 %)" in text
+    assert "from validation accuracy 0.40 on" in text
+    make(tmp_path / "b", "one_at_a_time", lambda pool, seed: 0.8 + NOISE[seed], pool=["avg", "max"])
+    assert "The baseline itself" not in written(tmp_path / "b")
+
+
+def test_in_a_grid_the_share_that_trains_is_of_each_setting_alone(tmp_path: Path) -> None:
+    def accuracy(pool: str, lr: str, seed: int) -> float:
+        return 0.1 if (pool, lr) == ("max", "0.1") and seed else 0.8 + NOISE[seed]
+
+    sweep = make(tmp_path, "grid", accuracy, pool=["avg", "max"], lr=["0.9", "0.1"])
+    found = effects(sweep, read_jobs(sweep, tmp_path), "val/acc", floor=0.4)
+    assert [verdict(row) for _, row in found.iterrows()] == ["4 of 6 runs train (2 settings)"] * 2
+    text = written(tmp_path)
+    assert text.count("share: ") == 1
+    assert "| pool=max,lr=0.1 | 1 | 3 | share: 6 to 79 % |" in text
+
+
+def test_a_report_of_what_learned_nothing_has_its_plots(tmp_path: Path) -> None:
+    make(tmp_path, "grid", lambda pool, seed: 0.1, pool=["avg", "max"])
+    report(tmp_path)
+    assert (tmp_path / "ranking.png").stat().st_size > 1000
+    assert (tmp_path / "cost.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("levels", [{"a": 0.2, "b": 0.11}, {"a": 0.8, "b": 0.45}])
+def test_a_plot_leaves_out_just_what_did_not_train(tmp_path: Path, levels: dict[str, float]) -> None:
+    sweep = make(tmp_path, "grid", lambda pool, seed: levels[pool] + NOISE[seed] / 10, pool=[*levels])
+    (part,) = tables(sweep, tmp_path)[1]
+    figure = draw_cost(part.ranked, "val/acc", part.floor, False)
+    (row,) = (row for _, row in part.compared.iterrows())
+    is_off = any("1 settings below" in text.get_text() or "1 setting below" in text.get_text()
+                 for axes in figure.axes for text in axes.texts)  # fmt: skip
+    assert is_off == (row["trained"] < row["completed"])
+
+
+def test_one_job_is_one_job(tmp_path: Path) -> None:
+    make(tmp_path, "grid", lambda pool, seed: 0.8, seeds=[0], pool=["avg"])
+    assert "\n1 job: 1 completed" in written(tmp_path)

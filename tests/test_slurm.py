@@ -307,7 +307,7 @@ def test_a_job_whose_time_is_over_is_requeued_and_goes_on_to_its_end(timed: Time
     timed.waits.join()
     code, said = timed.running.wait()
     assert code == 0, said
-    assert "1 jobs: 1 completed" in said
+    assert "1 job: 1 completed" in said
     assert " Restarts=1 " in timed.sweep.slurm("scontrol", "show", "job", timed.number)
     log = (timed.sweep.only("timed").path / "train.log").read_text()
     done = [int(epoch) for epoch in re.findall(r"epoch (\d)/9 ", log)]

@@ -146,3 +146,26 @@ def test_a_report_over_splits_says_how_much_of_the_spread_is_the_splits(tmp_path
     text = written(tmp_path)
     assert "The split makes 80 % of the variance of these settings, the seed 20 %" in text
     assert "| net=other | 3 | 3 | 2.00 | 1.00 | 0.00 | 2.24 |" in text
+
+
+@pytest.mark.parametrize("design", ["grid", "one_at_a_time", "paired"])
+def test_another_split_is_no_change_and_gets_no_verdict(tmp_path: Path, design: str) -> None:
+    by_split = {"0": 0.02, "1": -0.02, "2": 0.0}
+    sweep = make(
+        tmp_path, design, lambda split_seed, seed: 0.8 + by_split[split_seed] + NOISE[seed], split_seed=[*by_split]
+    )
+    assert effects(sweep, read_jobs(sweep, tmp_path), "val/acc").empty
+    text = written(tmp_path)
+    assert "The split makes 80 % of the variance" in text
+    assert not re.search("better|worse", text)
+
+
+def test_more_than_a_hundred_points_apart_nothing_can_be(tmp_path: Path) -> None:
+    make(tmp_path, "grid", lambda pool, seed: {"avg": 0.5, "max": 0.6 + 0.3 * seed}[pool], [0, 1], pool=["avg", "max"])
+    assert "no difference is so large that four sweeps of five would show it." in written(tmp_path)
+    dice = np.random.default_rng(6)
+    levels = [str(number) for number in range(30)]
+    make(
+        tmp_path / "b", "one_at_a_time", lambda lr, seed: 0.8 + dice.normal(0, 0.02), [0, 1], lr=levels
+    )  # two seeds pass Holm's strictest test with nothing
+    assert re.search("a true one of .* points is seen .* five, and none after the correction", written(tmp_path / "b"))

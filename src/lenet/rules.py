@@ -315,8 +315,9 @@ def _stopping(config: Config) -> Complaints:
         if settings.max_steps > settings.max_epochs * steps:
             yield (
                 "trainer.max_steps",
-                f"trainer.max_epochs={settings.max_epochs} ends before, after {settings.max_epochs * steps:,} updates; "
-                f"add trainer.max_epochs={math.ceil(settings.max_steps / steps)}, or give fewer",
+                f"trainer.max_epochs={settings.max_epochs} ends before, after "
+                f"{counted(settings.max_epochs * steps, 'update')}; add trainer.max_epochs="
+                f"{math.ceil(settings.max_steps / steps)}, or give fewer",
             )
     if settings.max_time is not None and not seconds(settings.max_time):
         yield (
@@ -396,8 +397,8 @@ def _schedule(config: Config) -> Complaints:
     if schedule.name == "one_cycle" and not (0 < rising < count and not math.isclose(rising, 1)):
         yield (
             "schedule.warmup",
-            f"of {count} updates some have to go up, other than just one, and some down; give a share between 0 and 1, "
-            "or schedule.name=cosine",
+            f"of {counted(count, 'update')} some have to go up, other than just one, and some down; give a share "
+            "between 0 and 1, or schedule.name=cosine",
         )
 
 

@@ -22,6 +22,10 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" + ("" if number == 1 else "es" if thing.endswith("tch") else "s")
 
 
+def are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
 def shortened(text: str, most: int = 60) -> str:
     """For a place where there is no room for all of it."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -120,11 +120,12 @@ if AVAILABLE:
                 BadInput: there is no Slurm, it does not answer, or it has jobs of this sweep already.
             """
             from lenet.errors import BadInput
+            from lenet.text import counted
 
             if queued := self.queued():
                 raise BadInput(
-                    f"{self.config.hydra.sweep.dir}: Slurm has {len(queued)} jobs of this sweep; wait for them "
-                    "(scripts/report.py shows how far they are), or scancel "
+                    f"{self.config.hydra.sweep.dir}: Slurm has {counted(len(queued), 'job')} of this sweep; wait for "
+                    "them (scripts/report.py shows how far they are), or scancel "
                     f"{' '.join(dict.fromkeys(job.split('_')[0] for job in queued))} first"
                 )
 

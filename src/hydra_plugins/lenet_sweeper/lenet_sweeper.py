@@ -24,7 +24,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep, Sweep
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -449,6 +449,8 @@ class LenetSweeper(BasicSweeper):
                 values = override.value()
                 if isinstance(values, RangeSweep):
                     _require_range(values, override.input_line or name)
+                elif isinstance(values, ChoiceSweep):
+                    _require_values(values, name, override.input_line or name)
                 many = isinstance(values, RangeSweep) and _has_more(values, MOST_JOBS)
                 texts = [] if many else list(islice(override.sweep_string_iterator(), MOST_JOBS + 1))
                 if many or len(texts) > MOST_JOBS:  # before each is looked at, which takes a while
@@ -558,12 +560,37 @@ class LenetSweeper(BasicSweeper):
         return label(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
 
 
+MOST_WRITTEN = 30  # values in a remedy
+
+
 def _require_range(values: RangeSweep, words: str) -> None:
     from lenet.errors import BadInput
 
     numbers = [float(number) for number in (values.start, values.stop, values.step) if number is not None]
     if not all(map(math.isfinite, numbers)) or values.step == 0:
         raise BadInput(f"{words}: no range; give finite numbers, and a step other than 0")
+
+
+def _require_values(values: ChoiceSweep, key: str, words: str) -> None:
+    """Hydra reads a range among other values, and then cannot say what they are."""
+    from lenet.errors import BadInput
+
+    ranges = [value for value in values.list if isinstance(value, RangeSweep)]
+    if not ranges and not any(isinstance(value, Sweep | Glob) for value in values.list):
+        return
+    remedy = "give all values one by one"
+    for one in ranges:
+        _require_range(one, words)
+    if len(ranges) + sum(isinstance(value, int | float) for value in values.list) == len(values.list):
+        numbers: list[str] = []
+        for value in values.list:
+            if isinstance(value, RangeSweep):
+                numbers += _as_meant(value, [str(number) for number in islice(value.range(), MOST_WRITTEN + 1)])
+            else:
+                numbers.append(str(value))
+        if len(numbers) <= MOST_WRITTEN:
+            remedy = f"write {key}={','.join(dict.fromkeys(numbers))}"
+    raise BadInput(f"{words}: range(...) and glob(...) stand alone, and not among other values; {remedy}")
 
 
 def _has_more(values: RangeSweep, most: int) -> bool:

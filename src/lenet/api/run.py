@@ -17,6 +17,7 @@ from lenet.errors import BadInput
 from lenet.evaluation import checks, saved
 from lenet.runs.directory import WEIGHTS, RunDirectory, in_a_line
 from lenet.system.imports import quickly
+from lenet.text import counted
 
 if TYPE_CHECKING:
     import lightning as L
@@ -55,7 +56,7 @@ class Run:
     def __repr__(self) -> str:
         result = self.result
         figures = in_a_line(result.get("metrics") or {}, "val/acc", "test/acc")
-        said = [str(result.get("status", "without a result")), f"{result.get('epochs', 0)} epochs", figures]
+        said = [str(result.get("status", "without a result")), counted(result.get("epochs", 0), "epoch"), figures]
         return f"<Run {self.path}: {', '.join(filter(None, said))}>"
 
     @property

@@ -16,6 +16,7 @@ from lenet.errors import BadInput
 from lenet.rules import validate
 from lenet.runs.directory import INCIDENTAL, WEIGHTS, RunDirectory, timestamp
 from lenet.system.ranks import is_first
+from lenet.text import counted
 
 ConfigStore.instance().store("schema", Config)
 
@@ -122,8 +123,8 @@ def resumed_config(directory: str, overrides: Sequence[str]) -> Config:
     if longer and isinstance(config.optimizer.swa_start, float):
         raise BadInput(
             f"trainer.max_epochs={config.trainer.max_epochs}: the mean of the weights began after a share of "
-            f"{saved.trainer.max_epochs} epochs, optimizer.swa_start={config.optimizer.swa_start}; only a run where "
-            "this is an epoch can be made longer"
+            f"{counted(saved.trainer.max_epochs, 'epoch')}, optimizer.swa_start={config.optimizer.swa_start}; only a "
+            "run where this is an epoch can be made longer"
         )
     return config
 

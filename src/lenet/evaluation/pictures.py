@@ -25,7 +25,7 @@ from lenet.evaluation.checks import picture_format
 from lenet.evaluation.predictions import Predictions
 from lenet.models.lenet import LeNet
 from lenet.models.lenet5 import LeNet5
-from lenet.text import one_line
+from lenet.text import counted, one_line
 from lenet.training.module import Classifier
 
 WIDTH = 350  # pixels, at scale 1, as all lengths here
@@ -283,7 +283,7 @@ def activations(captured: Sequence[Activations], scale: int = 1) -> Image.Image:
             low, high = _range(captured, layer)
             maps = each.maps[layer]
             size = "x".join(str(side) for side in maps.shape[1:])
-            canvas.write(f"{layer}: {len(maps)} maps of {size}, {low:.2f} to {high:.2f}", x, y, column)
+            canvas.write(f"{layer}: {counted(len(maps), 'map')} of {size}, {low:.2f} to {high:.2f}", x, y, column)
             canvas.put(paint(shown[number], low, high, HEAT), x, y + LINE, column, heights[layer])
             y += LINE + heights[layer] + GAP
     return canvas.image
@@ -297,7 +297,7 @@ def classes(captured: Sequence[Activations], layer: str) -> Image.Image:
     names, side, gap, in_a_line = 72, 28, 2, 8
     tall = (side + gap) * math.ceil(shown / in_a_line)
     canvas = Canvas(WIDTH, LINE + 2 * GAP + (tall + GAP) * len(captured))
-    which = f"{shown} of {maps} maps" if shown < maps else f"{maps} maps"
+    which = f"{shown} of {maps} maps" if shown < maps else counted(maps, "map")
     canvas.write(f"{layer}: {which}, {low:.2f} to {high:.2f}; red: taken for another class", GAP, GAP, WIDTH - 2 * GAP)
     for row, each in enumerate(captured):
         y = LINE + 2 * GAP + row * (tall + GAP)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lenet.config import Model
 from lenet.errors import BadInput
+from lenet.text import counted
 
 CLASSES = 10  # of LeNet-5, whose outputs are bitmaps of the digits
 LENET5_SIZE = 32  # pixels; C5's window then covers the whole map
@@ -57,7 +58,7 @@ def per_layer(key: str, value: object, count: int) -> list[int]:
         if len(values) == count:
             return list(values)
         raise BadInput(
-            f"{key}={list(values)}: {len(values)} values where model.conv_channels has {count}; "
+            f"{key}={list(values)}: {counted(len(values), 'value')} where model.conv_channels has {count}; "
             f"give one integer for all, or a list of {count}"
         )
     raise BadInput(f"{key}={value}: give one integer, or a list with an integer for each of model.conv_channels")

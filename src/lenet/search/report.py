@@ -260,7 +260,7 @@ def _given_up(sweep: Sweep, pasts: Sequence[Past]) -> list[str]:
     saved = sum(job.epochs - max(past.epochs, default=0) for job, past in pruned)
     return [
         f"{counted(len(pruned), 'trial')} of {len(pasts)} were given up early, which saved {saved} of "
-        f"{done + saved} epochs.",
+        f"{counted(done + saved, 'epoch')}.",
         "",
     ]
 

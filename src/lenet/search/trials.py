@@ -24,6 +24,7 @@ from lenet.search.spec import COSTS, Spec
 from lenet.sweeps.design import LONGEST_NAME, SEARCH, Job, Sweep, check_job, implausible, state
 from lenet.system.lock import FolderLock
 from lenet.tables import aligned
+from lenet.text import counted
 
 TRIES = 3  # that a trial may lose its process in, until it counts as failed
 LOST = "lost"  # how often that was, in sweep.json
@@ -166,7 +167,7 @@ class Search:
         lines.append(", ".join(f"{name}={value}" for name, value in told.items() if value != "None"))
         listed = (self.directory / "sweep.json").exists()
         done = sum(past.state != "running" for past in self.past(self.read())) if listed else 0
-        lines.append(f"{self.spec.trials} trials, {done} done, in {self.directory}; nothing was started")
+        lines.append(f"{counted(self.spec.trials, 'trial')}, {done} done, in {self.directory}; nothing was started")
         return "\n".join(lines)
 
     def _next(self, sweep: Sweep, make: Make) -> tuple[Setting, Config]:

@@ -26,7 +26,7 @@ from lenet.runs.names import made_safe, seen_as
 from lenet.runs.safe_io import YAML_LOADER, fits, read_json, read_yaml
 from lenet.system.lock import FolderLock
 from lenet.tables import aligned
-from lenet.text import did_you_mean, one_line, shortened
+from lenet.text import counted, did_you_mean, one_line, shortened
 
 DESIGNS = ("grid", "one_at_a_time", "paired")
 SEARCH = "search"  # a design of its own kind: `lenet.search` makes one job after another
@@ -425,5 +425,6 @@ def plan(sweep: Sweep, directory: Path) -> str:
         rows.append((str(number), job.name, f"{job.parameters:,}", f"{job.macs:,}", str(job.epochs), is_state))
     lines = aligned(rows, right=(0, 2, 3, 4))
     lines += [f"baseline: {words}"] if (words := baseline_of(sweep)) else []
-    lines.append(f"{len(sweep.jobs)} jobs, {left} epochs to do, in {directory}; nothing was started")
+    counts = f"{counted(len(sweep.jobs), 'job')}, {counted(left, 'epoch')}"
+    lines.append(f"{counts} to do, in {directory}; nothing was started")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from lenet.runs.directory import METRICS, RunDirectory
 from lenet.runs.files import write_atomically
 from lenet.sweeps.design import Sweep
 from lenet.sweeps.results import column, verdict
-from lenet.text import shortened
+from lenet.text import counted, shortened
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,16 @@ def save(figure: Figure, path: Path) -> None:
     write_atomically(path, content.getvalue())
 
 
-def draw_ranking(done: pd.DataFrame, ranked: pd.DataFrame, metric: str) -> Figure:
-    """Every setting's mean and standard deviation, the best on top, and its seeds one by one."""
+def draw_ranking(done: pd.DataFrame, ranked: pd.DataFrame, metric: str, floor: float) -> Figure:
+    """Every setting's mean and standard deviation, the best on top, and its seeds one by one.
+
+    Args:
+        floor: settings with a lower mean would squeeze the others into a corner (`results.trained_from`). It is that of
+            `draw_effects` and `draw_cost` too.
+    """
     shown = ranked.head(MOST_BARS)[::-1]
     figure = Figure(figsize=(9, 1.2 + 0.28 * len(shown)), layout="constrained")
     axes = figure.subplots()
-    floor = _half_the_best(ranked)
     places = dict(zip(shown.index, range(len(shown)), strict=True))
     inside = shown["mean"] >= floor
     single = done[done.setting.isin(shown.index[inside]) & (done[metric] >= floor)]
@@ -104,13 +108,13 @@ def draw_effects(compared: pd.DataFrame, floor: float, metric: str) -> Figure:
     return figure
 
 
-def draw_cost(ranked: pd.DataFrame, metric: str, alone: bool) -> Figure:
+def draw_cost(ranked: pd.DataFrame, metric: str, floor: float, alone: bool) -> Figure:
     """Accuracy against what it costs; a line joins the settings that nothing cheaper beats.
 
     Args:
         alone: the jobs ran one at a time. Else their seconds are those of the machine, and not shown.
     """
-    inside = ranked[ranked["mean"] >= _half_the_best(ranked)]
+    inside = ranked[ranked["mean"] >= floor]
     costs = {cost: title for cost, title in COSTS.items()
              if cost != "seconds" or (alone and (inside["seconds"] > 0).all())}  # fmt: skip
     figure = Figure(figsize=(4 * len(costs), 4.2), layout="constrained")
@@ -141,9 +145,8 @@ def draw_cost(ranked: pd.DataFrame, metric: str, alone: bool) -> Figure:
         axes.margins(x=0.3, y=0.12)
         axes.grid(alpha=0.3)
         if len(inside) < len(ranked):
-            axes.text(
-                0.02, 0.02, f"{len(ranked) - len(inside)} settings below", transform=axes.transAxes, fontsize="small"
-            )
+            below = f"{counted(len(ranked) - len(inside), 'setting')} below"
+            axes.text(0.02, 0.02, below, transform=axes.transAxes, fontsize="small")
     figure.axes[0].set_ylabel(METRICS[metric][1])
     return figure
 
@@ -210,11 +213,6 @@ def _curve(path: Path, metric: str) -> pd.Series:
         rows = []
     # An epoch that was not validated is no point of it.
     return pd.Series({row["epoch"]: row[metric] for row in rows if metric in row}, dtype=float)
-
-
-def _half_the_best(ranked: pd.DataFrame) -> float:
-    """Settings with a lower mean would squeeze the others into a corner."""
-    return 0.5 * float(ranked["mean"].max())
 
 
 def _beyond(axes: Axes, points: Sequence[tuple[int, str]]) -> None:

@@ -19,11 +19,22 @@ from lenet.sweeps.design import Sweep, baseline_of
 from lenet.sweeps.measured import Group, described, groups
 from lenet.sweeps.over_seeds import write_curves
 from lenet.sweeps.plots import draw_cost, draw_curves, draw_effects, draw_ranking, save
-from lenet.sweeps.results import as_csv, column, effects, further, ranking, trained_from, verdict
+from lenet.sweeps.results import (
+    SPLIT,
+    as_csv,
+    column,
+    effects,
+    further,
+    ranking,
+    share_in_words,
+    shares_that_train,
+    trained_from,
+    verdict,
+)
 from lenet.sweeps.statistics import detectable, shares
 from lenet.tables import aligned, mean_and_spread
 from lenet.tables import as_markdown as markdown
-from lenet.text import shortened
+from lenet.text import counted, shortened
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,7 @@ class Part:
     """What the report says of jobs that can be compared."""
 
     group: Group
+    floor: float  # the accuracy from which a run counts as trained
     ranked: pd.DataFrame
     compared: pd.DataFrame
     plots: dict[str, str] = field(default_factory=dict)  # the file of each
@@ -42,7 +54,8 @@ def tables(sweep: Sweep, directory: Path) -> tuple[pd.DataFrame, list[Part]]:
     parts = []
     for group in comparable:
         ranked = ranking(group.done, group.metric)
-        parts.append(Part(group, ranked, effects(sweep, group.jobs, group.metric, trained_from(ranked, group.classes))))
+        floor = trained_from(ranked, group.classes)
+        parts.append(Part(group, floor, ranked, effects(sweep, group.jobs, group.metric, floor)))
     return jobs, parts
 
 
@@ -62,7 +75,7 @@ def report(directory: Path, at_work: bool = False) -> str:
     jobs, parts = tables(sweep, directory)
     write_atomically(directory / "results.csv", as_csv(jobs))
     for number, part in enumerate(parts, 1):
-        for name, figure in _figures(sweep, part.group, part.ranked, part.compared, directory).items():
+        for name, figure in _figures(sweep, part, directory).items():
             part.plots[name] = f"{name}.png" if number == 1 else f"{name}_{number}.png"
             save(figure, directory / part.plots[name])
     done = jobs[jobs.state == "completed"]
@@ -76,20 +89,17 @@ def report(directory: Path, at_work: bool = False) -> str:
     )
 
 
-SPLIT = "split_seed"  # the last word of data.split_seed, as a sweep calls it
 PUT_RIGHT = "remove it, and the sweep does this job again"
 
 
-def _figures(
-    sweep: Sweep, group: Group, ranked: pd.DataFrame, compared: pd.DataFrame, directory: Path
-) -> dict[str, Figure]:
-    done, metric = group.done, group.metric
+def _figures(sweep: Sweep, part: Part, directory: Path) -> dict[str, Figure]:
+    done, metric = part.group.done, part.group.metric
     if done.empty:
         return {}
-    figures = {"ranking": draw_ranking(done, ranked, metric)}
-    if len(compared):
-        figures["effects"] = draw_effects(compared, 0.5 * ranked["mean"].max(), metric)
-    figures["cost"] = draw_cost(ranked, metric, sweep.alone)
+    figures = {"ranking": draw_ranking(done, part.ranked, metric, part.floor)}
+    if len(part.compared):
+        figures["effects"] = draw_effects(part.compared, part.floor, metric)
+    figures["cost"] = draw_cost(part.ranked, metric, part.floor, sweep.alone)
     figures["curves"] = draw_curves(sweep, done, directory, metric)
     return figures
 
@@ -145,12 +155,14 @@ def _section(sweep: Sweep, part: Part, level: str) -> list[str]:
             f"Difference of {metric_name} to the baseline ({plain(words)}), in percentage points. "
             f"{_method(sweep, part.compared)}{left_out}",
             "",
+            *_baseline_that_may_not_train(sweep, part),
             *_table(
                 ["parameter", "value", "difference", "95 % interval", "p (Holm)", "n", ""], effect_rows(part.compared)
             ),
             "",
             f"![effects]({part.plots['effects']})",
             "",
+            *_settings_that_may_not_train(sweep, part),
         ]
     elif left_out:
         lines += [left_out.strip(), ""]
@@ -185,18 +197,65 @@ def _method(sweep: Sweep, compared: pd.DataFrame) -> str:
     if len(usual):
         pairs, sd = int(usual["n"].median()), float(usual["sd"].median())
         alone, among = (100 * detectable(sd, pairs, of) for of in (1, max(count, 1)))
-        after = f", and of {among:.1f} after the correction" if count > 1 else ""
         lines.append(
-            f"With {pairs} seeds and the usual spread of such a difference ({100 * sd:.1f} points) a true one of "
-            f"{alone:.1f} points is seen in four sweeps of five{after}."
+            f"With {pairs} seeds and the usual spread of such a difference ({100 * sd:.1f} points) "
+            f"{_seen(alone, among if count > 1 else None)}."
         )
     return " ".join(lines)
+
+
+def _seen(alone: float, among: float | None) -> str:
+    """How large a difference has to be in points; more than 100 there are not."""
+    if alone > 100:
+        return "no difference is so large that four sweeps of five would show it"
+    words = f"a true one of {alone:.1f} points is seen in four sweeps of five"
+    if among is None:
+        return words
+    return words + (f", and of {among:.1f} after the correction" if among <= 100 else ", and none after the correction")
+
+
+def _baseline_that_may_not_train(sweep: Sweep, part: Part) -> list[str]:
+    jobs = part.group.jobs
+    if sweep.design == "paired":
+        setting = jobs.setting.iloc[0]
+    else:
+        at = pd.Series({column(name): text for name, text in sweep.baseline.items() if name != SPLIT})
+        setting = next(iter(jobs[(jobs[at.index] == at).all(axis=1)].setting), None)
+    found = shares_that_train(part.group.done, part.group.metric, part.floor)
+    if setting not in found.index or found.trained[setting] == found.completed[setting]:
+        return []
+    trained, completed = found.trained[setting], found.completed[setting]
+    return [
+        f"The baseline itself trains in {trained} of {counted(completed, 'run')} "
+        f"({share_in_words(trained, completed)}), so a difference to its mean tells how often that was as much as how "
+        f"good it is. A run counts as trained from {METRICS[part.group.metric][1]} {part.floor:.2f} on.",
+        "",
+    ]
+
+
+def _settings_that_may_not_train(sweep: Sweep, part: Part) -> list[str]:
+    """The share of each, where a row of the effects is of several."""
+    found = shares_that_train(part.group.done, part.group.metric, part.floor)
+    found = found[found.trained < found.completed]
+    if not (part.compared["settings"] > 1).any() or found.empty:
+        return []
+    rows = [
+        [str(setting), str(row["trained"]), str(row["completed"]), share_in_words(row["trained"], row["completed"])]
+        for setting, row in found.iterrows()
+    ]
+    return [
+        f"Settings that do not always train, which is from {METRICS[part.group.metric][1]} {part.floor:.2f} on, with "
+        "Wilson's 95 % interval of the share:",
+        "",
+        *_table(["setting", "trained", "runs", ""], rows),
+        "",
+    ]
 
 
 def _splits(sweep: Sweep, part: Part, level: str) -> list[str]:
     """How much of the spread is the split's, where each split was run with the same seeds."""
     name = column(SPLIT)
-    if sweep.design != "grid" or SPLIT not in sweep.parameters:
+    if SPLIT not in sweep.parameters or (sweep.design == "paired" and len(sweep.parameters) > 1):
         return []
     others = [column(other) for other in sweep.parameters if other != SPLIT]
     rows, found = [], []
@@ -224,6 +283,8 @@ def _splits(sweep: Sweep, part: Part, level: str) -> list[str]:
         "neither's alone (two-way random effects; few splits and seeds make it a rough figure).",
         "",
         *_table(["setting", "splits", "seeds", "of the split", "of the seed", "rest", "all"], rows),
+        "",
+        "A split is luck, as a seed is. So there is no verdict on one.",
         "",
     ]
 
@@ -260,7 +321,7 @@ def _bullets(texts: Sequence[str]) -> list[str]:
 
 def _counts(jobs: pd.DataFrame) -> str:
     counts = jobs.state.value_counts()
-    return f"{len(jobs)} jobs: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"{counted(len(jobs), 'job')}: " + ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 def _missing(jobs: pd.DataFrame) -> list[str]:

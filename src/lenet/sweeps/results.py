@@ -17,6 +17,8 @@ from lenet.sweeps.design import Job, Sweep, implausible, state
 from lenet.sweeps.statistics import CONFIDENCE, difference, holm, share
 from lenet.text import first_line
 
+SPLIT = "split_seed"  # the last word of data.split_seed, as a sweep calls it
+
 FIGURE = re.compile(r"(train|val|test)/\w{1,60}", re.ASCII)  # the name of a metric, also of somebody's own
 EFFECTS = [
     "parameter",
@@ -32,6 +34,7 @@ EFFECTS = [
     "n_baseline",
     "completed",
     "trained",
+    "settings",
     "failed",
 ]
 RESERVED = {"job", "setting", "seed", "state", *METRICS, "epochs", "best_epoch", "parameters", "macs", "seconds",
@@ -134,7 +137,12 @@ def ranking(done: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def trained_from(ranked: pd.DataFrame, classes: int) -> float:
-    """The accuracy from which a run counts as trained: half the best setting's mean, and well above chance."""
+    """The accuracy from which a run counts as trained: half the best setting's mean, and well above chance.
+
+    All of a report means this by it: verdicts, shares, and what the plots leave off their scale.
+    """
+    if ranked.empty:
+        return 0.0
     return max(0.5 * float(ranked["mean"].max()), min(1.5 / classes, 1 / classes + 0.05))
 
 
@@ -144,19 +152,22 @@ def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str, floor: float = 0) -> 
     A seed is one observation: its jobs at the level, averaged over the settings of the other parameters that were run
     at the baseline's level too. How two settings are compared is said at `statistics.difference`. Paired parameters
     change together, so there the settings themselves are compared, with the first. A job below `floor` did not train.
+    Another split is no change but luck, as another seed is: `split_seed` is compared with nothing.
 
     Returns:
         parameter, level, mean, difference, low and high of the confidence interval (nan with one seed), p, p after
-        Holm's correction for all comparisons, sd of the differences seed by seed, n and n_baseline (seeds), completed,
-        trained and failed (jobs).
+        Holm's correction for all comparisons, sd of the differences seed by seed, n and n_baseline (seeds), completed
+        and trained (jobs), settings (of the others, whose jobs these are) and failed (jobs).
     """
     if sweep.design == "paired":
         first = jobs.setting.iloc[0]
-        comparisons = [("setting", name, first) for name in jobs.setting.unique() if name != first]
+        settings = jobs.setting.unique() if set(sweep.parameters) != {SPLIT} else ()
+        comparisons = [("setting", name, first) for name in settings if name != first]
     else:
         comparisons = [
             (column(name), level, sweep.baseline[name])
             for name, levels in sweep.parameters.items()
+            if name != SPLIT
             for level in levels
             if level != sweep.baseline[name] and {level, sweep.baseline[name]} <= set(jobs[column(name)])
         ]
@@ -168,27 +179,25 @@ def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str, floor: float = 0) -> 
         if others:  # all else equal: only settings of the others that both were run at, and in a grid seed by seed
             same = [*others, "seed"] if sweep.design == "grid" else others
             shared = ours[same].drop_duplicates().merge(theirs[same].drop_duplicates())
-            planned, ours, theirs = (
-                planned.merge(theirs[others].drop_duplicates()),
-                ours.merge(shared),
-                theirs.merge(shared),
-            )
-        means = [part.groupby("seed")[metric].mean() for part in (ours, theirs)]
-        found = difference(means[0], means[1])
+            planned = planned.merge(theirs[others].drop_duplicates())
+            ours, theirs = ours.merge(shared), theirs.merge(shared)
+        mean, base_mean = (part.groupby("seed")[metric].mean() for part in (ours, theirs))
+        found = difference(mean, base_mean)
         rows.append(
             {
                 "parameter": name,
                 "level": level,
-                "mean": means[0].mean(),
+                "mean": mean.mean(),
                 "difference": found.value,
                 "low": found.low,
                 "high": found.high,
                 "p": found.p,
                 "sd": found.sd,
                 "n": found.n,
-                "n_baseline": len(means[1]),
+                "n_baseline": len(base_mean),
                 "completed": len(ours),
                 "trained": int((ours[metric] >= floor).sum()),
+                "settings": ours.setting.nunique(),
                 "failed": int((planned.state == "failed").sum()),
             }
         )
@@ -197,14 +206,26 @@ def effects(sweep: Sweep, jobs: pd.DataFrame, metric: str, floor: float = 0) -> 
     return pd.DataFrame(rows, columns=EFFECTS)
 
 
+def share_in_words(count: int, of: int) -> str:
+    low, high = share(count, of)
+    return f"share: {100 * low:.0f} to {100 * high:.0f} %"
+
+
+def shares_that_train(done: pd.DataFrame, metric: str, floor: float) -> pd.DataFrame:
+    """Of each setting of completed jobs: `completed` jobs, and those that `trained`."""
+    trains = done.assign(trains=done[metric] >= floor).groupby("setting", sort=False)
+    return trains.agg(completed=("trains", "size"), trained=("trains", "sum"))
+
+
 def verdict(row: pd.Series) -> str:
     """What is known of a difference: "perhaps" where its interval leaves out 0 and Holm's correction does not."""
     if row["n"] == 0:
         return "no run completed"
     if row["trained"] < row["completed"]:
-        low, high = share(row["trained"], row["completed"])
         some = f"{row['trained']} of {row['completed']} runs train" if row["trained"] else "does not train"
-        return f"{some} (share: {100 * low:.0f} to {100 * high:.0f} %)"
+        if row["settings"] > 1:  # which may train more or less often, so that no one interval is theirs
+            return f"{some} ({row['settings']} settings)"
+        return f"{some} ({share_in_words(row['trained'], row['completed'])})"
     if row["n_baseline"] == 0:
         return "no run of the baseline completed"
     if np.isnan(row["low"]):

@@ -15,7 +15,7 @@ from lenet.sweeps.design import FAILED, Job, Sweep, check_directory, state
 from lenet.sweeps.progress import Progress, _message, last_change, stamp_of
 from lenet.system.lock import CannotLock, FolderLock
 from lenet.system.signals import stop_on_signals
-from lenet.text import first_line
+from lenet.text import are, counted, first_line
 
 log = logging.getLogger(__name__)
 
@@ -62,14 +62,15 @@ def run(
         done = len(sweep.jobs) - len(todo)
         going_on = sum(RunDirectory(directory / job.name).last_checkpoint.exists() for job in todo)
         words = f"{done} completed before, {len(todo)} to do" + (f", {going_on} of them go on" if going_on else "")
-        print(f"{len(sweep.jobs)} jobs in {directory}: {words}", flush=True)
+        print(f"{counted(len(sweep.jobs), 'job')} in {directory}: {words}", flush=True)
         with stop_on_signals():
             all_of_them = partial(_launch_all, directory=directory, launch=launch, fail_fast=fail_fast)
             is_over = _run_open(sweep, directory, todo, progress, all_of_them)
         incomplete = [job for job in sweep.jobs if state(RunDirectory(directory / job.name)) != "completed"]
         if incomplete and is_over:
             raise JobsFailed(
-                f"{len(incomplete)} of {len(sweep.jobs)} jobs are not completed; the same command tries them again"
+                f"{len(incomplete)} of {counted(len(sweep.jobs), 'job')} {are(len(sweep.jobs))} not completed; the "
+                "same command tries them again"
             )
 
 
@@ -179,7 +180,7 @@ def _conclude(sweep: Sweep, directory: Path, errors: Mapping[str, Exception]) ->
     states = {job.name: state(RunDirectory(directory / job.name)) for job in sweep.jobs}
     incomplete = [name for name, is_state in states.items() if is_state != "completed"]
     counts = [f"{sum(s == word for s in states.values())} {word}" for word in dict.fromkeys(states.values())]
-    print(f"{len(states)} jobs: {', '.join(counts)}", flush=True)
+    print(f"{counted(len(states), 'job')}: {', '.join(counts)}", flush=True)
     for name in incomplete:
         result = RunDirectory(directory / name).read_result() or {}
         if states[name] == "failed" and not isinstance(errors.get(name), BadInput):  # which is of this time

@@ -6,6 +6,7 @@ from math import log
 from lenet.batches import EVALUATION_BATCH, batches, epochs, images_seen, overfitted, updates, validation_size
 from lenet.config import Config, optimizer_facts
 from lenet.datasets import data_set
+from lenet.text import are, counted
 
 LUCK = 0.001  # how likely it is, at most, that guesses are taken for something learned
 
@@ -52,14 +53,15 @@ def remedy(config: Config, done: int) -> str:
     if done < epochs(config):
         patience = config.early_stopping.patience
         longer = f"try early_stopping.patience=null, or more than {patience}" if patience else "let it go on for longer"
-        early = f"it ended early, after {done} of {epochs(config)} epochs: {longer}"
+        early = f"it ended early, after {done} of {counted(epochs(config), 'epoch')}: {longer}"
         return f"{early}, or {modern}" if sigmoids else early
+    few = f"{counted(count, 'update')} {are(count)} few"
     if count < FEW and config.trainer.max_steps is not None:
-        enough = f"{count:,} updates are few: try trainer.max_steps=null, or a larger one"
+        enough = f"{few}: try trainer.max_steps=null, or a larger one"
         return f"{enough}, or {modern}" if sigmoids else enough
     if count < FEW:
         more = max(config.trainer.max_epochs + 1, round(config.trainer.max_epochs * 2 * FEW / count))
-        enough = f"{count:,} updates are few: try trainer.max_epochs={min(more, 1000)}"
+        enough = f"{few}: try trainer.max_epochs={min(more, 1000)}"
         return f"{enough}, or {modern}" if sigmoids else enough
     if sigmoids:
         return (

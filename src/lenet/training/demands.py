@@ -30,7 +30,7 @@ from lenet.system.machine import (
     why_not,
 )
 from lenet.system.ranks import is_first
-from lenet.text import counted
+from lenet.text import are, counted
 from lenet.training import loggers
 from lenet.training.stopping import check_stopping
 
@@ -260,8 +260,8 @@ def all_done(config: Config, done: int) -> str:
             "start a new run"
         )
     return (
-        f"resume={config.resume}: {done} epochs are done, and trainer.max_epochs={settings.max_epochs}; give a larger "
-        "trainer.max_epochs to go on"
+        f"resume={config.resume}: {counted(done, 'epoch')} {are(done)} done, and "
+        f"trainer.max_epochs={settings.max_epochs}; give a larger trainer.max_epochs to go on"
     )
 
 

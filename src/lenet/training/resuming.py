@@ -8,6 +8,7 @@ from lenet.batches import validated_every
 from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.runs.directory import Result, Row, RunDirectory
+from lenet.text import counted
 from lenet.training.checkpoints import (
     NoCheckpoint,
     largest_checkpoint,
@@ -42,8 +43,8 @@ def resumed(config: Config, run: RunDirectory, model: Classifier) -> tuple[list[
         raise NoCheckpoint(str(error)) from error
     if len(rows) < epochs:
         raise NoCheckpoint(
-            f"{run.path / 'metrics.csv'}: has {len(rows)} of the {epochs} epochs that {checkpoint} has seen; start the "
-            "run again from the beginning"
+            f"{run.path / 'metrics.csv'}: has {len(rows)} of the {counted(epochs, 'epoch')} that {checkpoint} has "
+            "seen; start the run again from the beginning"
         )
     check_stopping(config, rows[:epochs], result)
     return rows[:epochs], result, checkpoint

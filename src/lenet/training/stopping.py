@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from lenet.config import Config, EarlyStopping
 from lenet.errors import BadInput
 from lenet.runs.directory import Result, Row
+from lenet.text import are, counted
 
 
 def stopped_early(
@@ -47,8 +48,8 @@ def check_stopping(config: Config, rows: Sequence[Row], result: Result) -> None:
     larger = "give a larger early_stopping.patience, or null, to go on"
     if epoch < len(rows):
         raise BadInput(
-            f"early_stopping.patience={config.early_stopping.patience}: of {len(rows)} epochs that are done, this ends "
-            f"after {epoch} ({why}); {larger}"
+            f"early_stopping.patience={config.early_stopping.patience}: of {counted(len(rows), 'epoch')} that "
+            f"{are(len(rows))} done, this ends after {epoch} ({why}); {larger}"
         )
     if result.get("status") == "completed":
         raise BadInput(f"resume={config.resume}: it stopped early after epoch {epoch}: {why}; {larger}")
