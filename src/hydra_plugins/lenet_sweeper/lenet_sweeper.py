@@ -24,7 +24,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep, Sweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -575,15 +575,16 @@ def _require_values(values: ChoiceSweep, key: str, words: str) -> None:
     """Hydra reads a range among other values, and then cannot say what they are."""
     from lenet.errors import BadInput
 
-    ranges = [value for value in values.list if isinstance(value, RangeSweep)]
-    if not ranges and not any(isinstance(value, Sweep | Glob) for value in values.list):
+    given: list[Any] = list(values.list)
+    ranges = [value for value in given if isinstance(value, RangeSweep)]
+    if not ranges and not any(isinstance(value, Glob) for value in given):
         return
     remedy = "give all values one by one"
     for one in ranges:
         _require_range(one, words)
-    if len(ranges) + sum(isinstance(value, int | float) for value in values.list) == len(values.list):
+    if len(ranges) + sum(isinstance(value, int | float) for value in given) == len(given):
         numbers: list[str] = []
-        for value in values.list:
+        for value in given:
             if isinstance(value, RangeSweep):
                 numbers += _as_meant(value, [str(number) for number in islice(value.range(), MOST_WRITTEN + 1)])
             else:
