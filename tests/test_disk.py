@@ -81,7 +81,7 @@ def nothing_stays_mounted(do: "Do") -> Iterator[None]:
 
 Do = Callable[..., tuple[int, str]]
 RUN = ["trainer.limit_train_batches=5", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
-       "trainer.max_epochs=3", "threads=1"]  # fmt: skip
+       "trainer.max_epochs=3", "data.batch_size=32", "threads=1"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

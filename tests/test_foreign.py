@@ -15,7 +15,7 @@ from conftest import HEAVY, PROJECT, Zygote, script
 
 FOREIGN = PROJECT / "tests/foreign"
 SHORT = ("trainer.limit_train_batches=3", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
-         "trainer.accelerator=cpu")  # fmt: skip
+         "trainer.accelerator=cpu", "data.batch_size=32", "threads=1")  # fmt: skip
 
 
 class System:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.real_data
 
 RUN = ["model.conv_channels=[2,3]", "model.fc_sizes=[12]", "model.dropout=0.2", "trainer.max_epochs=2", "threads=1",
        "trainer.limit_train_batches=4", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
-       "trainer.accelerator=cpu"]  # fmt: skip
+       "trainer.accelerator=cpu", "data.batch_size=32"]  # fmt: skip
 
 # What a run is about to do when it is killed, as killed_at.py has it.
 MOMENTS = [

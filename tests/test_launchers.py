@@ -13,9 +13,9 @@ from conftest import HANG, PROJECT, frozen_when, script, until, who_writes_in
 from lenet.errors import BadInput
 from lenet.runs.directory import RunDirectory
 
-SWEEP = ["-m", "seed=0,1,2", "model.conv_channels=[2,3]", "model.fc_sizes=[12]", "trainer.max_epochs=20",
+SWEEP = ["-m", "seed=0,1,2", "model.conv_channels=[2,3]", "model.fc_sizes=[12]", "trainer.max_epochs=40",
          "trainer.limit_train_batches=12", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
-         "trainer.accelerator=cpu", "threads=1", "dashboard.enabled=false"]  # fmt: skip
+         "trainer.accelerator=cpu", "threads=1", "dashboard.enabled=false", "data.batch_size=64"]  # fmt: skip
 PROCESSES = ["hydra/launcher=processes", "hydra.launcher.n_jobs=2"]
 
 
@@ -31,7 +31,7 @@ def test_a_process_that_is_killed_takes_no_other_with_it_and_the_command_again_e
 
     def both_train() -> bool:
         """After the second epoch the first is in a checkpoint."""
-        return 2 <= jobs[0].epochs < 20 and all(len(who_writes_in(job.path)) == 1 for job in jobs[:2])
+        return 2 <= jobs[0].epochs < 40 and all(len(who_writes_in(job.path)) == 1 for job in jobs[:2])
 
     first = frozen_when(both_train, running, lambda: os.getpgid(*who_writes_in(jobs[0].path)))
     (process,), second = who_writes_in(jobs[0].path), who_writes_in(jobs[1].path)

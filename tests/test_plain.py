@@ -19,7 +19,7 @@ from lenet.cli import commands
 from lenet.system import terminal
 
 SHORT = ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",
-         "trainer.max_epochs=1")  # fmt: skip
+         "trainer.max_epochs=1", "data.batch_size=32", "threads=1")  # fmt: skip
 
 
 @given(st.text(), st.sampled_from(["ascii", "cp1252", "latin-1", "utf-8", "cp437"]))

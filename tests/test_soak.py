@@ -25,7 +25,8 @@ from lenet.training.checkpoints import load_checkpoint
 EPOCHS = 5
 SWEEP = ["-m", "seed=0,1,2,3", "model.conv_channels=[2,3]", "model.fc_sizes=[12]", "model.dropout=0.2",
          "data.augment.shift=1", f"trainer.max_epochs={EPOCHS}", "trainer.limit_train_batches=12", "threads=1",
-         "trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "trainer.accelerator=cpu"]  # fmt: skip
+         "trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "trainer.accelerator=cpu",
+         "data.batch_size=32"]  # fmt: skip
 JOBS = [f"seed={seed}" for seed in range(4)]
 MOMENTS = ["any time", "while a checkpoint is written", "while a result is written", "between two jobs"]
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]

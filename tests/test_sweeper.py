@@ -21,7 +21,7 @@ SWEEPS = sorted(file.stem for file in (PROJECT / "conf/sweep").glob("*.yaml"))
 EXERCISES = yaml.safe_load((PROJECT / "conf/sweep/exercises.yaml").read_text())["defaults"]
 # A job of a second or two: real images, few of them.
 SHORT = ["trainer.limit_train_batches=8", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "threads=1",
-         "optimizer.momentum=0.5"]  # fmt: skip
+         "data.batch_size=32", "optimizer.momentum=0.5"]  # fmt: skip
 
 DESIGNS = {
     "grid": ["model.pool=avg,max", "seed=0,1"],

@@ -75,7 +75,7 @@ def speedrun(turns: Turns, root: str, threads: int, device: str, overrides: Sequ
         turns.repeat(run)
 
 
-def jobs(turns: Turns, root: str, threads: int, device: str, rounds: int) -> None:
+def jobs(turns: Turns, root: str, threads: int, device: str, rounds: int, overrides: Sequence[str] = ()) -> None:
     """A job a turn of a sweep over seeds, one epoch each, with all that the sweeper does before the next one starts."""
     train_job = lenet.job.train_job
     finished = count()
@@ -90,7 +90,7 @@ def jobs(turns: Turns, root: str, threads: int, device: str, rounds: int) -> Non
     lenet.job.train_job = in_turn  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         sys.argv = ["train.py", "-m", f"seed=range({rounds + 1})", "trainer.max_epochs=1", f"threads={threads}",
-                    f"trainer.accelerator={accelerator(device)}"]  # fmt: skip
+                    f"trainer.accelerator={accelerator(device)}", *overrides]  # fmt: skip
         os.environ["LENET_DATA"] = root
         with Path("terminal").open("w", encoding="utf-8") as terminal, contextlib.redirect_stdout(terminal):
             runpy.run_path(str(SCRIPTS / "train.py"), run_name="__main__")  # as a user starts it
