@@ -2,15 +2,16 @@
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 
+import lenet
 from lenet import cli
 from lenet.data.prepare import drawing
 from lenet.datasets import data_set
 from lenet.errors import BadInput
 from lenet.evaluation import checks, saved
 from lenet.runs.files import write_atomically
-from lenet.system.imports import quickly
 from lenet.system.terminal import loading
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     data = found.config.data
     is_own = arguments.data_root or saved.is_own_root(data.root)
     data.root = arguments.data_root or data.root
-    checks.class_names(data, arguments.classes)
+    classes = checks.class_names(data, arguments.classes)
     checks.check_numbers(arguments.images, data_set(data).test_images)
     if arguments.classes or arguments.images or not (arguments.image or arguments.noise):
         saved.check_data(data, bool(is_own))
@@ -52,16 +53,13 @@ def main() -> None:
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    with quickly():
-        from lenet.evaluation.examples import chosen
-        from lenet.evaluation.load import load_trained
-        from lenet.evaluation.pictures import activations, as_file, capture, in_words
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are said below
+        run = lenet.load(arguments.run, arguments.weights, arguments.data_root)
+        shown = (*classes, *arguments.images, *drawings)
+        captured = run.maps(*shown, noise=arguments.noise, pooled=arguments.pooled)
+    from lenet.evaluation.pictures import activations, as_file, in_words
 
-    trained = load_trained(arguments.run, arguments.weights)
-    pixels, titles, answers = chosen(
-        data, arguments.classes, arguments.images, drawings, arguments.noise, only_there=not is_own
-    )
-    captured = capture(trained.model, pixels, titles, answers, arguments.pooled)
     try:
         write_atomically(out, as_file(activations(captured, scale=3), out.suffix))
     except (OSError, ValueError) as error:

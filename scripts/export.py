@@ -7,10 +7,10 @@ programs: grey values of 28x28 pixels in, probabilities out.
 import argparse
 from pathlib import Path
 
+import lenet
 from lenet import cli
 from lenet.config import choices
 from lenet.evaluation import checks, saved
-from lenet.system.imports import quickly
 from lenet.system.terminal import loading
 
 
@@ -27,15 +27,9 @@ def main() -> None:
     loading(f"{arguments.run}")
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
-    with quickly():
-        from lenet.evaluation.load import export, load_trained
-    from lenet.export.files import export_graph
-
-    trained = load_trained(arguments.run, arguments.weights)
-    if arguments.file.suffix in (checks.ONNX, checks.PROGRAM):
-        print(export_graph(trained, arguments.file, arguments.data_root).as_text())
-    else:
-        export(trained, arguments.file)
+    agreement = lenet.load(arguments.run, arguments.weights, arguments.data_root).export(arguments.file)
+    if agreement:
+        print(agreement.as_text())
     print(f"{arguments.file}  {arguments.file.stat().st_size:,} bytes")
 
 

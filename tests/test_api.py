@@ -28,15 +28,20 @@ import lenet
 import lenet.api.run
 import lenet.run
 from conftest import PROJECT, same_run, script
+from lenet.api.spoken import as_python
 from lenet.cli import usage
-from lenet.cli.words import wanted, whole_key
+from lenet.cli.commands import IS_COMMAND
+from lenet.cli.words import as_words, wanted, whole_key
 from lenet.config import Config
 from lenet.data.files import load
 from lenet.errors import BadInput, Diverged, Interrupted, TimeUp
+from lenet.evaluation.curves import as_text
 from lenet.evaluation.evaluate import evaluate
 from lenet.evaluation.load import load_trained
 from lenet.run import train
 from lenet.runs.directory import RunDirectory
+from lenet.sweeps.design import Sweep
+from lenet.sweeps.report import plain, report
 from lenet.training import callbacks
 
 PAGE = PROJECT / "docs/api.md"
@@ -46,8 +51,8 @@ HEAD = """# From Python and notebooks
 Words choose from the files of `conf/`, so lenet has to be installed from its source tree, as `uv run` does it.
 
 In a notebook pictures, plots and tables show themselves, and a bar shows how far an epoch is. The stop button leaves a
-run that can go on. What the command line would refuse is refused by the same line, as a `lenet.errors.BadInput`; a
-notebook shows that line alone.
+run that can go on. What the command line would refuse is refused by the same line, as a `lenet.BadInput`; a notebook
+shows that line alone. Where its remedy is a command, Python names the call that does the same.
 
 Made from the docstrings by `uv run pytest tests/test_api.py --write-docs`, which also runs the examples.
 """
@@ -100,7 +105,7 @@ def test_each_bad_word_gives_the_very_line_of_the_command_line(
     for words, said in cases:
         with pytest.raises(BadInput) as caught:
             lenet.train(*words)
-        assert str(caught.value).splitlines()[0].replace("|", "\\|") == said, words
+        assert str(caught.value).splitlines()[0].replace("|", "\\|") == as_python(said), words
     assert not any(in_empty_folder.iterdir())
 
 
@@ -129,6 +134,11 @@ def test_the_same_bits_as_the_command_line(
         ([], {"model": {"pool": "max", "conv_channels": (4, 8)}}, ["model.pool=max", "model.conv_channels=[4,8]"]),
         ([], {"model": "modern", "experiment": "book"}, ["model=modern", "experiment=book"]),
         ([], {"shuffle": False, "threads": None}, ["data.shuffle=false", "threads=null"]),
+        (
+            [],
+            {"conv_channels": np.array([4, 8]), "lr": np.float32(0.1)},
+            ["model.conv_channels=[4,8]", "optimizer.lr=0.1"],
+        ),
         ([], {"tags": ["a b", "it's", "null"]}, ["tags=['a b','it\\'s','null']"]),
         ([], {"root": Path("a,b")}, ["data.root='a,b'"]),
     ],
@@ -137,6 +147,21 @@ def test_keys_are_words(given: list[Any], keys: dict[str, Any], words: list[str]
     asked = wanted(given, keys)
     assert asked.words == words
     assert asked.config == wanted(words, {}).config
+
+
+def test_levels_of_a_sweep_may_be_arrays() -> None:
+    for levels, words in (
+        (np.array(["avg", "max"]), ["model.pool=avg,max"]),
+        (torch.tensor([0.1, 0.5]), ["model.pool=0.1,0.5"]),
+        (np.arange(0.1, 0.45, 0.1), ["model.pool=0.1,0.2,0.3,0.4"]),
+        (np.linspace(0, 1, 4), [f"model.pool=0.0,{1 / 3},{2 / 3},1.0"]),
+        ([np.float64(0.3), np.int64(2)], ["model.pool=0.3,2"]),
+        (np.array(1), ["model.pool=1"]),
+    ):
+        assert as_words([], {"pool": levels}, sweeps=True) == words
+    channels = np.array([[6, 16], [12, 32]])
+    assert as_words([], {"conv_channels": channels}, sweeps=True) == ["model.conv_channels=[6,16],[12,32]"]
+    assert as_words([], {"conv_channels": channels[0]}, sweeps=True) == ["model.conv_channels=[6,16]"]
 
 
 @pytest.mark.parametrize("text", ["it's", "a\\", "a\\'", "${x", "$", "1e3", "null", "a=b", "[a]", " a ", "ä", "a:b"])
@@ -316,6 +341,12 @@ def test_runs_side_by_side_have_a_table(run: lenet.Run, tiny_config: Config, tmp
     other = train(replace(tiny_config, seed=5), tmp_path / "other")[1]
     table = lenet.compare(run, other.path).table
     assert list(table.index) == ["run", "other"]
+    assert table.epochs.tolist() == [2, 2]
+    result = other.read_result() or {}
+    other.write_result({key: result[key] for key in result if key not in ("epochs", "best_epoch")})
+    table = lenet.compare(run, other.path).table
+    assert str(table.epochs["run"]) == "2"  # and not 2.0, as beside nothing
+    assert [row.split()[-5:-3] for row in as_text(table).splitlines()[1:2]] == [["2", str(result["best_epoch"])]]
     assert list(table.columns[:4]) == ["seed", "train/acc", "val/acc", "test/acc"]
     assert list(table.seed) == [0, 5]
     assert table["test/acc"]["run"] == run.result["metrics"]["test/acc"]
@@ -333,6 +364,117 @@ def test_the_report_of_runs_is_the_same(
     assert [line.split()[0] for line in said[1:3]] == ["run", "other"]
     assert said[3] == str(tmp_path / "comparison.png")
     assert Image.open(said[3]).size[0] > 500
+
+
+def test_runs_that_are_called_by_their_time_are_told_by_what_differs(run: lenet.Run, tmp_path: Path) -> None:
+    paths = [tmp_path / f"2026-11-22_09-30-0{second}" for second in range(3)]
+    for path, pool in zip(paths, ("avg", "max", "max"), strict=True):
+        shutil.copytree(run.path, path)
+        config = run.config
+        config.model.pool, config.early_stopping.patience = pool, 3 if pool == "max" else None
+        RunDirectory(path).write_config(config)
+    table = lenet.compare(*paths[:2]).table
+    assert list(table.index) == ["pool=avg,early_stopping.patience=null", "pool=max,early_stopping.patience=3"]
+    assert list(table["early_stopping.patience"]) == [None, 3]
+    assert str(table["early_stopping.patience"].iloc[1]) == "3"
+    assert list(lenet.compare(*paths).table.index) == [path.name for path in paths]  # of which two are alike
+
+
+def test_what_it_finds_shows_itself_in_a_notebook(run: lenet.Run) -> None:
+    found = run.evaluate()
+    page = found._repr_html_()
+    assert f"accuracy {found.accuracy:.4f}" in page
+    assert page.count("<tr>") == 11
+    assert page.count("<th>") == 13
+    marked = replace(found, classes=["<b>", *found.classes[1:]])
+    assert "<td>&lt;b&gt;</td>" in marked._repr_html_()
+
+
+@pytest.mark.parametrize("name", ["net.safetensors", "net.pt2"])
+def test_it_is_exported_as_the_script_does(name: str, run: lenet.Run, in_empty_folder: Path) -> None:
+    agreement = run.export(f"new/{name}")
+    assert Path(f"new/{name}").stat().st_size > 1000
+    assert (agreement is None) == (name == "net.safetensors")
+    assert agreement is None or agreement.difference < 1e-4
+    with pytest.raises(BadInput, match=r"net\.zip: no format that a net is written in"):
+        run.export("net.zip")
+
+
+def test_scripts_that_look_at_a_net_ask_a_run(
+    run: lenet.Run, in_empty_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked: list[str] = []
+    for name in ("maps", "predict", "export"):
+        whole = getattr(lenet.Run, name)
+        monkeypatch.setattr(
+            lenet.Run,
+            name,
+            lambda *given, _whole=whole, _name=name, **keys: (asked.append(_name), _whole(*given, **keys))[1],
+        )
+    Image.fromarray(np.arange(784, dtype=np.uint8).reshape(28, 28)).save("own.png")
+    for words in (
+        [
+            "activations.py",
+            run.path,
+            "--classes",
+            "coat",
+            "--images",
+            "3",
+            "--image",
+            "own.png",
+            "--noise",
+            "--out",
+            "a.png",
+        ],
+        ["predict.py", run.path, "own.png"],
+        ["export.py", run.path, "net.safetensors"],
+    ):
+        monkeypatch.setattr(sys, "argv", list(map(str, words)))
+        runpy.run_path(str(PROJECT / "scripts" / words[0]), run_name="script")["main"]()  # type: ignore[operator]
+    assert asked == ["maps", "predict", "export"]
+    said = capsys.readouterr().out
+    assert [said.count(title) for title in ("coat (test image", "test image 3)", "own.png: ", "noise: ")] == [
+        1,
+        1,
+        1,
+        1,
+    ]
+    assert Image.open("a.png").size[0] > 500
+
+
+def test_what_is_refused_names_what_python_has(run: lenet.Run, in_empty_folder: Path) -> None:
+    config = run.config
+    config.data.val_fraction, config.test_on = 0.0, "last"
+    RunDirectory(run.path).write_config(config)
+    path = str(run.path)
+    for ask, said in (
+        (lambda: lenet.load(path, "best").net, 'weights="best": '),
+        (lambda: lenet.load(path).evaluate("validation"), 'part="validation": '),
+        (lambda: lenet.load(path, data_root="nowhere").predict([]), "no image"),
+        (lambda: lenet.load(path, data_root=".").evaluate(data="emnist_letters"), 'data="emnist_letters": has 26'),
+        (lambda: lenet.train("seed=0-2"), 'lenet.sweep("seed=range(3)") trains one with each'),
+        (lambda: lenet.train("optimizer.lr=0.1,0.2"), "several values; lenet.sweep trains one with each"),
+        (lambda: lenet.train(auto_scale_batch_size=True), 'lenet.sweep("data.batch_size=64,128,256") tries several'),
+        (lambda: lenet.train(enable_model_summary=True), "lenet.summary shows the layers"),
+        (lambda: lenet.train(xyzzy=1), "docs/keys.md has all keys"),
+        (lambda: lenet.train(model_registry=1), 'lenet.load(RUN_DIR).export("FILE.safetensors") writes'),
+    ):
+        with pytest.raises(BadInput, match=re.escape(said)) as caught:
+            ask()
+        assert not re.search(r"(?<![\w-])--?[a-z]|scripts/", str(caught.value))
+    result = run.result | {"status": "interrupted"}
+    RunDirectory(run.path).write_result(result)
+    with pytest.raises(BadInput, match=re.escape(f'finish it with lenet.train(resume="{path}")')):
+        _ = lenet.load(path).net
+
+
+def test_a_script_keeps_the_words_of_the_command_line() -> None:
+    token = IS_COMMAND.set(True)
+    try:
+        with pytest.raises(BadInput, match="add -m for a run with each"):
+            lenet.train("optimizer.lr=0.1,0.2")
+    finally:
+        IS_COMMAND.reset(token)
 
 
 def test_a_run_without_an_epoch_has_no_rows(run: lenet.Run) -> None:
@@ -404,8 +546,8 @@ def test_a_file_of_weights_is_loaded_too(monkeypatch: pytest.MonkeyPatch) -> Non
     ("path", "weights", "said"),
     [
         (".", None, "no run directory"),
-        ("nowhere", None, "no run directory"),
-        ("a.safetensors", None, "no such file of weights"),
+        ("nowhere", None, f"no run directory, as {PROJECT}/nowhere is not there"),
+        ("a.safetensors", None, f"no such file of weights, as {PROJECT}/a.safetensors is not there"),
         ("docs/weights/improved.safetensors", "first", "weights=first: choose best or last"),
     ],
 )
@@ -425,11 +567,12 @@ def test_a_sweep_has_the_tables_of_its_report(swept: Path) -> None:
     for asked in ("runs/pooling", swept):
         results, ranking, effects = lenet.sweep(asked)
         assert list(results.state) == ["completed", "completed"]
-        assert list(ranking.index) == ["baseline", "pool=max"] or set(ranking.n) == {1}
+        assert list(ranking.index) == list(results.sort_values("val/acc", ascending=False).setting)
+        assert list(ranking.n) == [1, 1]
         assert set(effects.level) == {"max"}
     for wrong, said in (
         ("runs", "no sweep"),
-        ("runs/channels", "runs/channels: no such folder"),
+        ("runs/channels", "runs/channels: no such folder, as /"),
         ("seed=1", "seed=1: varies nothing"),
         ("search=quick", "search=quick: a search"),
         ("model.pool=avg,maks", "model.pool=maks: choose avg, max"),
@@ -454,6 +597,31 @@ def test_a_sweep_is_trained_and_trained_once(tiny: Path, in_empty_folder: Path, 
     assert lenet.sweep("runs/pools").ranking.equals(ranking)
     alone = lenet.train(*TINY, root=tiny, pool="max", seed=1, max_epochs=1)
     same_run(RunDirectory(alone.path), RunDirectory("runs/pools/pool=max,seed=1"))
+
+
+def test_a_sweep_that_asks_for_less_says_what_it_does_not_show(
+    swept: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Sweep.read(swept)
+    replace(sweep, jobs=sweep.jobs[:1]).write(swept)
+    left = sweep.jobs[1].name
+    assert list(lenet.sweep(swept).results.job) == [sweep.jobs[0].name]
+    said = f"1 run of before is not shown, as this sweep does not ask for it: {left}"
+    assert said in capsys.readouterr().out.splitlines()
+    assert said in report(swept).splitlines()
+    assert plain(said) in (swept / "report.md").read_text()
+    monkeypatch.setattr(lenet.api.tables, "swept", lambda words: swept)
+    lenet.sweep("sweep=pooling")  # at whose end the report has said so
+    assert capsys.readouterr().out == ""
+
+
+def test_differences_of_one_seed_come_with_a_hint(swept: Path, capsys: pytest.CaptureFixture) -> None:
+    tables = lenet.sweep(swept)
+    assert tables.effects.low.isna().all()
+    assert "a spread needs two seeds or more, such as seed=0,1" in capsys.readouterr().out
+    page = tables._repr_html_()
+    assert page.count("<table") == 3
+    assert "<h4>ranking</h4>" in page
 
 
 def test_a_sweep_that_is_stopped_goes_on(tiny: Path, in_empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -556,10 +724,11 @@ def test_its_examples_run(run: lenet.Run, swept: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(lenet.api.run, "trained", trained)
     monkeypatch.setattr(lenet.api.tables, "swept", lambda words: swept)
+    monkeypatch.setattr("lenet.sweeps.report.notes", lambda *_: [])  # the small sweep has one seed
     known = {"lenet": lenet, "torch": torch}
     count = 0
     for thing in OBJECTS:
-        for test in doctest.DocTestFinder().find(thing, globs=known | {"run": run}):
+        for test in doctest.DocTestFinder().find(thing, module=False, globs=known | {"run": run}):
             count += len(test.examples)
             said: list[str] = []
             assert doctest.DocTestRunner().run(test, out=said.append).failed == 0, "".join(said)

@@ -1,5 +1,6 @@
 """init_from: a run starts from the weights of another one."""
 
+import hashlib
 import logging
 import shutil
 from dataclasses import replace
@@ -10,12 +11,14 @@ import torch
 
 import lenet
 from conftest import CutOff, CutOffIn, same_run
-from lenet.config import Config, Data
+from lenet.cli.words import wanted
+from lenet.config import Config, Data, Model
 from lenet.errors import BadInput
 from lenet.evaluation.load import export, load_trained
-from lenet.evaluation.start import started
+from lenet.evaluation.start import check_start, started
 from lenet.run import train
 from lenet.runs.directory import RunDirectory
+from lenet.training import checkpoints
 from lenet.training.blocks import build_classifier
 
 
@@ -133,6 +136,42 @@ def test_a_net_with_other_layers_is_refused_before_anything_is_written(
         train(tiny_config, tmp_path / "run")
     assert str(caught.value).startswith(f"init_from={source.path}: {said}")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_remedy_makes_the_net_what_it_was(source: RunDirectory, tiny_config: Config, tmp_path: Path) -> None:
+    tiny_config.model = replace(tiny_config.model, conv_channels=[2, 4], activation="relu")
+    with pytest.raises(BadInput, match=r"give model.conv_channels=\[2,3\] model.activation=tanh$"):
+        train(replace(tiny_config, init_from=str(source.path)), tmp_path / "run")
+    lenet5 = Config(model=Model("lenet5", padding=0, activation="scaled_tanh", pool="subsample", init="sqrt_fan_in"))
+    lenet5.data.pad = 2
+    source.write_config(lenet5)
+    with pytest.raises(BadInput) as caught:
+        check_start(Config(init_from=str(source.path)))
+    words = str(caught.value).rpartition("; give ")[2].split()
+    given = wanted([*words, f"init_from={source.path}"], {}).config
+    assert check_start(given) is not None
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_the_digest_is_of_the_bytes_that_were_read(
+    kind: str, source: RunDirectory, tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = source.path if kind == "directory" else tmp_path / "net.safetensors"
+    if kind == "file":
+        export(load_trained(source.path), path)
+    config = replace(tiny_config, init_from=str(path))
+    file = source.best_checkpoint if kind == "directory" else path
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    check = checkpoints.check_weights
+
+    def check_and_replace(*given: object) -> None:
+        file.write_bytes(b"another run's")
+        check(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checkpoints, "check_weights", check_and_replace)
+    found = started(config, build_classifier(config))
+    assert found is not None
+    assert found["sha256"] == digest
 
 
 def test_an_unfinished_run_is_refused(source: RunDirectory, tiny_config: Config, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lenet.api.spoken import as_python, in_python, spoken
 from lenet.api.training import trained
 from lenet.config import Config
 from lenet.data.drawings import Drawing
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from lenet.evaluation.curves import Plot
     from lenet.evaluation.evaluate import Evaluation
     from lenet.evaluation.load import Trained
+    from lenet.evaluation.pictures import Activations
+    from lenet.export.files import Agreement
 
 
 class Run:
@@ -48,10 +51,11 @@ class Run:
         self.path = Path(path)
         self._weights, self._data_root = weights, data_root
         self._evaluations: dict[tuple[str, str | None, bool], Evaluation] = {}
-        if self._is_file:
-            saved.saved(self.path, weights)
-        else:
-            RunDirectory(self.path).read_config()
+        with in_python():
+            if self._is_file:
+                saved.saved(self.path, weights)
+            else:
+                RunDirectory(self.path).read_config()
 
     def __repr__(self) -> str:
         result = self.result
@@ -74,6 +78,7 @@ class Run:
         return saved.header(self.path).result if self._is_file else RunDirectory(self.path).read_result() or {}
 
     @property
+    @spoken
     def metrics(self) -> pd.DataFrame:
         """metrics.csv: a row per epoch, and a column for each figure.
 
@@ -86,6 +91,7 @@ class Run:
         return metrics_of(RunDirectory(self.path))
 
     @property
+    @spoken
     def net(self) -> torch.nn.Module:
         """The trained net, in evaluation mode: logits (n, classes) of normalised images (n, 1, size, size).
 
@@ -101,6 +107,7 @@ class Run:
 
         return load_trained(self.path, self._weights)
 
+    @spoken
     def plot(self) -> Plot:
         """Loss and accuracy against the epoch, in training and in validation; a figure of matplotlib.
 
@@ -108,6 +115,7 @@ class Run:
         """
         return compare(self)
 
+    @spoken
     def activations(
         self, *images: Any, pooled: bool = False, noise: bool = False, invert: bool | None = None
     ) -> Image.Image:
@@ -125,6 +133,25 @@ class Run:
         Raises:
             BadInput: there is no such class or image, or it is no picture.
         """
+        from lenet.evaluation.pictures import activations
+
+        return activations(self.maps(*images, pooled=pooled, noise=noise, invert=invert), scale=3)
+
+    @spoken
+    def maps(
+        self, *images: Any, pooled: bool = False, noise: bool = False, invert: bool | None = None
+    ) -> list[Activations]:
+        """What `activations` draws, as numbers; the arguments are its.
+
+        >>> first = run.maps("pullover")[0]
+        >>> shapes = {layer: maps.shape for layer, maps in first.maps.items()}
+
+        Returns:
+            Of each image its title, `maps` (a tensor (maps, h, w) for each layer), and its likeliest classes.
+
+        Raises:
+            BadInput: there is no such class or image, or it is no picture.
+        """
         config = saved.saved(self.path, self._weights).config
         data, is_own = saved.evaluated(config.data, None, self._data_root)
         known = {name.lower() for name in data_set(data).classes}
@@ -135,12 +162,15 @@ class Run:
         checks.check_numbers(numbers, data_set(data).test_images, named="")
         pictures = _drawn(own, data_set(data).fit, invert) if own else []
 
+        trained = self._trained  # the imports of torch before others that bring it too
+
         from lenet.evaluation.examples import chosen
-        from lenet.evaluation.pictures import activations, capture
+        from lenet.evaluation.pictures import capture
 
         shown = chosen(data, classes, numbers, pictures, noise, only_there=not is_own)
-        return activations(capture(self._trained.model, *shown, pooled), scale=3)
+        return capture(trained.model, *shown, pooled)
 
+    @spoken
     def confusion(self, part: str = "test", data: str | None = None, flip: bool = False) -> Image.Image:
         """What is taken for what, as scripts/evaluate.py draws it.
 
@@ -156,6 +186,7 @@ class Run:
 
         return as_picture(self.evaluate(part, data, flip))
 
+    @spoken
     def mistakes(self, part: str = "test") -> Image.Image:
         """The images taken for another class of which the net was surest.
 
@@ -170,6 +201,7 @@ class Run:
         title = f"{found.data}, {found.part}: the surest mistakes"
         return surest_mistakes(found.predictions, found.images, found.answers, title, scale=2)
 
+    @spoken
     def evaluate(self, part: str = "test", data: str | None = None, flip: bool = False) -> Evaluation:
         """What the net makes of all images of a part, whatever limits the run had. The arguments are `confusion`'s.
 
@@ -183,6 +215,7 @@ class Run:
             self._evaluations[part, data, flip] = evaluate(self._trained, part, data, self._data_root, flip)
         return self._evaluations[part, data, flip]
 
+    @spoken
     def predict(self, images: Any, invert: bool | None = None) -> pd.DataFrame:
         """What images are, and how probable each class is; what a picture shows is found and fitted in first.
 
@@ -216,6 +249,40 @@ class Run:
         table.insert(0, "prediction", table.idxmax(axis=1), allow_duplicates=True)
         return table
 
+    @spoken
+    def export(self, file: str | Path) -> Agreement | None:
+        """Write the net into one file to give away, as scripts/export.py does.
+
+        FILE.safetensors has the weights, for `lenet.load` and the commands. FILE.onnx and FILE.pt2 have a whole graph,
+        for other programs: grey values of 28x28 pixels in, probabilities out.
+
+        >>> run.export("net.safetensors")
+        >>> run.export("net.pt2").difference < 1e-4
+        True
+
+        Args:
+            file: its name says the format. Folders that are not there are made.
+
+        Returns:
+            How a graph answers beside the net, which is looked at before anything is written.
+
+        Raises:
+            BadInput: it cannot be written there, a package is missing, or the format does not know a layer.
+        """
+        file = Path(file)
+        checks.check_export(file)
+        trained = self._trained
+        if file.suffix == WEIGHTS:
+            from lenet.evaluation.load import export
+
+            export(trained, file)
+            return None
+
+        from lenet.export.files import export_graph
+
+        return export_graph(trained, file, self._data_root)
+
+    @spoken
     def resume(self, *words: str, callbacks: Sequence[L.Callback] = (), **keys: Any) -> Run:
         """Go on with the run in its directory, from its last whole epoch; use what it returns.
 
@@ -241,10 +308,11 @@ def _drawn(images: Any, fit: Fit | None, invert: bool | None) -> list[Drawing]:
     found = drawings(images, fit, invert)
     for one in found:
         if one.warning:
-            warnings.warn(one.warning.replace("--invert", "invert=True"), stacklevel=3)
+            warnings.warn(as_python(one.warning), stacklevel=4)
     return found
 
 
+@spoken
 def train(*words: Any, callbacks: Sequence[L.Callback] = (), **keys: Any) -> Run:
     """Train one net and test it, as scripts/train.py does: the same checks, files and numbers.
 
@@ -277,6 +345,7 @@ def train(*words: Any, callbacks: Sequence[L.Callback] = (), **keys: Any) -> Run
     return Run(trained(words, keys, callbacks))
 
 
+@spoken
 def load(path: str | Path | Run, weights: str | None = None, data_root: str | None = None) -> Run:
     """A run that has been trained before.
 
@@ -293,9 +362,21 @@ def load(path: str | Path | Run, weights: str | None = None, data_root: str | No
     """
     if weights not in (None, "best", "last"):
         raise BadInput(f"weights={weights}: choose best or last")
-    return Run(path.path if isinstance(path, Run) else path, weights, data_root)
+    return Run(path.path if isinstance(path, Run) else _there(path), weights, data_root)
 
 
+def _there(path: str | Path) -> Path:
+    """A path, where there is something: a notebook is in another folder than one thinks."""
+    if not Path(path).exists():
+        kind = "no such file of weights" if Path(path).suffix == WEIGHTS else "no run directory"
+        raise BadInput(
+            f"{path}: {kind}, as {Path(path).absolute()} is not there; give a whole path, or one from the current "
+            "folder on"
+        )
+    return Path(path)
+
+
+@spoken
 def compare(*runs: Run | str | Path) -> Plot:
     """Loss and accuracy of several runs in one plot, a figure of matplotlib; each run has a colour.
 
@@ -319,4 +400,4 @@ def compare(*runs: Run | str | Path) -> Plot:
 
     from lenet.evaluation.curves import compared
 
-    return compared([run.path if isinstance(run, Run) else Path(run) for run in runs])
+    return compared([run.path if isinstance(run, Run) else _there(run) for run in runs])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lenet.api.spoken import spoken
 from lenet.api.sweeping import swept
 from lenet.cli.words import as_words, wanted
 from lenet.datasets import input_size
@@ -27,11 +28,17 @@ class Tables(NamedTuple):
     effects: pd.DataFrame
     """What each value of each parameter changes against the baseline, with its 95 % confidence interval."""
 
+    def _repr_html_(self) -> str:
+        named = zip(self._fields, self, strict=True)
+        return "".join(f"<h4>{name}</h4>{table.to_html(notebook=True)}" for name, table in named)
 
+
+@spoken
 def sweep(*words: Any, **keys: Any) -> Tables:
     """Train what is left to do of a sweep, as scripts/train.py does, and give the tables of its report.
 
-    Given again, it trains nothing that is done. The folder of a sweep is only read, finished or not.
+    Given again, it trains nothing that is done. With other values it trains those, and a line says how many earlier
+    runs the tables leave out. The folder of a sweep is only read, finished or not.
 
     >>> results, ranking, effects = lenet.sweep("sweep=pooling")
     >>> tables = lenet.sweep(pool=["avg", "max"], seed=range(3), max_epochs=2, name="poolings")
@@ -53,20 +60,26 @@ def sweep(*words: Any, **keys: Any) -> Tables:
         and not keys
         and (isinstance(words[0], Path) or (isinstance(words[0], str) and "=" not in words[0]))
     ):
-        directory = Path(words[0])
+        directory, is_told = Path(words[0]), False
         if not directory.exists():
-            raise BadInput(f"{directory}: no such folder; name that of a sweep, such as runs/exercises")
+            raise BadInput(
+                f"{directory}: no such folder, as {directory.absolute()} is not there; name that of a sweep, such as "
+                "runs/exercises"
+            )
     else:
         directory = swept(as_words(words, keys, sweeps=True))
+        is_told = True  # by the report that it writes at its end
     found = Sweep.read(directory)
     if found.design == SEARCH:
         raise BadInput(f"{directory}: a search, which has other tables; scripts/report.py {directory} writes them")
 
     import pandas as pd  # takes a while, so only once it is needed
 
-    from lenet.sweeps.report import tables
+    from lenet.sweeps.report import notes, tables
 
     results, parts = tables(found, directory)
+    if not is_told:
+        print("".join(f"{note}\n" for note in notes(found, directory, parts)), end="")
     if len(parts) == 1:
         return Tables(results, parts[0].ranked, parts[0].compared)
     ranked, compared = (
@@ -85,6 +98,7 @@ class Text(str):
         return str(self)
 
 
+@spoken
 def summary(*words: Any, **keys: Any) -> Text:
     """The layers of a net with their output shapes, parameters and costs, as scripts/summary.py has them.
 

@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +24,9 @@ from lenet.errors import BadInput, PeerLost, Stopped, TimeUp
 from lenet.system import terminal
 from lenet.system.imports import only_ours
 from lenet.system.ranks import is_first
+
+# A command is at work, and not a program of somebody's: what is refused is said in the words of the command line.
+IS_COMMAND: ContextVar[bool] = ContextVar("IS_COMMAND", default=False)
 
 
 class Parser(argparse.ArgumentParser):
@@ -79,6 +83,7 @@ def run(main: Callable[[], Any]) -> None:
     Exit codes: 2 for bad input, 1 for a run that failed, 124 for one whose time is over, 130 after Ctrl-C, 143 after
     SIGTERM.
     """
+    IS_COMMAND.set(True)
     for_developers = "HYDRA_FULL_ERROR" in os.environ and is_first()  # which has set it for the others
     threading.excepthook = _thread_failed
     terminal.output()

@@ -1,5 +1,6 @@
 """From the words and keys of a Python program to a checked config, as a command line has it. Imports no torch."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -119,12 +120,34 @@ def as_words(given: Sequence[Any], keys: Mapping[str, Any], sweeps: bool = False
 def _key_words(keys: Mapping[str, Any], prefix: str = "", sweeps: bool = False) -> Iterator[str]:
     for name, value in keys.items():
         key = f"{prefix}{name}" if prefix else whole_key(name)
+        value = _without_numpy(value)
         if isinstance(value, Mapping):
             yield from _key_words(value, f"{key}.", sweeps)
         elif sweeps and _is_several(key, value):
             yield f"{key}={','.join(_written(key, one) for one in value)}"
         else:
             yield f"{key}={_written(key, value)}"
+
+
+def _without_numpy(value: Any) -> Any:
+    """An array of NumPy's or torch's as lists of numbers, and such a number as Python's own.
+
+    np.arange adds up in binary, where 0.1 + 0.2 is 0.30000000000000004: meant is 0.3.
+    """
+    if isinstance(value, list | tuple):
+        return type(value)(map(_without_numpy, value)) if type(value) in (list, tuple) else value
+    if not (hasattr(value, "tolist") and hasattr(value, "ndim")):
+        return value
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    if value.ndim:
+        return [_without_numpy(one) for one in value]
+    number = value.item()
+    if not isinstance(number, float):
+        return number
+    written = float(str(value)) if str(value.dtype) == "float32" else number  # and not the 64 bits nearest to it
+    meant = float(f"{written:.12g}")
+    return meant if math.isclose(meant, written, rel_tol=1e-15) else written
 
 
 def _is_several(key: str, value: Any) -> bool:
@@ -149,8 +172,6 @@ def _written(key: str, value: Any) -> str:
     Raises:
         BadInput: it can have no such value.
     """
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a number of NumPy's or torch's
-        value = value.item()
     if isinstance(getattr(value, "path", None), Path):  # a run, to go on with or to start from
         value = value.path
     if value is None or isinstance(value, bool):

@@ -1,6 +1,7 @@
 """One run or several side by side: a table of their figures, and their curves. Nothing here imports torch."""
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lenet.config import schema, value_of
+from lenet.config import Config, schema, value_of
 from lenet.errors import BadInput
 from lenet.runs.directory import INCIDENTAL, METRICS, WEIGHTS, RunDirectory
+from lenet.sweeps.design import label, short
 from lenet.tables import aligned
 from lenet.text import one_line, shortened
 
 PANELS = {"loss": ("train/loss", "val/loss"), "accuracy": ("train/acc", "val/acc")}
+COUNTS = ("epochs", "best_epoch", "parameters")  # of result.json; an unfinished run may have none of them
 FIGURES = ("train/acc", "val/acc", "test/acc")  # of the table
 OF_PLACE = (*INCIDENTAL, "resume", "name", "data.classes")  # keys that make no run another one
 
@@ -46,8 +49,11 @@ def compared(paths: Sequence[Path]) -> Plot:
     for path in paths:
         if path.suffix == WEIGHTS and not path.is_dir():
             raise BadInput(f"{path}: holds a net alone, and no curves; name the directory of the run instead")
-    runs = dict(zip(_names(paths), map(RunDirectory, paths), strict=True))
-    table = _table(runs)
+    directories = [RunDirectory(path) for path in paths]
+    configs = [run.read_config() for run in directories]
+    differing = _differing(configs)
+    runs = dict(zip(_names(paths, configs, differing), directories, strict=True))
+    table = _table(runs, configs, differing)
     plot = draw_runs({name: metrics_of(run) for name, run in runs.items()})
     plot.table = table
     return plot
@@ -59,10 +65,13 @@ def metrics_of(run: RunDirectory) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["epoch"]).set_index("epoch")
 
 
-def _table(runs: Mapping[str, RunDirectory]) -> pd.DataFrame:
-    configs = [run.read_config() for run in runs.values()]
+def _differing(configs: Sequence[Config]) -> list[str]:
+    """The keys in which runs differ, but those that make no run another one."""
     keys = [key for key, kind in schema().items() if not is_dataclass(kind) and key not in OF_PLACE]
-    differing = [key for key in keys if len({str(value_of(config, key)) for config in configs}) > 1]
+    return [key for key in keys if len({str(value_of(config, key)) for config in configs}) > 1]
+
+
+def _table(runs: Mapping[str, RunDirectory], configs: Sequence[Config], differing: Sequence[str]) -> pd.DataFrame:
     rows = []
     for run, config in zip(runs.values(), configs, strict=True):
         result = run.read_result() or {}
@@ -72,7 +81,12 @@ def _table(runs: Mapping[str, RunDirectory]) -> pd.DataFrame:
             | {name: figures.get(name) for name in FIGURES}
             | {name: result.get(name) for name in ("epochs", "best_epoch", "parameters", "seconds", "status")}
         )
-    return pd.DataFrame(rows, index=list(runs))
+    table = pd.DataFrame(rows, index=list(runs))
+    for key in differing:  # 5 beside None stays 5, which would be 5.0
+        table[key] = pd.Series([value_of(config, key) for config in configs], table.index, dtype=object)
+        if all(type(value) in (int, float, bool) for value in table[key]):
+            table[key] = table[key].infer_objects()
+    return table.astype(dict.fromkeys(COUNTS, "Int64"))
 
 
 def as_text(table: pd.DataFrame) -> str:
@@ -83,7 +97,7 @@ def as_text(table: pd.DataFrame) -> str:
 
 
 def _cell(key: str, value: object) -> str:
-    if value is None or (isinstance(value, float) and value != value):
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return ""
     if key in METRICS:
         return f"{value:.4f}"
@@ -123,10 +137,22 @@ def draw_runs(tables: Mapping[str, pd.DataFrame]) -> Plot:
     return figure
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """What tells runs apart: the name of the directory, with the one above it or a number where it needs that."""
+TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")  # how the directory of a run is called by itself
+LONGEST_LABEL = 60  # characters that a run is called by
+
+
+def _names(paths: Sequence[Path], configs: Sequence[Config], differing: Sequence[str]) -> list[str]:
+    """What tells runs apart.
+
+    The name of the directory, with the one above it or a number where it needs that. Where that is only a time, it is
+    what the run has otherwise than the others, such as pool=max,lr=0.1, if that tells all of them apart.
+    """
     paths = [path.resolve() for path in paths]
     names = [path.name for path in paths]
+    if any(TIME.fullmatch(name) for name in names):
+        told = [",".join(f"{short(key)}={label(value_of(config, key))}" for key in differing) for config in configs]
+        if len(set(told)) == len(told) and min(map(len, told)) > 0 and max(map(len, told)) <= LONGEST_LABEL:
+            return told
     if len(set(names)) < len(names):
         names = ["/".join(path.parts[-2:]) for path in paths]
     return [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names, 1)]

@@ -1,5 +1,6 @@
 """A trained net, read back from its run directory, and what it gets right and wrong."""
 
+import html
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -46,6 +47,9 @@ class Evaluation:
         """Share of the images of class `number` that were called so; None if there was none."""
         images = sum(self.confusion[number])
         return self.confusion[number][number] / images if images else None
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -142,6 +146,24 @@ def as_picture(evaluation: Evaluation) -> Image.Image:
     title = f"{e.data}, {e.part}, {e.weights} weights: accuracy {e.accuracy:.4f}"
     scale, most = (3, 1000) if len(e.answers) <= 32 else (1, 3000)  # numbers for up to a hundred classes
     return confusion(e.confusion, e.classes, e.answers, title, scale, most)
+
+
+def as_html(evaluation: Evaluation) -> str:
+    """The figures, a row per class, and beside them the confusion matrix, for a notebook."""
+    e = evaluation
+    figures = {"loss": e.loss, "accuracy": e.accuracy, **e.further}
+    head = f"{e.data}, {e.part}, {e.weights} weights: " + ", ".join(f"{name} {v:.4f}" for name, v in figures.items())
+    rows = [["", "precision", "recall", *e.answers]]
+    for number, (name, row) in enumerate(zip(e.classes, e.confusion, strict=True)):
+        shares = ["-" if share is None else f"{share:.3f}" for share in (e.precision(number), e.recall(number))]
+        rows.append([name, *shares, *(str(count or ".") for count in row)])
+    first, *others = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
+    body = "".join(f"<tr>{row}</tr>" for row in others)
+    note = "Rows: what the images show. Columns on the right: what they were taken for."
+    return (
+        f"<p>{html.escape(head)}</p><table><thead><tr>{first.replace('td>', 'th>')}</tr></thead>"
+        f"<tbody>{body}</tbody></table><p><small>{note}</small></p>"
+    )
 
 
 def as_text(evaluation: Evaluation) -> str:

@@ -62,7 +62,7 @@ def started(config: Config, model: Classifier) -> dict[str, Any] | None:
         return None
     from lenet.training.checkpoints import check_weights
 
-    state, own = _state(found), {f"net.{name}": value for name, value in model.net.state_dict().items()}
+    (state, digest), own = _state(found), {f"net.{name}": value for name, value in model.net.state_dict().items()}
     before, now = (len(data_set(one.data).classes) for one in (found.config, config))
     anew = [name for name, value in own.items() if before != now and _is_output(state.get(name), value, before, now)]
     try:
@@ -80,7 +80,6 @@ def started(config: Config, model: Classifier) -> dict[str, Any] | None:
         then, here = value_of(found.config, key), value_of(config, key)
         if then != here:
             log.warning("init_from=%s: was trained with %s=%s, and goes on with %s", config.init_from, key, then, here)
-    digest = hashlib.sha256(found.file.read_bytes()).hexdigest()
     return {"path": str(found.file.resolve()), "sha256": digest, "anew": [name.removeprefix("net.") for name in anew]}
 
 
@@ -101,18 +100,31 @@ def _other_layers(found: Config, config: Config) -> str:
     )
     if not differing:
         return f"init_from={config.init_from}: the net has other layers; name a run with this one's"
-    return f"init_from={config.init_from}: has {there}, and this net {here}; give {there}"
+    return f"init_from={config.init_from}: has {there}, and this net {here}; give {_as_there(found, config)}"
 
 
-def _state(found: Saved) -> dict[str, Tensor]:
-    """The weights, under the names that they have in a `Classifier`."""
-    from lenet.evaluation.weights import read
+def _as_there(found: Config, config: Config) -> str:
+    """The words that make a net of these weights do with them what it did."""
+    legal = ("model.init", "loss.name") if found.model.kind != config.model.kind else ()  # with that kind alone
+    keys = dict.fromkeys((*SHAPE, *USE, *legal))
+    return " ".join(
+        f"{key}={value_of(found, key)}".replace(" ", "")
+        for key in keys
+        if value_of(found, key) != value_of(config, key)
+    )
+
+
+def _state(found: Saved) -> tuple[dict[str, Tensor], str]:
+    """The weights, under the names that they have in a `Classifier`, and the SHA-256 of what they were read from."""
+    from lenet.evaluation.weights import hashed
     from lenet.training.checkpoints import largest_checkpoint, load_checkpoint
 
     if found.file.suffix == WEIGHTS:
-        return {f"net.{name}": tensor for name, tensor in read(found.file).tensors.items()}
-    state: dict[str, Tensor] = load_checkpoint(found.file, largest=largest_checkpoint(found.config))["state_dict"]
-    return state
+        named, digest = hashed(found.file)
+        return {f"net.{name}": tensor for name, tensor in named.items()}, digest
+    sha256 = hashlib.sha256()
+    content = load_checkpoint(found.file, largest=largest_checkpoint(found.config), digest=sha256)
+    return content["state_dict"], sha256.hexdigest()
 
 
 def _is_output(there: Any, here: Tensor, before: int, now: int) -> bool:

@@ -3,6 +3,7 @@
 The format is safetensors: numbers and text, nothing that could run.
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.evaluation.saved import header
 from lenet.runs.files import write_atomically
+from lenet.runs.safe_io import open_file
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,21 @@ def read(path: Path) -> Weights:
             f"{path}: not a file of weights of ours ({error}); name one that scripts/export.py has written"
         ) from error
     return Weights(found.config, found.result, found.weights, tensors)
+
+
+def hashed(path: Path) -> tuple[dict[str, Tensor], str]:
+    """The tensors in such a file, whose header has been looked at, and the SHA-256 of the very bytes that they are.
+
+    Raises:
+        BadInput: it is not to be read, or not one of ours.
+    """
+    try:
+        with open_file(path, largest=None) as file:
+            content = file.read()
+        return safetensors.torch.load(content), hashlib.sha256(content).hexdigest()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror or error}); name a file that can") from error
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise BadInput(
+            f"{path}: not a file of weights of ours ({error}); name one that scripts/export.py has written"
+        ) from error

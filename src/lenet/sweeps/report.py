@@ -34,7 +34,7 @@ from lenet.sweeps.results import (
 from lenet.sweeps.statistics import detectable, shares
 from lenet.tables import aligned, mean_and_spread
 from lenet.tables import as_markdown as markdown
-from lenet.text import counted, shortened
+from lenet.text import are, counted, one_line, shortened
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,29 @@ def report(directory: Path, at_work: bool = False) -> str:
     done = jobs[jobs.state == "completed"]
     write_curves(directory, done, [str(name) for part in parts for name in part.ranked.index])
     text = as_markdown(directory, sweep, jobs, parts, at_work)
+    told = notes(sweep, directory, parts)
     write_atomically(directory / "report.md", text.encode())
     damaged = [f"{directory / row['job'] / 'result.json'}: damaged: {row['error']}; {PUT_RIGHT}"
                for _, row in jobs[jobs.state == "damaged"].head(5).iterrows()]  # fmt: skip
     return "\n".join(
-        [*(_summary(sweep, part) for part in parts if len(part.ranked)), *damaged, str(directory / "report.md")]
+        [*(_summary(sweep, part) for part in parts if len(part.ranked)), *damaged, *told, str(directory / "report.md")]
     )
+
+
+def notes(sweep: Sweep, directory: Path, parts: Sequence[Part]) -> list[str]:
+    """What the tables do not show by themselves, a line each: runs that they leave out, and why they have no spread."""
+    lines = []
+    jobs = {job.name for job in sweep.jobs}
+    if others := sorted(name for path in directory.glob("*/config.yaml") if (name := path.parent.name) not in jobs):
+        named = ", ".join(shortened(one_line(name)) for name in others[:3]) + (", ..." if len(others) > 3 else "")
+        lines.append(
+            f"{counted(len(others), 'run')} of before {are(len(others))} not shown, as this sweep does not ask for "
+            f"{'it' if len(others) == 1 else 'them'}: {named}"
+        )
+    seeds = [int(part.compared["n"].max()) for part in parts if len(part.compared)]
+    if seeds and max(seeds) == 1:
+        lines.append("a spread needs two seeds or more, such as seed=0,1: with one no difference can be told from luck")
+    return lines
 
 
 PUT_RIGHT = "remove it, and the sweep does this job again"
@@ -118,6 +135,8 @@ def as_markdown(directory: Path, sweep: Sweep, jobs: pd.DataFrame, parts: Sequen
             "",
         ]
     lines += _missing(jobs)
+    if told := notes(sweep, directory, parts):
+        lines += [*_bullets(told), ""]
     for part in parts:
         if part.group.title:
             lines += [f"## {plain(part.group.title)}", "", *_bullets(described(part.group, sweep, directory)), ""]

@@ -6,7 +6,7 @@ import logging
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -54,19 +54,27 @@ def largest_checkpoint(config: Config) -> int:
     return 8 * 8 * parameters + 2**24
 
 
-def load_checkpoint(path: Path, map_location: Any = "cpu", largest: int | None = None) -> dict[str, Any]:
+def load_checkpoint(
+    path: Path, map_location: Any = "cpu", largest: int | None = None, digest: Any = None
+) -> dict[str, Any]:
     """A checkpoint's content: tensors and plain Python values, never code.
 
     Args:
         largest: how many bytes it may have (`largest_checkpoint`), where the run is known.
+        digest: one of hashlib's, which gets the very bytes that are read: the file may be replaced meanwhile.
 
     Raises:
         BadInput: there is none, it is truncated or has changed since it was written, or it holds something that would
             have to be executed.
     """
     try:
-        check_archive(path, largest)
-        content = torch.load(path, map_location=map_location, weights_only=True)
+        with open_file(path, largest) as file:
+            check_archive(file)
+            if digest is not None:
+                file.seek(0)
+                digest.update(file.read())
+            file.seek(0)
+            content = torch.load(file, map_location=map_location, weights_only=True)
     except FileNotFoundError as error:
         raise BadInput(f"{path}: no such checkpoint; start the run again from the beginning") from error
     except Exception as error:  # torch raises whatever its unpickler and its zip reader raise
@@ -83,17 +91,16 @@ def load_checkpoint(path: Path, map_location: Any = "cpu", largest: int | None =
     raise BadInput(f"{path}: not a checkpoint of ours; start the run again from the beginning")
 
 
-def check_archive(path: Path, largest: int | None = None) -> None:
+def check_archive(file: BinaryIO) -> None:
     """Look at the ZIP file that a checkpoint is, before torch does, which checks no sums and unpacks what is packed.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no regular file, or larger than `largest`; it is compressed or has bytes in common to several
-            parts, as torch writes none, so that a small file could hold gigabytes; or a part of it is not what it was
-            when it was written.
+        ValueError: it is compressed or has bytes in common to several parts, as torch writes none, so that a small file
+            could hold gigabytes; or a part of it is not what it was when it was written.
         zipfile.BadZipFile: it is no such file, or it is truncated.
     """
-    with open_file(path, largest) as file, zipfile.ZipFile(file) as archive:
+    with zipfile.ZipFile(file) as archive:
         file.seek(0)
         if file.read(4) != b"PK\x03\x04":
             raise zipfile.BadZipFile("something stands before the archive, and torch would read that")
