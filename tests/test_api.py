@@ -456,7 +456,11 @@ def test_what_is_refused_names_what_python_has(run: lenet.Run, in_empty_folder: 
         (lambda: lenet.train("optimizer.lr=0.1,0.2"), "several values; lenet.sweep trains one with each"),
         (lambda: lenet.train(auto_scale_batch_size=True), 'lenet.sweep("data.batch_size=64,128,256") tries several'),
         (lambda: lenet.train(enable_model_summary=True), "lenet.summary shows the layers"),
-        (lambda: lenet.train(xyzzy=1), "docs/keys.md has all keys"),
+        (
+            lambda: lenet.train("callbacks=early_stopping"),
+            "and optimizer.ema_decay averages weights; callbacks=[...] takes yours",
+        ),
+        (lambda: lenet.train("zzz=1"), "docs/keys.md has all keys"),
         (lambda: lenet.train(model_registry=1), 'lenet.load(RUN_DIR).export("FILE.safetensors") writes'),
     ):
         with pytest.raises(BadInput, match=re.escape(said)) as caught:

@@ -28,6 +28,8 @@ SAID = {
     r"--invert": "invert=True",
     r"with --data-root": 'with lenet.load(..., data_root="FOLDER")',
     r"; or bring it with --extend FILE, as the run did": "; or import the FILE.py that brings it, as the run did",
+    r"a callback of your own comes with --extend FILE\.py \(docs/extending\.md\)": "callbacks=[...] takes yours",
+    r" \(--help shows what there is\)": " (docs/keys.md has all keys)",
     r"--extend FILE(?:\.py)?": "a FILE.py that you import",
     r"scripts/train\.py resume=(\S+)": r'lenet.train(resume="\1")',
     r"scripts/train\.py --cfg job shows all keys": "docs/keys.md has all keys",
