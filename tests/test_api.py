@@ -472,6 +472,15 @@ def test_what_is_refused_names_what_python_has(run: lenet.Run, in_empty_folder: 
         _ = lenet.load(path).net
 
 
+def test_a_line_that_is_right_for_both_stays_as_it_is() -> None:
+    for line in ("runs/a-m b: give name=ANOTHER for a sweep of its own", "a--data: no", "seed=-1: give an integer"):
+        assert as_python(line) == line
+    assert as_python("1 of 2 jobs are not completed; the same command tries them again").endswith(
+        "same call tries them again"
+    )
+    assert as_python(as_python("take --weights last")) == 'take weights="last"'
+
+
 def test_a_script_keeps_the_words_of_the_command_line() -> None:
     token = IS_COMMAND.set(True)
     try:
