@@ -21,7 +21,7 @@ from lenet.errors import BadInput
 from lenet.evaluation import checks, saved
 from lenet.runs.files import write_atomically
 from lenet.system.terminal import loading
-from lenet.tables import aligned
+from lenet.tables import aligned, no_formula
 from lenet.text import one_line
 
 
@@ -63,9 +63,10 @@ def main() -> None:
         print(json.dumps([_as_record(*each, known.classes) for each in zip(files, rows, strict=True)], indent=2))
     elif arguments.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(["file", "class", "probability", *known.classes])
+        classes = [no_formula(one) for one in known.classes]
+        writer.writerow(["file", "class", "probability", *classes])
         for file, row in zip(files, rows, strict=True):
-            writer.writerow([file, known.classes[row.index(max(row))], max(row), *row])
+            writer.writerow([no_formula(file), classes[row.index(max(row))], max(row), *row])
     else:
         lines = [_in_words(*each, known.classes) for each in zip(files, rows, strict=True)]
         print("\n".join(aligned([["file", "class", "probability", "otherwise"], *lines], right=[2])))

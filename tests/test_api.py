@@ -319,7 +319,8 @@ def test_its_net_gives_logits_of_normalised_images(run: lenet.Run, tiny: Path) -
 
 def test_its_pictures_show_themselves(run: lenet.Run) -> None:
     seen = [
-        run.plot(), run.activations(), run.activations("Pullover", 3, np.zeros((28, 28)), noise=True, pooled=True),
+        run.plot(), run.activations(),
+        run.activations("Pullover", np.int64(3), np.zeros((28, 28)), noise=True, pooled=True),
         run.confusion(), run.confusion("validation"), run.mistakes(), lenet.compare(run, run.path),
     ]  # fmt: skip
     for one in seen:

@@ -1,5 +1,6 @@
 """What becomes of a picture from a file, and what is said of one that a net cannot know."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageDraw
 
-from lenet.data import prepare
+from lenet.data import drawings, prepare
 from lenet.data.drawings import LEAST_CONTRAST, Drawing, as_grey
 from lenet.data.files import load
 from lenet.errors import BadInput
 
 PAPER = "its border is bright, as of ink on paper; the net was trained on bright on dark: give --invert"
+LEFT = "its border is bright; the net was trained on bright on dark: leave out --no-invert"
 INVERTED = "its border is bright once it is inverted; the net was trained on bright on dark: leave out --invert"
 FLAT = "it is flat, its grey values go from {} to {}; the net was trained on 0 to 255: give one with more contrast"
 
@@ -31,9 +33,9 @@ def three(ink: object, paper: object, mode: str = "L", side: int = 84) -> Image.
 BRIGHT_ON_DARK = three(255, 0).resize((28, 28))
 
 
-def drawing(file: Path, invert: bool = False) -> Drawing:
-    """As a net for somebody's own folder of pictures gets it."""
-    return prepare.drawing(file, None, invert)
+def drawing(file: Path, invert: bool | None = None) -> Drawing:
+    """As it is, and held against what the nets of MNIST and Fashion-MNIST know."""
+    return replace(prepare.drawing(file, None, invert), told=None)
 
 
 def differ(one: Image.Image, other: Image.Image) -> int:
@@ -48,26 +50,27 @@ def saved(picture: Image.Image, file: Path, **options: object) -> Path:
 @pytest.mark.parametrize(
     ("picture", "inverts", "said"),
     [
-        (three(255, 0), False, None),
-        (three(0, 255), False, PAPER),
+        (three(255, 0), None, None),
+        (three(0, 255), None, PAPER),
+        (three(0, 255), False, LEFT),
         (three(0, 255), True, None),
         (three(255, 0), True, INVERTED),
-        (three(60, 120), False, PAPER),  # in the shade
-        (three(40, 190), False, PAPER),  # a dark shirt on a light wall
-        (three(230, 130), False, "its background is grey; the net was trained on things before black: make it darker"),
-        (three(255, 255), False, FLAT.format(255, 255)),
-        (three(120, 100), False, FLAT.format(98, 122)),
-        (three((0, 0, 0, 255), (0, 0, 0, 0), "RGBA"), False, PAPER),
+        (three(60, 120), None, PAPER),  # in the shade
+        (three(40, 190), None, PAPER),  # a dark shirt on a light wall
+        (three(230, 130), None, "its background is grey; the net was trained on things before black: make it darker"),
+        (three(255, 255), None, FLAT.format(255, 255)),
+        (three(120, 100), None, FLAT.format(98, 122)),
+        (three((0, 0, 0, 255), (0, 0, 0, 0), "RGBA"), None, PAPER),
         (three((0, 0, 0, 255), (255, 255, 255, 0), "RGBA"), True, None),
-        (three((255, 255, 255, 255), (0, 0, 0, 0), "RGBA"), False, None),
-        (three((9, 9, 9, 0), (9, 9, 9, 0), "RGBA"), False, FLAT.format(0, 0)),
+        (three((255, 255, 255, 255), (0, 0, 0, 0), "RGBA"), None, None),
+        (three((9, 9, 9, 0), (9, 9, 9, 0), "RGBA"), None, FLAT.format(0, 0)),
     ],
-    ids=["bright on dark", "ink on paper", "ink on paper, inverted", "bright on dark, inverted", "ink in the shade",
-         "dark shirt", "grey background", "white paper", "faint", "ink on nothing", "ink on nothing, inverted",
-         "chalk on nothing", "nothing"],
+    ids=["bright on dark", "ink on paper", "ink on paper, not inverted", "ink on paper, inverted",
+         "bright on dark, inverted", "ink in the shade", "dark shirt", "grey background", "white paper", "faint",
+         "ink on nothing", "ink on nothing, inverted", "chalk on nothing", "nothing"],
 )  # fmt: skip
 def test_a_picture_that_a_net_cannot_know_is_told_with_the_remedy(
-    tmp_path: Path, picture: Image.Image, inverts: bool, said: str | None
+    tmp_path: Path, picture: Image.Image, inverts: bool | None, said: str | None
 ) -> None:
     found = drawing(saved(picture, tmp_path / "picture.png"), inverts)
     assert found.warning == (said and f"picture.png: {said}")
@@ -195,3 +198,13 @@ def test_what_few_have_pictures_in_is_not_tried(tmp_path: Path, kind: str) -> No
     (three(255, 0, "P") if kind == "BLP" else three(255, 0)).save(file, kind)
     with pytest.raises(BadInput, match=r"theirs.png: not a picture that can be read here; give a PNG or JPEG file"):
         drawing(file)
+
+
+def test_what_goes_wrong_with_a_picture_that_was_read_is_no_fault_of_its_file(tmp_path: Path) -> None:
+    THREE.save(tmp_path / "three.png")
+    with pytest.raises(ValueError, match=r"^mine$"), drawings.picture(tmp_path / "three.png"):
+        raise ValueError("mine")
+
+
+def test_of_what_the_nets_of_another_folder_know_nothing_is_said(tmp_path: Path) -> None:
+    assert prepare.drawing(saved(three(0, 255), tmp_path / "ink.png"), None).warning is None

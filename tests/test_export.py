@@ -126,6 +126,20 @@ def test_a_graph_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_graph_is_held_against_the_net_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the way from pixels to the net was wrong in what is exported, the exported file had it wrong as well."""
+    monkeypatch.setattr("lenet.export.portable.normalise", lambda images, *_: images.float())
+    with pytest.raises(BadInput, match=r"net.pt2: not written, since it does not answer as the net does"):
+        export_graph(untrained(composed(f"data.root={tmp_path / 'nowhere'}")), tmp_path / "net.pt2")
+
+
+def test_a_folder_of_data_that_is_given_has_the_data(tmp_path: Path) -> None:
+    trained = untrained(composed(f"data.root={tmp_path / 'nowhere'}"))
+    with pytest.raises(BadInput, match=r"^--data-root \S+elsewhere: train-images-\S+ of fashion_mnist is not there"):
+        export_graph(trained, tmp_path / "net.pt2", str(tmp_path / "elsewhere"))
+    assert list(tmp_path.iterdir()) == []
+
+
 class Branches(torch.nn.Module):
     """What no graph has: the way depends on the image."""
 

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -16,9 +17,10 @@ from PIL import Image, ImageDraw
 from conftest import script
 from lenet.config import Config, Data, Loss, Model, Optimizer
 from lenet.data.files import load
+from lenet.data.prepare import drawing
 from lenet.errors import BadInput
 from lenet.evaluation import pictures
-from lenet.evaluation.examples import chosen, picture
+from lenet.evaluation.examples import chosen
 from lenet.evaluation.pictures import capture, mosaic
 from lenet.evaluation.predictions import Predictions
 from lenet.run import train
@@ -226,7 +228,7 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path, content: bytes | Non
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(BadInput, match=word) as caught:
-        picture(file)
+        drawing(file, None)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -235,8 +237,8 @@ def test_what_is_transparent_is_background(tmp_path: Path) -> None:
     drawn = Image.new("RGBA", (28, 28), (255, 255, 255, 0))
     drawn.putpixel((3, 5), (255, 255, 255, 255))
     drawn.save(tmp_path / "drawn.png")
-    grey = picture(tmp_path / "drawn.png")
-    assert grey[0, 5, 3] == 255
+    grey = np.asarray(drawing(tmp_path / "drawn.png", None).grey, int)
+    assert grey[5, 3] == 255
     assert grey.sum() == 255
 
 
@@ -244,7 +246,7 @@ def test_a_truncated_picture_is_named(tmp_path: Path) -> None:
     Image.effect_noise((200, 200), 50).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:5000])
     with pytest.raises(BadInput, match=r"cut\.png"):
-        picture(tmp_path / "cut.png")
+        drawing(tmp_path / "cut.png", None)
 
 
 @pytest.mark.parametrize("maps", [3, 8, 16, 40])

@@ -95,3 +95,11 @@ def test_the_bad_picture_among_good_ones_is_named(predict: Predict, files: list[
     Path("words.png").write_text("words", encoding="utf-8")
     with pytest.raises(BadInput, match=r"^words.png: not a picture that can be read here; give a PNG or JPEG file"):
         predict(DIGITS, *files, "words.png")
+
+
+def test_no_cell_of_the_table_is_a_formula(predict: Predict, files: list[str]) -> None:
+    Path(files[0]).rename("=1+1.png")
+    (row,) = csv.DictReader(io.StringIO(predict(DIGITS, "=1+1.png", "--csv")[0]))
+    assert row["file"] == "'=1+1.png"
+    (record,) = json.loads(predict(DIGITS, "=1+1.png", "--json")[0])
+    assert record["file"] == "=1+1.png"

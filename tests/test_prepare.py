@@ -180,3 +180,13 @@ def test_the_published_net_recognises_printed_digits_in_every_clean_way() -> Non
     right = [sample.label == answer for sample, answer in zip(samples, found, strict=True)]
     assert len(right) == 100
     assert sum(right) >= 95
+
+
+@pytest.mark.parametrize(
+    ("ink", "invert", "remedy"),
+    [(0, False, "brighter than what is behind it; leave out --no-invert"),
+     (255, True, "darker than what is behind it; leave out --invert")],
+)  # fmt: skip
+def test_where_somebody_has_said_how_to_see_it_that_is_the_remedy(ink: int, invert: bool, remedy: str) -> None:
+    with pytest.raises(BadInput, match=rf"^nothing on it is {remedy}$"):
+        prepare(seven(ink, 255 - ink), MNIST, invert)

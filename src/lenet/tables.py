@@ -1,7 +1,9 @@
 """How figures are written: tables for a page and for a terminal, and a mean with its spread."""
 
 import math
+import re
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 
 
 def as_markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -27,3 +29,14 @@ def mean_and_spread(mean: float, spread: float | None, digits: int = 4) -> str:
         return ""
     has_spread = spread is not None and not math.isnan(spread)
     return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if has_spread else "")
+
+
+def no_formula(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula: what begins like one has an apostrophe before it.
+
+    Also behind what some spreadsheets take for the end of a cell.
+    """
+    with suppress(ValueError):
+        float(text)
+        return text
+    return re.sub(r"(?:^|(?<=[;,|\t\r\n\"]))\s*(?=[=+@\uff1d\uff0b\uff20\uff0d-])", lambda blank: blank[0] + "'", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,8 +157,8 @@ class Run:
         data, is_own = saved.evaluated(config.data, None, self._data_root)
         known = {name.lower() for name in data_set(data).classes}
         texts = [one for one in images if isinstance(one, str) and (one.lower() in known or not Path(one).is_file())]
-        numbers = [one for one in images if isinstance(one, int)]
-        own = [one for one in images if not isinstance(one, int) and not any(one is text for text in texts)]
+        numbers = [int(one) for one in images if isinstance(one, Integral)]
+        own = [one for one in images if not isinstance(one, Integral) and not any(one is text for text in texts)]
         classes = checks.class_names(data, texts, named="")
         checks.check_numbers(numbers, data_set(data).test_images, named="")
         pictures = _drawn(own, data_set(data).fit, invert) if own else []

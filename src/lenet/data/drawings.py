@@ -3,7 +3,7 @@
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Drawing:
 
     name: str
     grey: Image.Image  # mode L, of SIZE
-    inverted: bool = False
+    inverted: bool | None = None  # whether somebody has said so
     told: tuple[str, ...] | None = None  # of one that was fitted in: what was seen on the way
 
     @property
@@ -50,6 +50,8 @@ class Drawing:
             )
         elif border > within and self.inverted:
             said = "its border is bright once it is inverted; the net was trained on bright on dark: leave out --invert"
+        elif border > within and self.inverted is False:
+            said = "its border is bright; the net was trained on bright on dark: leave out --no-invert"
         elif border > within:
             said = "its border is bright, as of ink on paper; the net was trained on bright on dark: give --invert"
         elif border > BRIGHTEST_BORDER:
@@ -116,19 +118,32 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 def picture(file: Path, named: str = "--image ") -> Iterator[Image.Image]:
     """A picture, to be looked at within; `named` is how it was named, for what is said of a bad one.
 
+    It is read before. What is raised within is raised.
+
     Raises:
         BadInput: the file is no picture, or one too large to be opened safely.
     """
+    with ExitStack() as stack:
+        with _in_one_line(file, named):
+            content = stack.enter_context(open_file(file, largest=None))
+            opened = stack.enter_context(Image.open(content, formats=FORMATS))
+            getattr(opened, "n_frames", 1)  # which reads them all
+            opened.load()
+        yield opened
+
+
+@contextmanager
+def _in_one_line(file: Path, named: str) -> Iterator[None]:
+    """What Pillow raises of a file, as BadInput."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what Pillow skips because it is damaged
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # where it begins to be large
-            with open_file(file, largest=None) as content, Image.open(content, formats=FORMATS) as opened:
-                yield opened
+            yield
     except UnidentifiedImageError as error:
         raise BadInput(f"{named}{file}: not a picture that can be read here; give a PNG or JPEG file") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         words = str(error).split(",")[0]
         raise BadInput(f"{named}{file}: {words}; give a smaller picture") from error
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise BadInput(f"{named}{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error

@@ -39,7 +39,7 @@ def drawings(given: Any, fit: Fit | None = None, invert: bool | None = None) -> 
         elif isinstance(one, Image.Image):
             found.append(drawn(one, number, fit, invert, f"image {number}: "))
         elif one.shape == (IMAGE_SIZE, IMAGE_SIZE):
-            found.append(Drawing(number, Image.fromarray(255 - one if invert else one), bool(invert)))
+            found.append(Drawing(number, Image.fromarray(255 - one if invert else one), invert))
         else:
             found.append(drawn(Image.fromarray(one), number, fit, invert, f"image {number}: "))
     if not found:

@@ -64,7 +64,7 @@ def prepare(picture: Image.Image, fit: Fit | None, invert: bool | None = None, n
     colours = _colours(picture)
     difference = colours - _background(colours)
     thing = _ink(difference, invert) if fit.is_ink else _shades(difference, invert)
-    mask, alone = _found(thing, named)
+    mask, alone = _found(thing, named, invert)
     if not alone:
         warnings.append("there is more than one thing on it; the largest is taken: cut out the one that you mean")
     levels = _levels(thing, mask, fit.is_ink)
@@ -87,7 +87,8 @@ def drawn(picture: Image.Image, name: str, fit: Fit | None, invert: bool | None 
     Raises: that of `prepare`.
     """
     found = prepare(picture, fit, invert, named)
-    return Drawing(name, Image.fromarray(found.pixels), bool(invert), found.warnings if found.is_fitted else None)
+    told = found.warnings if found.is_fitted or fit is None else None  # nobody knows what another folder's nets know
+    return Drawing(name, Image.fromarray(found.pixels), invert, told)
 
 
 def _as_it_is(picture: Image.Image, fit: Fit | None, invert: bool | None, named: str) -> Prepared:
@@ -95,11 +96,14 @@ def _as_it_is(picture: Image.Image, fit: Fit | None, invert: bool | None, named:
     if invert is None:
         invert = fit is not None and has_bright_border(pixels)
     if fit is not None and int(pixels.max()) - int(pixels.min()) < FAINTEST:
-        raise _nothing(named)
+        raise _nothing(named, None)
     return Prepared(255 - pixels if invert else pixels.copy())
 
 
-def _nothing(named: str) -> BadInput:
+def _nothing(named: str, invert: bool | None) -> BadInput:
+    if invert is not None:
+        word, darker = ("--invert", "darker") if invert else ("--no-invert", "brighter")
+        return BadInput(f"{named}nothing on it is {darker} than what is behind it; leave out {word}")
     return BadInput(f"{named}all of one colour, or nothing that stands out; give a picture with more contrast")
 
 
@@ -165,7 +169,7 @@ def _highest(levels: Grey) -> float:
     return float(np.partition(levels, -few, axis=None)[-few])
 
 
-def _found(thing: Grey, named: str) -> tuple[Mask, bool]:
+def _found(thing: Grey, named: str, invert: bool | None) -> tuple[Mask, bool]:
     """Where the thing is, and whether it is the only one.
 
     Raises:
@@ -176,7 +180,7 @@ def _found(thing: Grey, named: str) -> tuple[Mask, bool]:
     # Where the thing covers most of the picture, the one is of the thing; where there is grain, the other is larger.
     noise = 1.5 * float(min(np.median(np.abs(smooth)), np.median(np.abs(thing - smooth))))
     if highest < max(FAINTEST, OVER_NOISE * noise):
-        raise _nothing(named)
+        raise _nothing(named, invert)
     labels, count = ndimage.label(smooth > max(0.4 * highest, 3 * noise), np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     boxes = ndimage.find_objects(labels)

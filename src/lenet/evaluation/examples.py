@@ -65,19 +65,10 @@ def chosen(
     return normalise(torch.stack(pixels), data.mean, data.std, data.pad), titles, names
 
 
-def picture(file: Path, invert: bool = False) -> Tensor:
-    """The picture in a file as a grey image (1, 28, 28) of uint8, squeezed as the pictures of a folder are.
-
-    Raises:
-        BadInput: the file is no picture, or one too large to be opened safely.
-    """
-    return as_tensor(_drawing(file, None, invert).grey)
-
-
-def _drawing(file: Path, fit: Fit | None, invert: bool | None = None) -> Drawing:
+def _drawing(file: Path, fit: Fit | None) -> Drawing:
     from lenet.data.prepare import drawing  # brings SciPy, which training does without
 
-    return drawing(file, fit, invert)
+    return drawing(file, fit)
 
 
 def as_tensor(grey: Image.Image) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from lenet.batches import EVALUATION_BATCH
 from lenet.data import download
 from lenet.data.files import load
+from lenet.data.transforms import normalise
 from lenet.datasets import IMAGE_SIZE, data_set
 from lenet.errors import BadInput
 from lenet.evaluation.checks import ONNX, check_export
@@ -43,7 +44,7 @@ class Agreement:
     accuracy: tuple[float, float] | None  # of the net and of the file, on test images
 
     def as_text(self) -> str:
-        what = "generated images" if self.is_generated else "test images"
+        what = "generated images, as the test images are not there" if self.is_generated else "test images"
         text = f"checked on {self.images:,} {what}: logits differ by {self.difference:.1e} at most, "
         text += f"{self.same_class:,} times the same class"
         return text + (f"; accuracy {self.accuracy[1]:.4f}, the net's {self.accuracy[0]:.4f}" if self.accuracy else "")
@@ -62,13 +63,13 @@ def export_graph(trained: Trained, path: Path, data_root: str | None = None) -> 
         BadInput: it cannot be written there, or something of the net is unknown to the format.
     """
     check_export(path)
-    net = Portable(trained.config, trained.model.net)
+    net, own = Portable(trained.config, trained.model.net), _own_answer(trained)
     images, labels = _images(trained, data_root)
     with _in_one_line(path):
         content = (_as_onnx if path.suffix == ONNX else _as_program)(net, _metadata(trained))
         answer = (_read_onnx if path.suffix == ONNX else _read_program)(content)
-        found = agreement(net, answer, images, labels)
-    scale = max(1.0, _largest(net, images))
+        found = agreement(own, answer, images, labels)
+    scale = max(1.0, _largest(own, images))
     if not found.difference <= TOLERANCE * scale:
         raise BadInput(
             f"{path}: not written, since it does not answer as the net does (logits differ by {found.difference:.1e}); "
@@ -82,7 +83,18 @@ def export_graph(trained: Trained, path: Path, data_root: str | None = None) -> 
     return found
 
 
-def agreement(net: Portable, answer: Answer, images: Tensor, labels: Tensor | None) -> Agreement:
+def _own_answer(trained: Trained) -> Answer:
+    """What the net answers where it is evaluated, in float32."""
+    data, model = trained.config.data, trained.model
+
+    def answer(images: Tensor) -> tuple[Tensor, Tensor]:
+        logits = model(normalise(images.to(model.device), data.mean, data.std, data.pad)).float().cpu()
+        return logits.softmax(1), logits
+
+    return answer
+
+
+def agreement(net: Answer, answer: Answer, images: Tensor, labels: Tensor | None) -> Agreement:
     """Compare two on images (n, 1, 28, 28) of uint8; `labels` (n,) where they are known."""
     ours, theirs = (_logits(one, images) for one in (net, answer))
     said, also = ours.argmax(1), theirs.argmax(1)
@@ -99,7 +111,7 @@ def _logits(answer: Answer, images: Tensor) -> Tensor:
     return torch.cat([answer(part)[1] for part in torch.split(images, EVALUATION_BATCH)])
 
 
-def _largest(net: Portable, images: Tensor) -> float:
+def _largest(net: Answer, images: Tensor) -> float:
     return float(_logits(net, images[:EVALUATION_BATCH]).abs().max())
 
 
@@ -110,7 +122,9 @@ def _images(trained: Trained, data_root: str | None) -> tuple[Tensor, Tensor | N
     try:
         download.find(data.name, root)
         images, labels = load(data.name, root, "test")
-    except BadInput:
+    except BadInput as error:
+        if data_root is not None:
+            raise BadInput(f"--data-root {data_root}: {str(error).removeprefix(f'data.root={data_root}: ')}") from error
         generator = torch.Generator().manual_seed(0)
         noise = torch.rand(GENERATED, 1, 7, 7, generator=generator)
         large = torch.nn.functional.interpolate(noise, IMAGE_SIZE, mode="bilinear").sub(0.3).clamp(0) / 0.7

@@ -5,7 +5,6 @@ Nothing here imports torch.
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from pandas.api.types import is_numeric_dtype
 from lenet.runs.directory import METRICS, RunDirectory, chosen_by
 from lenet.sweeps.design import Job, Sweep, implausible, state
 from lenet.sweeps.statistics import CONFIDENCE, difference, holm, share
+from lenet.tables import no_formula
 from lenet.text import first_line
 
 SPLIT = "split_seed"  # the last word of data.split_seed, as a sweep calls it
@@ -75,17 +75,9 @@ def read_jobs(sweep: Sweep, directory: Path) -> pd.DataFrame:
 
 def as_csv(table: pd.DataFrame) -> bytes:
     """A table of which a spreadsheet takes nothing for a formula: what begins like one has an apostrophe before it."""
-    texts = {str(name): table[name].map(_no_formula) for name in table if not is_numeric_dtype(table[name])}
-    cells = table.assign(**texts).rename(columns=_no_formula)
+    texts = {str(name): table[name].map(no_formula) for name in table if not is_numeric_dtype(table[name])}
+    cells = table.assign(**texts).rename(columns=no_formula)
     return cells.to_csv(index=False, lineterminator="\n").encode()
-
-
-def _no_formula(text: str) -> str:
-    """Also behind what some spreadsheets take for the end of a cell."""
-    with suppress(ValueError):
-        float(text)
-        return text
-    return re.sub(r"(?:^|(?<=[;,|\t\r\n\"]))\s*(?=[=+@\uff1d\uff0b\uff20\uff0d-])", lambda blank: blank[0] + "'", text)
 
 
 def _order(sweep: Sweep) -> Callable[[Job], tuple[int, int]]:
