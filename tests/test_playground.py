@@ -265,6 +265,74 @@ def test_the_sheet_is_drawn_on_with_keys_and_a_finger_and_maps_are_read_with_key
 
 
 @in_chromium
+def test_two_fingers_draw_a_stroke_each_and_what_is_taken_back_is_not_drawn_on(
+    shown: Callable[..., Page], digits: Trained
+) -> None:
+    page = shown((digits, DIGITS))
+    box = page.locator("#paper").bounding_box()
+    assert box
+    left, up = box["x"], box["y"]
+    fingers = [[{"x": left + x, "y": up + 40 + 10 * i, "id": id} for id, x in ((0, 50), (1, 200))] for i in range(9)]
+    touch = page.context.new_cdp_session(page)
+    for kind, where in (("touchStart", fingers[0]), *(("touchMove", each) for each in fingers[1:]), ("touchEnd", [])):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": where})
+    until(page, "now.strokes.length === 2 && now.strokes.every((stroke) => stroke.points.length > 3)")
+    across = page.evaluate(
+        "now.strokes.map(({ points }) => Math.max(...points.map(([x]) => Math.abs(x - points[0][0]))))"
+    )
+    assert max(across) < 5, "each goes straight down"
+    for press in ("Delete", "Undo"):
+        page.click("#clear")
+        page.focus("#paper")
+        page.mouse.move(left + 50, up + 50)
+        page.mouse.down()
+        page.mouse.move(left + 90, up + 90, steps=3)
+        if press == "Delete":
+            page.keyboard.press(press)
+        else:
+            page.evaluate("element('undo').click()")  # as another finger does
+        page.mouse.move(left + 150, up + 90, steps=3)
+        page.mouse.up()
+        settled(page)
+        assert page.evaluate("now.strokes.length") == 0
+
+
+@in_chromium
+def test_the_last_picture_counts_and_a_stroke_begins_an_empty_sheet(
+    shown: Callable[..., Page], digits: Trained, pictures: tuple[Path, Path, Path]
+) -> None:
+    """However long an earlier picture takes to be read."""
+    page = shown((digits, DIGITS))
+    draw(page, "1")
+    page.evaluate("""() => {
+        const read = readHere;
+        globalThis.ends = {};
+        readHere = async (file) => {
+            await new Promise((end) => { ends[file.name] = end; });
+            return read(file);
+        };
+    }""")
+    seven, nothing, _ = pictures
+    page.set_input_files("#file", nothing)
+    until(page, "'nothing.png' in ends")
+    page.set_input_files("#file", seven)
+    until(page, "'seven.png' in ends")
+    page.evaluate("ends['seven.png']()")
+    until(page, "now.picture && !isWaiting")
+    page.evaluate("ends['nothing.png']()")
+    page.set_input_files("#file", nothing)  # a third, whose turn shows that the first has had its own
+    until(page, "element('message').textContent === 'nothing.png …'")
+    assert answer(page) == "7"
+    box = page.locator("#paper").bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 140, box["y"] + 140)
+    page.evaluate("ends['nothing.png']()")
+    settled(page)
+    assert page.evaluate("now.strokes.map((stroke) => stroke.points.length)") == [1]
+    assert page.evaluate("element('message').textContent") == ""
+
+
+@in_chromium
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
 def test_axe_finds_nothing_serious(width: int, dark: bool, shown: Callable[..., Page], tmp_path: Path) -> None:
     page = shown((untrained(), tmp_path), (untrained(), tmp_path), width=width, dark=dark)

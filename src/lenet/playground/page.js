@@ -335,10 +335,15 @@ function soon() {
 
 // ---- Mouse, finger, pen -----------------------------------------------------------------------------------------
 
+const pointers = new Map(); // each mouse button, finger or pen that is down, by its number: its stroke
+
+// A stroke on the sheet, which is empty where a picture was.
 function begin(point) {
-  now.picture = null;
-  element("message").textContent = "";
-  now.strokes.push({ width: penWidth(), points: [point] });
+  if (now.picture) now.strokes = [];
+  forget();
+  const stroke = { width: penWidth(), points: [point] };
+  now.strokes.push(stroke);
+  return stroke;
 }
 
 function onPaper(event) {
@@ -351,15 +356,19 @@ paper.addEventListener("pointerdown", (event) => {
   if (event.button !== 0) return;
   paper.setPointerCapture(event.pointerId);
   now.pen.shown = now.pen.down = false;
-  begin(onPaper(event));
+  pointers.set(event.pointerId, begin(onPaper(event)));
   soon();
 });
 paper.addEventListener("pointermove", (event) => {
-  if (!paper.hasPointerCapture(event.pointerId)) return;
+  const stroke = pointers.get(event.pointerId);
+  if (!stroke) return;
   const moves = event.getCoalescedEvents?.() ?? [];
-  for (const move of moves.length ? moves : [event]) now.strokes.at(-1).points.push(onPaper(move));
+  for (const move of moves.length ? moves : [event]) stroke.points.push(onPaper(move));
   soon();
 });
+for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) {
+  paper.addEventListener(kind, (event) => pointers.delete(event.pointerId));
+}
 
 // ---- Keys -------------------------------------------------------------------------------------------------------
 
@@ -393,18 +402,31 @@ paper.addEventListener("blur", () => {
 
 // ---- Buttons ----------------------------------------------------------------------------------------------------
 
-function clear() {
-  Object.assign(now, { strokes: [], picture: null });
-  now.pen.down = false;
+// No picture is on the sheet, or on its way there.
+function forget() {
+  now.picture = null;
+  opened += 1;
   element("message").textContent = "";
+}
+
+// Nothing that is down draws on.
+function lift() {
+  pointers.clear();
+  now.pen.down = false;
+}
+
+function clear() {
+  lift();
+  forget();
+  now.strokes = [];
   soon();
 }
 
 element("clear").addEventListener("click", clear);
 element("undo").addEventListener("click", () => {
-  if (now.picture) now.picture = null;
-  else now.strokes.pop();
-  now.pen.down = false;
+  lift();
+  if (!now.picture) now.strokes.pop();
+  forget();
   soon();
 });
 element("fit").addEventListener("change", soon);
@@ -440,16 +462,21 @@ async function readThere(file) {
   return { warnings, fitted: fitted.map((pixels) => Uint8Array.from(pixels)), whole: Uint8Array.from(whole) };
 }
 
+let opened = 0; // pictures so far; one that took longer than a later one, or than a stroke, is not shown any more
+
 async function open(file) {
-  const message = element("message");
+  const message = element("message"), number = (opened += 1);
   message.textContent = `${file.name} …`;
+  let picture = null, words = "";
   try {
-    now.picture = await (page.server ? readThere : readHere)(file);
-    message.textContent = [file.name, ...now.picture.warnings].join(": ");
+    picture = await (page.server ? readThere : readHere)(file);
+    words = picture.warnings.join(": ");
   } catch (error) {
-    const words = error instanceof DOMException ? "not a picture that can be read here" : error.message;
-    message.textContent = `${file.name}: ${words}`;
+    words = error instanceof DOMException ? "not a picture that can be read here" : error.message;
   }
+  if (number !== opened) return;
+  if (picture) now.picture = picture;
+  message.textContent = words ? `${file.name}: ${words}` : file.name;
   soon();
 }
 
