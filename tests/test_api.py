@@ -480,6 +480,8 @@ def test_a_line_that_is_right_for_both_stays_as_it_is() -> None:
         "same call tries them again"
     )
     assert as_python(as_python("take --weights last")) == 'take weights="last"'
+    assert as_python("leave out --no-invert") == "leave out invert=False"
+    assert as_python("--data-root there: no files") == 'data_root="there": no files'
 
 
 def test_a_script_keeps_the_words_of_the_command_line() -> None:

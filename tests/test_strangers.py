@@ -17,10 +17,11 @@ from conftest import PROJECT
 from lenet.cli import compose
 from lenet.config import Config, Model
 from lenet.dashboard.events import read_events
+from lenet.data.prepare import drawing
 from lenet.datasets import DATASETS
 from lenet.errors import BadInput
 from lenet.evaluation.evaluate import evaluate
-from lenet.evaluation.examples import chosen, picture
+from lenet.evaluation.examples import chosen
 from lenet.evaluation.load import export, load_trained
 from lenet.evaluation.weights import Weights, read, write
 from lenet.job import train_job
@@ -261,7 +262,7 @@ def test_a_folder_of_ones_own_is_filled(run, tmp_path, monkeypatch, given) -> No
 def test_a_picture_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "picture.png")
     with pytest.raises(BadInput, match=r"picture.png: cannot be read \(no regular file\)"):
-        picture(tmp_path / "picture.png")
+        drawing(tmp_path / "picture.png", None)
 
 
 def test_weights_of_another_net_are_found_before_the_net_is_built(tiny_config, run, tmp_path, monkeypatch) -> None:

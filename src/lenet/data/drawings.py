@@ -25,6 +25,16 @@ LEAST_CONTRAST = 64
 BRIGHTEST_BORDER = 96
 
 
+DAMAGED = (OSError, EOFError, SyntaxError, ValueError, struct.error)  # what Pillow raises of a file
+
+
+class Unreadable(BadInput):
+    """Of a picture there is a head, and no pixels."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"cannot be read ({getattr(error, 'strerror', None) or error})")
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A picture from a file."""
@@ -77,8 +87,17 @@ def as_grey(picture: Image.Image) -> Image.Image:
 
 
 def upright(picture: Image.Image) -> Image.Image:
-    """A picture as a person sees it, opaque, in a mode of 8 bits that Pillow converts to L and to RGB."""
-    picture.load()
+    """A picture as a person sees it, opaque, in a mode of 8 bits that Pillow converts to L and to RGB.
+
+    Raises:
+        Unreadable: its pixels cannot be had.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Pillow skips because it is damaged
+            picture.load()
+    except DAMAGED as error:
+        raise Unreadable(error) from error
     with suppress(Exception):  # of many kinds, where what it says beside the picture is damaged
         picture = ImageOps.exif_transpose(picture)  # a photograph lies as the camera was held
     if picture.mode.startswith(("I", "F")):
@@ -118,18 +137,18 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 def picture(file: Path, named: str = "--image ") -> Iterator[Image.Image]:
     """A picture, to be looked at within; `named` is how it was named, for what is said of a bad one.
 
-    It is read before. What is raised within is raised.
-
     Raises:
-        BadInput: the file is no picture, or one too large to be opened safely.
+        BadInput: the file is no picture, or one too large to be opened safely, or `upright` has found no pixels.
     """
     with ExitStack() as stack:
         with _in_one_line(file, named):
             content = stack.enter_context(open_file(file, largest=None))
             opened = stack.enter_context(Image.open(content, formats=FORMATS))
-            getattr(opened, "n_frames", 1)  # which reads them all
-            opened.load()
-        yield opened
+            getattr(opened, "n_frames", 1)  # which looks at them all
+        try:
+            yield opened
+        except Unreadable as error:
+            raise BadInput(f"{named}{file}: {error}") from error
 
 
 @contextmanager
@@ -145,5 +164,5 @@ def _in_one_line(file: Path, named: str) -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         words = str(error).split(",")[0]
         raise BadInput(f"{named}{file}: {words}; give a smaller picture") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise BadInput(f"{named}{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    except DAMAGED as error:
+        raise BadInput(f"{named}{file}: {Unreadable(error)}") from error
