@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -29,6 +30,7 @@ class Server(ThreadingTCPServer):
 
     def __init__(self, port: int, html: str, fits: Sequence[Fit | None]) -> None:
         self.html, self.fits = html, fits
+        self.one_picture = threading.Lock()  # at a time: to be silent about one silences what others say
         super().__init__((HOST, port), Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -60,7 +62,10 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._answer_in_json({"error": f"more than {LARGEST_PICTURE:,} bytes; give a smaller picture"})
         else:
-            self._answer_in_json(seen(self.rfile.read(int(length)), self.server.fits))
+            content = self.rfile.read(int(length))
+            with self.server.one_picture:
+                found = seen(content, self.server.fits)
+            self._answer_in_json(found)
 
     def _is_for_us(self) -> bool:
         """Whether it was asked for by this machine's name, and by no page from elsewhere, which may lead here."""
