@@ -643,9 +643,9 @@ def test_differences_of_one_seed_come_with_a_hint(swept: Path, capsys: pytest.Ca
 def test_a_sweep_that_is_stopped_goes_on(tiny: Path, in_empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask = functools.partial(lenet.sweep, *TINY, {"data.root": tiny}, seed=[0, 1], max_epochs=2, name="stopped")
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks, "FURTHER", [])
-        callbacks.FURTHER.append(lambda config: Watcher(1, lambda: signal.raise_signal(signal.SIGINT)))
-        patch.setattr(lenet.run, "FURTHER", callbacks.FURTHER)
+        patch.setattr(callbacks, "FURTHER_CALLBACKS", [])
+        callbacks.FURTHER_CALLBACKS.append(lambda config: Watcher(1, lambda: signal.raise_signal(signal.SIGINT)))
+        patch.setattr(lenet.run, "FURTHER_CALLBACKS", callbacks.FURTHER_CALLBACKS)
         with pytest.raises(Interrupted) as caught:
             ask()
     assert caught.value.advice == "the same call goes on"

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from lenet import rules
 from lenet.config import Config, Model, Optimizer
 from lenet.errors import BadInput
 from lenet.models.sizes import layers, parameters_and_macs
-from lenet.rules import validate
+from lenet.rules import model, training, validate
 
 
 def test_the_defaults_are_the_books_recipe_with_a_validation_split() -> None:
@@ -129,7 +128,9 @@ def test_no_name_that_there_is_not_falls_through_to_a_default(tmp_path) -> None:
 
 
 def test_a_net_with_initialisations_of_its_own_is_no_lenet_for_sdlm(monkeypatch) -> None:
-    monkeypatch.setitem(rules.INITS, "mine", ("default",))
+    monkeypatch.setitem(model.INITS, "mine", ("default",))
     config = Config(model=Model(kind="mine"), optimizer=Optimizer(name="sdlm"))
-    assert dict(rules._training(config))["optimizer.name"].startswith("it knows the second derivatives of LeNets alone")
-    assert "optimizer.name" not in dict(rules._training(replace(config, model=Model())))
+    assert dict(training.optimizer_rules(config))["optimizer.name"].startswith(
+        "it knows the second derivatives of LeNets alone"
+    )
+    assert "optimizer.name" not in dict(training.optimizer_rules(replace(config, model=Model())))

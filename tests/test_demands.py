@@ -9,16 +9,14 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 from conftest import Answer, ask, zygote
-from hydra_plugins.lenet_sweeper.lenet_sweeper import LenetSweeper
 from lenet.cli.compose import resumed_config
+from lenet.cli.sweeping import ask_machine
 from lenet.config import Config, Data, Model, Optimizer, Trainer
 from lenet.data import download
 from lenet.errors import BadInput
@@ -292,13 +290,11 @@ def test_what_a_sweep_asks_for_is_asked_of_this_machine_unless_its_jobs_run_on_o
         raise BadInput("not here")
 
     monkeypatch.setattr(demands, "check", has_not)
-    # Without what it has of Hydra's: where another test has let Hydra load its plugins anew that is of another class.
-    sweeper = object.__new__(LenetSweeper)
-    sweeper.config = OmegaConf.create({"hydra": {"launcher": {"_target_": f"somewhere.{launcher}"}}})
+    settings = OmegaConf.create({"_target_": f"somewhere.{launcher}"})
     sweep = Sweep("grid", {}, {}, [Job("seed=0", "baseline", {}, 0, ["seed=0"], 10, 1, 1)])
     here = launcher == "Processes"
     with pytest.raises(BadInput, match="not here") if here else nullcontext():
-        sweeper._ask_machine(sweep, tmp_path, {"seed=0": Config()})
+        ask_machine(settings, sweep, tmp_path, {"seed=0": Config()})
 
 
 def test_what_cannot_be_gone_on_with_is_known_without_torch(in_empty_folder) -> None:
@@ -352,10 +348,9 @@ def test_what_a_machine_has_not_does_not_matter_for_jobs_that_are_done(small, tm
     monkeypatch.setattr(download, "look", lambda *_: None)
     jobs = [Job(f"threads={n}", f"threads={n}", {}, 0, [], 1, 1, 1) for n in (1, 64)]
     configs = {job.name: Config(threads=n) for job, n in zip(jobs, (1, 64), strict=True)}
-    # Not a whole one, which cannot be made once Hydra has looked for plugins in this process, and so read it again.
-    sweeper: Any = SimpleNamespace(config=OmegaConf.create({"hydra": {"launcher": {"_target_": "basic"}}}))
+    launcher = OmegaConf.create({"_target_": "basic"})
     with pytest.raises(BadInput, match=r"^threads=64: threads=64: this machine has 2 cores.*; nothing was started$"):
-        LenetSweeper._ask_machine(sweeper, Sweep("grid", {}, {}, jobs), tmp_path, configs)
+        ask_machine(launcher, Sweep("grid", {}, {}, jobs), tmp_path, configs)
     (tmp_path / "threads=64").mkdir()
     RunDirectory(tmp_path / "threads=64").write_result({"status": "completed"})
-    LenetSweeper._ask_machine(sweeper, Sweep("grid", {}, {}, jobs), tmp_path, configs)
+    ask_machine(launcher, Sweep("grid", {}, {}, jobs), tmp_path, configs)

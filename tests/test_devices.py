@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from conftest import HEAVY, script, until, zygote
 from lenet.config import Config, Data, Model, Trainer
 from lenet.errors import BadInput
-from lenet.rules import check_shards, device_count, validate
+from lenet.rules import validate
+from lenet.rules.processes import check_shards, device_count
 from lenet.runs.directory import RunDirectory
 from lenet.training import demands, devices
 from lenet.training.module import Classifier

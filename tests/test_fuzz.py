@@ -33,7 +33,8 @@ from lenet.errors import BadInput, Diverged
 from lenet.evaluation.evaluate import evaluate
 from lenet.evaluation.load import load_trained
 from lenet.models.layers import ACTIVATIONS, POOLS
-from lenet.rules import INITS, validate
+from lenet.rules import validate
+from lenet.rules.model import INITS
 from lenet.run import train
 from lenet.runs.directory import RunDirectory
 

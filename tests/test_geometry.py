@@ -13,7 +13,8 @@ from lenet.models.layers import ACTIVATIONS, POOLS
 from lenet.models.lenet import LeNet
 from lenet.models.lenet5 import Subsampling
 from lenet.models.sizes import layers, parameters_and_macs
-from lenet.rules import INITS, validate
+from lenet.rules import validate
+from lenet.rules.model import INITS
 
 sizes = st.integers(1, 7)
 

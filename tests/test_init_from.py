@@ -14,8 +14,8 @@ from conftest import CutOff, CutOffIn, same_run
 from lenet.cli.words import wanted
 from lenet.config import Config, Data, Model
 from lenet.errors import BadInput
+from lenet.evaluation.initial_weights import check_initial_weights, load_initial_weights
 from lenet.evaluation.load import export, load_trained
-from lenet.evaluation.start import check_start, started
 from lenet.run import train
 from lenet.runs.directory import RunDirectory
 from lenet.training import checkpoints
@@ -95,7 +95,7 @@ def test_the_last_layer_begins_anew_where_it_knows_other_classes(
     drawn = {name: value.clone() for name, value in model.net.state_dict().items()}
     monkeypatch.setattr(logging.getLogger("lenet"), "propagate", True)
     with caplog.at_level(logging.INFO):
-        found = started(other, model)
+        found = load_initial_weights(other, model)
     assert found is not None
     assert found["anew"] == ["output.weight", "output.bias"]
     assert "knows 10 classes, and here are 3; the last layer begins anew" in caplog.text
@@ -110,7 +110,7 @@ def test_what_has_no_weights_may_differ_and_is_said(
     tiny_config.init_from = str(source.path)
     tiny_config.model.activation, tiny_config.model.pool, tiny_config.model.dropout = "relu", "max", 0.5
     monkeypatch.setattr(logging.getLogger("lenet"), "propagate", True)
-    assert started(tiny_config, build_classifier(tiny_config))
+    assert load_initial_weights(tiny_config, build_classifier(tiny_config))
     records = {id(record): record for record in caplog.records}  # another test may have left a second way to here
     assert [record.getMessage().partition(": ")[2] for record in records.values()] == [
         "was trained with model.activation=tanh, and goes on with relu",
@@ -146,10 +146,10 @@ def test_the_remedy_makes_the_net_what_it_was(source: RunDirectory, tiny_config:
     lenet5.data.pad = 2
     source.write_config(lenet5)
     with pytest.raises(BadInput) as caught:
-        check_start(Config(init_from=str(source.path)))
+        check_initial_weights(Config(init_from=str(source.path)))
     words = str(caught.value).rpartition("; give ")[2].split()
     given = wanted([*words, f"init_from={source.path}"], {}).config
-    assert check_start(given) is not None
+    assert check_initial_weights(given) is not None
 
 
 @pytest.mark.parametrize("kind", ["directory", "file"])
@@ -169,7 +169,7 @@ def test_the_digest_is_of_the_bytes_that_were_read(
         check(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(checkpoints, "check_weights", check_and_replace)
-    found = started(config, build_classifier(config))
+    found = load_initial_weights(config, build_classifier(config))
     assert found is not None
     assert found["sha256"] == digest
 

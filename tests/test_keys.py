@@ -14,7 +14,7 @@ from lenet import config
 from lenet.bounds import Bound
 from lenet.cli.usage import _written
 from lenet.config import Config, limits, schema, value_of
-from lenet.rules import INITS
+from lenet.rules.model import INITS
 
 PAGE = PROJECT / "docs/keys.md"
 HEAD = """# Every key

@@ -212,7 +212,7 @@ class Failing(CSVLogger):
 
 
 def test_a_logger_that_fails_costs_neither_the_run_nor_the_others(tiny_config, monkeypatch, caplog) -> None:
-    monkeypatch.setitem(loggers.FURTHER, "mine", lambda config, path: Failing(path, name="", version="mine"))
+    monkeypatch.setitem(loggers.FURTHER_LOGGERS, "mine", lambda config, path: Failing(path, name="", version="mine"))
     monkeypatch.setattr(logging.getLogger("lenet"), "propagate", True)
     tiny_config.logger = ["mine", "csv"]
     monkeypatch.setattr(loggers, "check", lambda config: None)

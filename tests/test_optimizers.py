@@ -13,13 +13,13 @@ from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR, LinearLR, ReduceLROnPlateau
 
 from conftest import CutOff, CutOffIn, same_run
-from lenet import rules
 from lenet.batches import updates_per_step
 from lenet.cli.compose import resumed_config
 from lenet.config import Config, Optimizer, Schedule
 from lenet.data.files import load
 from lenet.data.module import EpochOrder, split
 from lenet.models.build import build_net
+from lenet.rules import training, values
 from lenet.run import train
 
 
@@ -175,9 +175,9 @@ def test_a_run_on_a_plateau_can_be_made_longer(tiny_config: Config, tmp_path: Pa
 
 def test_an_optimizer_or_a_schedule_of_ones_own_may_read_any_key() -> None:
     config = Config(schedule=Schedule("mine", gamma=0.5), optimizer=Optimizer("mine", alpha=0.5, momentum=0.5))
-    assert not dict(rules._readers(config))
-    assert not dict(rules._training(config))
+    assert not dict(values.unread_rules(config))
+    assert not dict(training.optimizer_rules(config))
     ours = replace(config, schedule=Schedule("cosine", gamma=0.5))
-    assert dict(rules._readers(ours)) == {
+    assert dict(values.unread_rules(ours)) == {
         "schedule.gamma": "schedule.name=cosine has none; set schedule.name=exponential, or leave it out"
     }

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import HANG, PROJECT
-from hydra_plugins.lenet_sweeper.lenet_sweeper import SmallReturns, _as_meant
+from lenet.cli.launched import SmallReturns
+from lenet.cli.values import as_meant
 from lenet.config import Config, Model
 from lenet.errors import BadInput, Stopped
 from lenet.runs.directory import RunDirectory
@@ -377,7 +378,7 @@ def test_a_range_has_the_decimal_numbers_that_were_meant(first, count, step, dig
     words = f"shuffle(range({numbers}))" if shuffled else f"range({numbers})"
     word = f"optimizer.lr={words}"
     override = OverridesParser.create().parse_override(word)
-    found = _as_meant(override.value(), list(override.sweep_string_iterator()))
+    found = as_meant(override.value(), list(override.sweep_string_iterator()))
     assert (sorted(found, key=float) if shuffled else found) == (
         [str(float(number)) for number in (sorted(meant) if shuffled else meant)]
     )

@@ -24,7 +24,8 @@ from lenet.errors import BadInput, Diverged, NothingValidated, TimeUp
 from lenet.job import train_job
 from lenet.rules import validate
 from lenet.run import train
-from lenet.runs.directory import RunDirectory, chosen_by
+from lenet.runs.directory import RunDirectory
+from lenet.runs.metrics import chosen_by
 from lenet.training.demands import about
 from test_experiments import composed
 

@@ -35,7 +35,7 @@ class OptimizerFacts(NamedTuple):
 
 
 # The values of optimizer.name; a large learning rate is some three times what conf/optimizer/ has.
-OPTIMIZERS = {
+OPTIMIZER_FACTS = {
     "sgd": OptimizerFacts(states=0, large_lr=0.3),
     "adam": OptimizerFacts(states=2, large_lr=0.003),
     "adamw": OptimizerFacts(states=2, large_lr=0.003),
@@ -124,7 +124,7 @@ class Model:
     # After every hidden fully connected layer.
     dropout: Annotated[float, below_one("a probability")] = 0.0
     # xavier_uniform | default (the framework's) | kaiming | lecun | normal; for lenet5 sqrt_fan_in | eblearn | fan_in
-    # (the paper's, which does not train). `lenet.rules` has the choices, as they depend on model.kind.
+    # (the paper's, which does not train). `lenet.rules.model` has the choices, as they depend on model.kind.
     init: str = "xavier_uniform"
     init_std: Annotated[float, above_zero("a number")] = 0.01  # standard deviation of the weights under init=normal
 
@@ -144,7 +144,7 @@ class Loss:
 @dataclass
 class Optimizer:
     # optimizer=adam brings the learning rate that goes with it, where optimizer.name=adam leaves it as it is.
-    name: Annotated[str, OneOf(*OPTIMIZERS)] = "sgd"
+    name: Annotated[str, OneOf(*OPTIMIZER_FACTS)] = "sgd"
     lr: Annotated[float, above_zero("a finite number")] = 0.9  # the peak, where the schedule has one
     momentum: Annotated[float, below_one("a number")] = 0.0  # sgd, rmsprop
     nesterov: bool = False  # sgd, with momentum
@@ -297,7 +297,7 @@ class Config:
 
 def optimizer_facts(name: str) -> OptimizerFacts:
     """Those of optimizer.name; of one that a file of somebody's own brings in, what most have."""
-    return OPTIMIZERS.get(name, OptimizerFacts(states=2, large_lr=inf))
+    return OPTIMIZER_FACTS.get(name, OptimizerFacts(states=2, large_lr=inf))
 
 
 @cache

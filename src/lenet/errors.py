@@ -1,9 +1,12 @@
 """What can end a run or a sweep, beside a mistake of ours."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 from lenet.text import one_line
+
+Complaints = Iterator[tuple[str, str]]  # what a rule finds: a key of the config, and the remedy
 
 
 class OneLine:

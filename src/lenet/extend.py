@@ -141,10 +141,10 @@ def logger(name: str) -> Callable[[Made], Made]:
     """
 
     def bring(build: Made) -> Made:
-        from lenet.training.loggers import FURTHER
+        from lenet.training.loggers import FURTHER_LOGGERS
 
         _new("logger", name)
-        FURTHER[name] = build
+        FURTHER_LOGGERS[name] = build
         return build
 
     return bring
@@ -152,7 +152,7 @@ def logger(name: str) -> Callable[[Made], Made]:
 
 def callback(build: Made) -> Made:
     """Bring in a callback of Lightning's: a function of `lenet.config.Config` that returns one, for every run."""
-    from lenet.training.callbacks import FURTHER
+    from lenet.training.callbacks import FURTHER_CALLBACKS
 
-    FURTHER.append(build)
+    FURTHER_CALLBACKS.append(build)
     return build

@@ -15,7 +15,7 @@ from lenet.batches import batches_in, overfitted, updates_per_step, validated_ev
 from lenet.config import Config
 from lenet.data.module import ImageData
 from lenet.errors import BadInput, Stopped, TimeUp
-from lenet.evaluation.start import started
+from lenet.evaluation.initial_weights import load_initial_weights
 from lenet.rules import validate
 from lenet.runs.directory import Result, RunDirectory
 from lenet.sweeps.design import swept
@@ -26,7 +26,7 @@ from lenet.system.terminal import shows_bars
 from lenet.training import demands, devices, nodes
 from lenet.training.averaging import AverageEpochs, AverageWeights, Averaging, TestEachEpoch, build_average
 from lenet.training.blocks import build_classifier
-from lenet.training.callbacks import FURTHER, Bar, SeedEpochs, StopAfterStep, StopEarly
+from lenet.training.callbacks import FURTHER_CALLBACKS, Bar, SeedEpochs, StopAfterStep, StopEarly
 from lenet.training.checkpoints import checkpoint_callbacks
 from lenet.training.curvature import ObserveCurvature
 from lenet.training.epoch_log import EpochLog
@@ -77,7 +77,7 @@ def train(
 
         torch.manual_seed(config.seed)
         model = build_classifier(config)
-        init_from = started(config, model)
+        init_from = load_initial_weights(config, model)
         data = _data(config)
         keep_freed_memory()  # from here on: the files' bytes need not stay
         if devices.has_nodes_started_by_hand(planned):
@@ -88,7 +88,7 @@ def train(
             with signals.put_off(), recording(config, run, model, overrides, signals, init_from) as record:
                 record.result["precision"] = str(planned.precision)  # 16-mixed is bf16-mixed on a CPU
                 average = build_average(config, data)
-                watchers = [*callbacks, *(build(config) for build in FURTHER), *stop_in_time(config.trainer)]
+                watchers = [*callbacks, *(build(config) for build in FURTHER_CALLBACKS), *stop_in_time(config.trainer)]
                 watching = _callbacks(record, data, average, [*watchers, StopAfterStep(signals)])
                 logger = record.dashboard.start(record.rows, average) if record.dashboard else False
                 record.loggers.start(record.rows)

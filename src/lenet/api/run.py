@@ -17,7 +17,8 @@ from lenet.data.given import drawings
 from lenet.datasets import Fit, data_set
 from lenet.errors import BadInput
 from lenet.evaluation import checks, saved
-from lenet.runs.directory import WEIGHTS, RunDirectory, in_a_line
+from lenet.runs.directory import WEIGHTS, RunDirectory
+from lenet.runs.metrics import in_a_line
 from lenet.system.imports import quickly
 from lenet.text import counted
 

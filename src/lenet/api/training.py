@@ -12,7 +12,7 @@ from lenet.cli.single import train_single
 from lenet.cli.words import wanted
 from lenet.config import Config
 from lenet.errors import BadInput, Interrupted, Stopped, TimeUp
-from lenet.rules import device_count
+from lenet.rules.processes import device_count
 from lenet.system import terminal
 from lenet.training import demands
 

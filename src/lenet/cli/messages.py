@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from lenet.runs.directory import Result, RunDirectory, in_a_line
+from lenet.runs.directory import Result, RunDirectory
+from lenet.runs.metrics import in_a_line
 from lenet.system.terminal import command
 
 

@@ -12,12 +12,15 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from lenet.cli.commands import job
+from lenet.cli.frozen import FrozenConfigs
 from lenet.cli.space import space_of
+from lenet.cli.sweeping import is_slurm
 from lenet.config import Config
 from lenet.data import download
 from lenet.errors import BadInput
-from lenet.evaluation.start import check_start
-from lenet.rules import check_one_device, validate
+from lenet.evaluation.initial_weights import check_initial_weights
+from lenet.rules import validate
+from lenet.rules.processes import check_one_device
 from lenet.search.space import Space
 from lenet.search.spec import needed, require_measured, spec_of
 from lenet.sweeps.design import Job, Sweep, label, recipe
@@ -32,24 +35,11 @@ HERE = "."  # the directory of a search's workers is that of the search
 FEW_WORKERS = 4  # where the launcher does not say how many jobs it runs, as Slurm's
 
 
-class Frozen(Protocol):
-    """The files of conf/ as they were when the search started (`FrozenConfigs` of the sweeper)."""
-
-    shared: list[str]
-    directory: str
-    groups: set[str]
-    composed: dict[tuple[str, ...], DictConfig]
-    tasks: dict[tuple[str, ...], DictConfig]
-    parser: Any
-
-    def compose(self, master: DictConfig, overrides: Sequence[str]) -> DictConfig: ...
-
-
 class Sweeper(Protocol):
     """What is wanted of Hydra's sweeper."""
 
     config: DictConfig | None
-    frozen: Any  # a Frozen
+    frozen: FrozenConfigs
     launcher: Any
     params: dict[str, Any]
     named: list[str]
@@ -64,7 +54,7 @@ class Sweeper(Protocol):
 class Made:
     """Makes the checked config of a trial; it is sent to other processes."""
 
-    def __init__(self, frozen: Frozen, master: DictConfig) -> None:
+    def __init__(self, frozen: FrozenConfigs, master: DictConfig) -> None:
         self.frozen, self.master = frozen, master
 
     def __call__(self, overrides: Sequence[str]) -> Config:
@@ -74,7 +64,7 @@ class Made:
         validate(config)
         check_one_device(config)
         demands.check(config)
-        check_start(config)
+        check_initial_weights(config)
         return config
 
 
@@ -165,7 +155,7 @@ def _work(sweeper: Sweeper, directory: Path, count: int) -> dict[int, Exception]
 
 def _ask_machine(launcher: DictConfig, config: Config, found: "Search") -> None:
     """Whether this machine has what all trials ask for, where they are to run on it."""
-    if launcher._target_.endswith((".Slurm", ".SlurmLauncher")):
+    if is_slurm(launcher):
         return
     if (n_jobs := OmegaConf.select(launcher, "n_jobs")) is not None:
         demands.check_jobs(n_jobs, found.spec.trials)
@@ -177,17 +167,11 @@ def _ask_machine(launcher: DictConfig, config: Config, found: "Search") -> None:
     download.look(config.data.name, config.data.root)
 
 
-def _labels(space: Space, frozen: Frozen) -> dict[str, str]:
+def _labels(space: Space, frozen: FrozenConfigs) -> dict[str, str]:
     """What the baseline has, of each parameter."""
     found = {}
     keys = {parameter.name: parameter.key for parameter in space.parameters}
     for name in space.domains():
         key = keys.get(name)
-        if key in frozen.groups:
-            found[name] = label(frozen.composed[()].hydra.runtime.choices[key])
-        elif key:
-            value = OmegaConf.select(frozen.tasks[()], key)
-            found[name] = label(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
-        else:
-            found[name] = "baseline"
+        found[name] = frozen.usual(key) if key else "baseline"
     return found

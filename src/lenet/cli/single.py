@@ -17,8 +17,9 @@ from lenet.cli.commands import job
 from lenet.cli.compose import config_from, run_path
 from lenet.cli.messages import closing_lines
 from lenet.config import Config
-from lenet.evaluation.start import check_start
-from lenet.runs.directory import Result, RunDirectory, chosen_by
+from lenet.evaluation.initial_weights import check_initial_weights
+from lenet.runs.directory import Result, RunDirectory
+from lenet.runs.metrics import chosen_by
 from lenet.system import terminal
 from lenet.system.imports import quickly
 from lenet.system.ranks import is_first
@@ -64,7 +65,7 @@ def train_single(
     """
     demands.check(config)
     demands.check_places(config, place)
-    check_start(config)
+    check_initial_weights(config)
     terminal.loading(demands.about(config))
 
     # Only now: what can be known without torch is answered before it is imported.

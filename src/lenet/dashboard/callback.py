@@ -35,7 +35,8 @@ from lenet.evaluation.examples import chosen
 from lenet.evaluation.predictions import Predictions
 from lenet.models.layers import Layer
 from lenet.models.sizes import layers_of
-from lenet.runs.directory import Row, RunDirectory, curves
+from lenet.runs.directory import RunDirectory
+from lenet.runs.metrics import Row, curves
 from lenet.tables import as_markdown
 from lenet.training.averaging import Averaging
 from lenet.training.metrics import FURTHER_METRICS

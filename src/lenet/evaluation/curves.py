@@ -14,7 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from lenet.config import Config, schema, value_of
 from lenet.errors import BadInput
-from lenet.runs.directory import INCIDENTAL, METRICS, WEIGHTS, RunDirectory
+from lenet.runs.directory import INCIDENTAL, WEIGHTS, RunDirectory
+from lenet.runs.metrics import METRICS
 from lenet.sweeps.design import label, short
 from lenet.tables import aligned
 from lenet.text import one_line, shortened

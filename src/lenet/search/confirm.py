@@ -19,8 +19,9 @@ from lenet.batches import epochs
 from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.models.sizes import size_of
-from lenet.runs.directory import METRICS, RunDirectory
+from lenet.runs.directory import RunDirectory
 from lenet.runs.files import write_atomically
+from lenet.runs.metrics import METRICS
 from lenet.runs.safe_io import read_json
 from lenet.search.trials import Make, Search
 from lenet.sweeps.design import ENDED, Job, Sweep, implausible, state

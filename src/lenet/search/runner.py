@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed, Stopped
-from lenet.runs.directory import METRICS, RunDirectory
+from lenet.runs.directory import RunDirectory
 from lenet.runs.files import remove_leftovers
+from lenet.runs.metrics import METRICS
 from lenet.search import confirm, journal
 from lenet.search.trials import LOST, Make, Search
 from lenet.sweeps.design import Job, Sweep

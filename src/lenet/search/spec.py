@@ -8,7 +8,7 @@ from typing import Any
 from lenet.batches import validates
 from lenet.config import Config
 from lenet.errors import BadInput
-from lenet.runs.directory import METRICS
+from lenet.runs.metrics import METRICS
 from lenet.search.space import MOST_SETTINGS, Choice, Space
 from lenet.text import did_you_mean
 

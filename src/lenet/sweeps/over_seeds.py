@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from lenet.errors import BadInput
-from lenet.runs.directory import EVENT_FILES, METRICS, OVER_SEEDS, RunDirectory
+from lenet.runs.directory import EVENT_FILES, OVER_SEEDS, RunDirectory
 from lenet.runs.files import write_atomically
+from lenet.runs.metrics import METRICS
 from lenet.runs.names import made_safe
 from lenet.sweeps.design import LONGEST_NAME
 

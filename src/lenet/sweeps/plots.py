@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 from lenet.errors import BadInput
-from lenet.runs.directory import METRICS, RunDirectory
+from lenet.runs.directory import RunDirectory
 from lenet.runs.files import write_atomically
+from lenet.runs.metrics import METRICS
 from lenet.sweeps.design import Sweep
 from lenet.sweeps.results import column, verdict
 from lenet.text import counted, shortened

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lenet.runs.directory import METRICS
 from lenet.runs.files import write_atomically
+from lenet.runs.metrics import METRICS
 from lenet.sweeps.design import Sweep, baseline_of
 from lenet.sweeps.measured import Group, described, groups
 from lenet.sweeps.over_seeds import write_curves

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from lenet.runs.directory import METRICS, RunDirectory, chosen_by
+from lenet.runs.directory import RunDirectory
+from lenet.runs.metrics import METRICS, chosen_by
 from lenet.sweeps.design import Job, Sweep, implausible, state
 from lenet.sweeps.statistics import CONFIDENCE, difference, holm, share
 from lenet.tables import no_formula

@@ -16,7 +16,7 @@ from lenet.config import Config, EarlyStopping
 from lenet.data.files import Batch
 from lenet.data.module import ImageData
 from lenet.data.seeds import epoch_seed
-from lenet.runs.directory import Row
+from lenet.runs.metrics import Row
 from lenet.system.signals import Signals
 from lenet.training.epoch_log import log_points
 from lenet.training.module import Classifier
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 # Callbacks that somebody brings along: what makes one for a run.
-FURTHER: list[Callable[[Config], L.Callback]] = []
+FURTHER_CALLBACKS: list[Callable[[Config], L.Callback]] = []
 
 
 class SeedEpochs(L.Callback):

@@ -16,7 +16,7 @@ from lenet.config import Config, optimizer_facts
 from lenet.data import download
 from lenet.errors import BadInput
 from lenet.models.sizes import layers_of, size_of
-from lenet.rules import check_shards, device_count
+from lenet.rules.processes import check_shards, device_count
 from lenet.runs.directory import RunDirectory
 from lenet.system import machine
 from lenet.system.machine import (

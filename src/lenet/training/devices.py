@@ -18,7 +18,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as 
 from lenet.batches import FEW_IMAGES, ends_within_an_epoch, epochs, validated_every, validates
 from lenet.config import Config, Trainer
 from lenet.errors import BadInput, PeerLost
-from lenet.rules import check_shards
+from lenet.rules.processes import check_shards
 from lenet.system.ranks import is_first
 from lenet.training import demands
 from lenet.training.checkpoints import (

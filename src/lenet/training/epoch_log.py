@@ -12,7 +12,8 @@ from torch import Tensor
 from lenet.batches import POINTS_PER_EPOCH, batches_in, images_seen, updates_per_step
 from lenet.data.files import Batch
 from lenet.errors import Diverged
-from lenet.runs.directory import Row, RunDirectory, curves
+from lenet.runs.directory import RunDirectory
+from lenet.runs.metrics import Row, curves
 from lenet.training.module import Classifier
 from lenet.training.sdlm import SDLM
 

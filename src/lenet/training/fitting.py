@@ -7,8 +7,9 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher as 
 from lenet.batches import epochs, first_averaged, validates
 from lenet.data.module import ImageData
 from lenet.errors import Diverged, NothingValidated
-from lenet.runs.directory import RunDirectory, figures
+from lenet.runs.directory import RunDirectory
 from lenet.runs.files import write_atomically
+from lenet.runs.metrics import figures
 from lenet.system.ranks import is_first
 from lenet.system.signals import block_signals
 from lenet.training.averaging import Averaging

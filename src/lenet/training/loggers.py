@@ -24,8 +24,9 @@ from filelock import FileLock
 
 from lenet.config import Config, schema, value_of
 from lenet.errors import BadInput
-from lenet.runs.directory import INCIDENTAL, Result, Row, RunDirectory, curves
+from lenet.runs.directory import INCIDENTAL, Result, RunDirectory
 from lenet.runs.files import write_atomically
+from lenet.runs.metrics import Row, curves
 from lenet.runs.safe_io import fits, read_json
 from lenet.system.ranks import is_first
 from lenet.text import first_line
@@ -51,7 +52,7 @@ QUIETLY = {
 }
 
 # Loggers that somebody brings along: what makes one for a run, of its config and its directory.
-FURTHER: dict[str, Callable[[Config, Path], Any]] = {}
+FURTHER_LOGGERS: dict[str, Callable[[Config, Path], Any]] = {}
 
 
 @dataclass
@@ -169,8 +170,8 @@ def _check_place(uri: str) -> None:
 def _begin(name: str, config: Config, run: RunDirectory, ids: dict[str, str]) -> Begun:
     for variable, value in QUIETLY.items():
         os.environ.setdefault(variable, value)
-    if name in FURTHER:
-        logger = FURTHER[name](config, run.path)
+    if name in FURTHER_LOGGERS:
+        logger = FURTHER_LOGGERS[name](config, run.path)
         logger.log_hyperparams(hyperparameters(config))
         return Begun(logger, lambda status: logger.finalize("success" if status == "completed" else "failed"))
     return {"csv": _csv, "mlflow": _mlflow, "wandb": _wandb}[name](config, run, ids)

@@ -21,7 +21,8 @@ from lenet.config import Config
 from lenet.datasets import FOLDER, data_set
 from lenet.errors import BadInput, PeerLost, Pruned, Stopped, TimeUp
 from lenet.models.sizes import size_of
-from lenet.runs.directory import Result, Row, RunDirectory, figures
+from lenet.runs.directory import Result, RunDirectory
+from lenet.runs.metrics import Row, figures
 from lenet.system.ranks import is_first
 from lenet.system.signals import Signals
 from lenet.training.callbacks import Throughput
@@ -66,7 +67,7 @@ def recording(
     """Within it a net is trained and tested; however that ends, result.json says so.
 
     Args:
-        init_from: the weights that `model` has been given, where they are not drawn (`lenet.evaluation.start`).
+        init_from: the weights that `model` was given, where they are not drawn (`lenet.evaluation.initial_weights`).
 
     Raises:
         BadInput: there is nothing to go on from, or no room for the first files.

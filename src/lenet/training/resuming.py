@@ -7,7 +7,8 @@ from lenet.batches import epochs as epochs_of
 from lenet.batches import validated_every
 from lenet.config import Config
 from lenet.errors import BadInput
-from lenet.runs.directory import Result, Row, RunDirectory
+from lenet.runs.directory import Result, RunDirectory
+from lenet.runs.metrics import Row
 from lenet.text import counted
 from lenet.training.checkpoints import (
     NoCheckpoint,

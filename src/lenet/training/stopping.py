@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from lenet.config import Config, EarlyStopping
 from lenet.errors import BadInput
-from lenet.runs.directory import Result, Row
+from lenet.runs.directory import Result
+from lenet.runs.metrics import Row
 from lenet.text import are, counted
 
 

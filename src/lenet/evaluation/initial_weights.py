@@ -30,7 +30,7 @@ USE = ("model.activation", "model.pool")
 log = logging.getLogger(__name__)
 
 
-def check_start(config: Config) -> Saved | None:
+def check_initial_weights(config: Config) -> Saved | None:
     """The net that a run is to start from, if any, as far as can be known without torch.
 
     Raises:
@@ -47,7 +47,7 @@ def check_start(config: Config) -> Saved | None:
     return found
 
 
-def started(config: Config, model: Classifier) -> dict[str, Any] | None:
+def load_initial_weights(config: Config, model: Classifier) -> dict[str, Any] | None:
     """Put the weights of `init_from` into a net.
 
     Returns:
@@ -57,7 +57,7 @@ def started(config: Config, model: Classifier) -> dict[str, Any] | None:
     Raises:
         BadInput: they are not to be had, or are of another net.
     """
-    found = check_start(config)
+    found = check_initial_weights(config)
     if found is None:
         return None
     from lenet.training.checkpoints import check_weights
