@@ -25,7 +25,6 @@ ORDER = (
 # Modules beside the folders, which the drawing has in one box.
 TOGETHER = (
     ("text", "tables", "errors", "bounds", "folders", "datasets", "config"),
-    ("batches", "rules"),
     ("run", "job"),
 )
 
