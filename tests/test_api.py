@@ -525,8 +525,10 @@ def test_images_come_in_many_kinds(run: lenet.Run, tmp_path: Path) -> None:
     assert len(together) == len(kinds)
     assert list(together.index[8:10]) == ["one.png", "one.png"]
     assert np.abs(together.iloc[:, 1:].to_numpy(float) - alone).max() < 1e-6
-    with pytest.warns(UserWarning, match="contrast"):
-        run.predict(np.zeros((28, 28)))
+    for look in (run.predict, run.activations):
+        with pytest.warns(UserWarning, match="contrast") as said:
+            look(np.zeros((28, 28)))
+        assert said[0].filename == __file__, "it names a line of ours"
 
 
 @pytest.mark.parametrize(

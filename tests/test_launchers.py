@@ -61,7 +61,7 @@ def test_ctrl_c_stops_every_process_after_the_step_at_hand(start, in_empty_folde
     code, said = running.kill(signal.SIGINT)
     assert code == 130, said
     assert "Traceback" not in said
-    assert "the same command goes on from here" in said
+    assert "stopped; started again, it goes on from here" in said
     until(lambda: not any(who_writes_in(job.path) for job in jobs))
     assert [(job.read_result() or {})["status"] for job in jobs] == ["interrupted", "interrupted"]
 

@@ -298,7 +298,7 @@ def test_ctrl_c_takes_the_jobs_out_of_the_queue_whatever_the_sweep_is_called(swe
     until(all_that_run_train, running)
     code, said = running.kill(signal.SIGINT)
     assert code == 130, said
-    assert "the same command goes on from here" in said
+    assert "stopped; started again, it goes on from here" in said
     until(lambda: not [line for line in sweep.queue("") if "timed" not in line])
     assert (sweep.job(0, "a,b").read_result() or {})["status"] == "interrupted"
 

@@ -215,7 +215,7 @@ def test_a_signal_stops_a_sweep_with_a_report_and_it_goes_on_later(
     assert ended == code
     assert "Traceback" not in said
     assert f"interrupted by {signal.Signals(signum).name}" in said
-    assert "the same command goes on from here" in said
+    assert "stopped; started again, it goes on from here" in said
     assert "3 jobs: 1 completed, 1 cut off, 1 not started" in said
     assert status(runs / "pool=max") == "interrupted"
     assert list(results(runs).state) == ["completed", "cut off", "not started"]

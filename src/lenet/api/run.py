@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -310,8 +311,16 @@ def _drawn(images: Any, fit: Fit | None, invert: bool | None) -> list[Drawing]:
     found = drawings(images, fit, invert)
     for one in found:
         if one.warning:
-            warnings.warn(as_python(one.warning), stacklevel=4)
+            warnings.warn(as_python(one.warning), stacklevel=_outside())
     return found
+
+
+def _outside() -> int:
+    """The stack level of the line of somebody's own that called us, seen from our caller."""
+    level, frame = 0, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "lenet":
+        level, frame = level + 1, frame.f_back
+    return level + 1
 
 
 @spoken

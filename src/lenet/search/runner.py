@@ -62,7 +62,7 @@ def run(search: Search, make: Make, workers: Workers, confirm_by: Confirm, fail_
             except (Stopped, KeyboardInterrupt):
                 _conclude(search)
                 if not is_confirming:  # the sweep of which that consists has said so
-                    print("stopped; the same command goes on from here", flush=True)
+                    print("stopped; started again, it goes on from here", flush=True)
                 raise
             except (JobsFailed, BadInput):
                 _conclude(search)

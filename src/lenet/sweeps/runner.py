@@ -109,7 +109,7 @@ def _run_open(sweep: Sweep, directory: Path, todo: Sequence[Job], progress: Prog
         return False
     except (Stopped, KeyboardInterrupt):
         _conclude(sweep, directory, {})
-        print("stopped; the same command goes on from here", flush=True)
+        print("stopped; started again, it goes on from here", flush=True)
         raise
     except BadInput:  # refused by the launcher, perhaps after some jobs: what has become of these is said
         if any(last_change(directory / job.name) != stamp for job, stamp in zip(todo, before, strict=True)):
