@@ -5,8 +5,9 @@ from inspect import signature
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks.speed import finished
+from benchmarks.speed import finished, stacked
 from benchmarks.speed.commands import run_in
 from benchmarks.speed.parts import PARTS, PROCESSOR, Settings, Table
 from benchmarks.speed.tables import compiling, figures, processor, together
@@ -74,6 +75,24 @@ def test_a_sweep_that_counts_as_completed_is_completed(tmp_path: Path, real_root
     assert len(set((tmp_path / "runs/finished/results.csv").read_text().splitlines())) == 1 + jobs
 
 
+def test_nets_that_are_trained_as_one_computation_learn_what_each_learns_by_itself() -> None:
+    """Within the order of sums; each has a seed, an order of images and a learning rate of its own."""
+    count, images, lrs = 3, 300, [0.05, 0.4, 0.9]
+    pixels = torch.randint(0, 256, (images, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(images) % 10
+    alone = stacked.OneByOne(stacked.nets(count, "cpu"), lrs)
+    at_once = stacked.Stacked(stacked.nets(count, "cpu"), lrs)
+    for _ in range(3):
+        order = stacked.orders(count, images)
+        found, wanted = (train.epoch(pixels, labels, order, 64) for train in (at_once, alone))
+        assert found[0].tolist() == pytest.approx(wanted[0].tolist(), abs=1e-4 * images)
+    for number in range(count):
+        for name, weight in alone.weights(number).items():
+            assert (at_once.weights(number)[name] - weight).abs().max() < 1e-4, (number, name)
+    first = stacked.nets(count, "cpu")
+    assert (alone.weights(2)["0.weight"] - first[2][0].weight).abs().max() > 1e-3, "it has not learned"
+
+
 def times(warm_up: float, *seconds: float, scores: tuple[float, ...] = ()) -> Times:
     return Times(warm_up, list(seconds), list(scores), memory=100)
 
@@ -113,6 +132,7 @@ def test_every_kind_of_row_can_be_run(real_root: str) -> None:
     rows = {
         "usual": Row("usual.epochs", to | {"images": 512, "rounds": 1}),
         "bare": Row("peers.bare", to | {"images": 512, "channels_last": True}),
+        "stacked": Row("stacked.epochs", to | {"images": 512, "count": 2, "together": True}),
         "ours": Row("ours.epochs", to | {"images": 512, "rounds": 1}),
         "jobs": Row("ours.jobs", to | {"rounds": 1, "overrides": ["trainer.limit_train_batches=2"]}),
     }

@@ -81,6 +81,17 @@ def growth(to: Settings) -> Iterator[Table]:
         yield Table(f"An epoch of {to.images:,} images, {what}", rows, to.rounds)
 
 
+def stacked(to: Settings) -> Iterator[Table]:
+    """Nets of a sweep that differ in nothing that changes a shape: each by itself, and all as one computation."""
+    for count in (8, 64) if to.device == "cuda" else (2, 8):
+        each = to.common() | {"images": QUICK_IMAGES, "count": count}
+        rows = {
+            "stacked": Row("stacked.epochs", each | {"together": True}),
+            "one by one": Row("stacked.epochs", each | {"together": False}),
+        }
+        yield Table(f"An epoch of {QUICK_IMAGES:,} images of each of {count} nets", rows, to.rounds)
+
+
 def speedrun(to: Settings) -> Iterator[Table]:
     """MNIST to 99 %: a whole run, with its test. At least ten seeds, since the accuracy counts as well."""
     their_recipe = ["model.conv_channels=[24,32]", "model.fc_sizes=[256]", "optimizer=adam", "optimizer.lr=0.01",
@@ -154,5 +165,5 @@ def sweeps(to: Settings) -> Iterator[Table]:
 
 
 PARTS: dict[str, Callable[[Settings], Iterator[Table]]] = {
-    part.__name__: part for part in (epochs, growth, speedrun, jobs, launchers, start, dashboard, sweeps)
+    part.__name__: part for part in (epochs, growth, stacked, speedrun, jobs, launchers, start, dashboard, sweeps)
 }
