@@ -98,7 +98,7 @@ def epochs_done(trainer: L.Trainer) -> int:
 class ImageData(L.LightningDataModule):
     """The official training set, split into training and validation, and the official test set.
 
-    Batches arrive as float32 (n, 1, side, side), normalised, and int64 (n,). But where a step of the Trainer is for
+    Batches arrive as float32 (n, 1, size, size), normalised, and int64 (n,). But where a step of the Trainer is for
     many updates, they come as stored, and `batches_of` makes the batches, one at a time: so they stay in a cache.
     """
 

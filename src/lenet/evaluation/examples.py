@@ -35,7 +35,7 @@ def chosen(
         only_there: fetch no data (`data.fetched`).
 
     Returns:
-        Normalised images (n, 1, side, side), what each is, and the names of the classes.
+        Normalised images (n, 1, size, size), what each is, and the names of the classes.
 
     Raises:
         BadInput: a class or number that does not exist, or a file that is no picture.

@@ -64,7 +64,7 @@ def per_layer(key: str, value: object, count: int) -> list[int]:
     raise BadInput(f"{key}={value}: give one integer, or a list with an integer for each of model.conv_channels")
 
 
-def _lenet(model: Model, side: int, classes: int) -> Iterator[Layer]:
+def _lenet(model: Model, size: int, classes: int) -> Iterator[Layer]:
     """The parametric LeNet; `lenet.models.lenet` is the net itself."""
     count = len(model.conv_channels)
     kernels = per_layer("model.kernel_size", model.kernel_size, count)
@@ -76,30 +76,30 @@ def _lenet(model: Model, side: int, classes: int) -> Iterator[Layer]:
     for width, repeat, kernel, padding in zip(model.conv_channels, repeats, kernels, paddings, strict=True):
         fewer = "fewer model.conv_channels" + (", or a smaller model.convs_per_block" if repeat > 1 else "")
         for _ in range(repeat):
-            padded = side + 2 * padding
+            padded = size + 2 * padding
             if kernel > padded:
                 raise BadInput(
                     f"model.kernel_size={kernel}: larger than the {padded}x{padded} map that layer c{number} sees; "
                     f"take at most {padded}, or more model.padding, or {fewer}"
                 )
-            side = padded - kernel + 1
+            size = padded - kernel + 1
             weights = maps * kernel**2 * width
             bias = 0 if batch_norm else width
-            uses = (weights + bias) * side**2
-            yield Layer(f"c{number}", "Conv2d", (width, side, side), weights + bias, weights * side**2, uses)
+            uses = (weights + bias) * size**2
+            yield Layer(f"c{number}", "Conv2d", (width, size, size), weights + bias, weights * size**2, uses)
             if batch_norm:
-                yield Layer(f"norm{number}", "BatchNorm2d", (width, side, side), 2 * width)
-            yield Layer(f"act{number}", activation, (width, side, side))
+                yield Layer(f"norm{number}", "BatchNorm2d", (width, size, size), 2 * width)
+            yield Layer(f"act{number}", activation, (width, size, size))
             maps, number = width, number + 1
-        if side < 2:
+        if size < 2:
             raise BadInput(
                 f"model.kernel_size={kernel}: layer c{number - 1} leaves a map of 1x1, and 2x2 pooling follows; "
                 f"take at most {padded - 1}, or more model.padding, or {fewer}"
             )
-        side //= 2
-        yield _pooling(f"s{number}", model.pool, maps, side)
+        size //= 2
+        yield _pooling(f"s{number}", model.pool, maps, size)
         number += 1
-    features = maps * side**2
+    features = maps * size**2
     yield Layer("flatten", "Flatten", (features,))
     for index, units in enumerate(model.fc_sizes):
         # The paper's first one is C5: a convolution whose window covers the whole map.
@@ -118,28 +118,28 @@ def _lenet(model: Model, side: int, classes: int) -> Iterator[Layer]:
     yield Layer("output", "Linear", (classes,), weights + classes, weights, weights + classes)
 
 
-def _pooling(name: str, pool: str, maps: int, side: int) -> Layer:
-    shape, units = (maps, side, side), maps * side**2
+def _pooling(name: str, pool: str, maps: int, size: int) -> Layer:
+    shape, units = (maps, size, size), maps * size**2
     if pool == "conv":
         weights = 4 * maps**2
-        return Layer(name, POOLS[pool], shape, weights + maps, weights * side**2, (weights + maps) * side**2)
+        return Layer(name, POOLS[pool], shape, weights + maps, weights * size**2, (weights + maps) * size**2)
     if pool == "subsample":  # a coefficient for the sum of four inputs, and a bias
         return Layer(name, POOLS[pool], shape, 2 * maps, units, 5 * units)
     return Layer(name, POOLS[pool], shape)
 
 
-def _lenet5(model: Model, side: int, classes: int) -> Iterator[Layer]:
+def _lenet5(model: Model, size: int, classes: int) -> Iterator[Layer]:
     """LeNet-5 of 1998, from the paper's figure 2 and table I; `lenet.models.lenet5` is the net itself."""
 
     def squashed(layer: Layer) -> Iterator[Layer]:
         yield layer
         yield Layer(f"act{layer.name[1:]}", ACTIVATIONS["scaled_tanh"], layer.shape)
 
-    def convolution(name: str, kind: str, inputs: Sequence[int], side: int) -> Layer:
+    def convolution(name: str, kind: str, inputs: Sequence[int], size: int) -> Layer:
         """`inputs`: how many maps each of its maps sees."""
         maps, weights = len(inputs), 25 * sum(inputs)
-        uses = (weights + maps) * side**2
-        return Layer(name, kind, (maps, side, side), weights + maps, weights * side**2, uses)
+        uses = (weights + maps) * size**2
+        return Layer(name, kind, (maps, size, size), weights + maps, weights * size**2, uses)
 
     yield from squashed(convolution("c1", "Conv2d", [1] * 6, 28))
     yield from squashed(_pooling("s2", "subsample", 6, 14))

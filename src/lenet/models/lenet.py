@@ -21,7 +21,7 @@ class LeNet(nn.Sequential):
     (`lenet.rules`); a net too large for the memory raises RuntimeError.
     """
 
-    def __init__(self, model: Model, side: int = IMAGE_SIZE, classes: int = CLASSES) -> None:
+    def __init__(self, model: Model, size: int = IMAGE_SIZE, classes: int = CLASSES) -> None:
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         bias = {"none": True, "batch": False}[model.norm]  # batch normalisation brings its own
         count = len(model.conv_channels)
@@ -35,12 +35,12 @@ class LeNet(nn.Sequential):
                 if model.norm == "batch":
                     layers[f"norm{number}"] = nn.BatchNorm2d(width)
                 layers[f"act{number}"] = activation(model.activation)
-                side += 2 * padding - kernel + 1
+                size += 2 * padding - kernel + 1
                 maps, number = width, number + 1
             layers[f"s{number}"] = pool(model.pool, width)
-            side, number = side // 2, number + 1
+            size, number = size // 2, number + 1
         layers["flatten"] = nn.Flatten()
-        features = maps * side**2
+        features = maps * size**2
         for index, units in enumerate(model.fc_sizes):
             layers[f"{'f' if index else 'c'}{number}"] = nn.Linear(features, units, bias=bias)
             if model.norm == "batch":

@@ -116,8 +116,8 @@ class LeNet5(nn.Sequential):
     The paper reads an RBF output as the negated logarithm of a Gaussian density, so these are logits in today's sense.
     """
 
-    def __init__(self, model: Model, side: int = LENET5_SIZE, classes: int = CLASSES) -> None:
-        assert (side, classes) == (LENET5_SIZE, CLASSES)
+    def __init__(self, model: Model, size: int = LENET5_SIZE, classes: int = CLASSES) -> None:
+        assert (size, classes) == (LENET5_SIZE, CLASSES)
         super().__init__(
             OrderedDict(
                 c1=nn.Conv2d(1, 6, 5),
