@@ -12,6 +12,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_automatic_config_search_path
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException
+from hydra.types import RunMode
 
 from conftest import PROJECT, Answer, ask
 from lenet.cli import foreign, guard, usage
@@ -99,6 +101,29 @@ def refused(answer: Answer, word: str) -> str:
     said = answer["said"]
     fine = answer["code"] == 2 and said.count("\n") == 1 and said.startswith("error: ") and word in said
     return "" if fine and not answer["torch"] else f"{word}: {answer}"
+
+
+def test_a_config_is_composed_once_for_the_mode_and_for_the_run(monkeypatch) -> None:
+    composed: list[list[str]] = []
+    compose = ConfigLoaderImpl._load_configuration_impl
+
+    def counted(self, config_name, overrides, *arguments, **options):
+        composed.append(list(overrides))
+        return compose(self, config_name, overrides, *arguments, **options)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", counted)
+    place = create_automatic_config_search_path(None, None, str(PROJECT / "conf"))
+    loader = guard.GuardedLoader(place)
+    words = ["model=modern", "seed=3"]
+    mode = loader.load_configuration("train", words, RunMode.MULTIRUN, validate_sweep_overrides=False)
+    config = loader.load_configuration("train", words, RunMode.RUN)
+    assert composed == [words]
+    assert (mode, config.seed) == (config, 3)
+    assert loader.load_configuration("train", ["seed=4"], RunMode.RUN).seed == 4
+    assert composed == [words, ["seed=4"]]
+    loader.load_configuration("train", ["seed=1,2"], RunMode.MULTIRUN, validate_sweep_overrides=False)
+    with pytest.raises(ConfigCompositionException, match="sweep"):
+        loader.load_configuration("train", ["seed=1,2"], RunMode.RUN)
 
 
 def test_no_word_of_the_command_line_names_code(answers, in_empty_folder) -> None:

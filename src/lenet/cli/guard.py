@@ -89,6 +89,7 @@ class GuardedLoader(ConfigLoaderImpl):
             if place.provider in ("main", "command-line"):
                 _require_folder("--config-path", str(place.path))
         super().__init__(config_search_path)
+        self.for_mode: tuple[str | None, list[str], DictConfig] | None = None  # what was composed for its mode alone
 
     def load_configuration(
         self,
@@ -99,10 +100,30 @@ class GuardedLoader(ConfigLoaderImpl):
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
         """Raises BadInput where the composed config names code, or a variable of the environment that is not there."""
+        # Hydra asks for the mode of a command alone, and then for the same config again. It is composed once.
+        if not validate_sweep_overrides:
+            config = self._composed(config_name, overrides, RunMode.RUN, from_shell, False)
+            self.for_mode = config_name, list(overrides), config
+            return config
+        before, self.for_mode = self.for_mode, None
+        if before is not None and before[:2] == (config_name, overrides):
+            config, parsed = before[2], OverridesParser.create().parse_overrides(overrides)
+            self.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
+        else:
+            config = self._composed(config_name, overrides, run_mode, from_shell, True)
+        if self.of_one_net and config.hydra.mode == RunMode.MULTIRUN:
+            chosen = next((word for word in overrides if re.match("(sweep|search)=", word)), "-m")
+            raise BadInput(f"{chosen}: is many runs, and this is for one net; hydra.sweeper.plan=true with "
+                           f"scripts/train.py {chosen} lists them with their sizes")  # fmt: skip
+        return config
+
+    def _composed(
+        self, config_name: str | None, overrides: list[str], run_mode: RunMode, from_shell: bool, validate: bool
+    ) -> DictConfig:
         given = len(overrides)
         self._require_one_choice([word for word in overrides if "[" in word])
         try:
-            config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+            config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate)
         except KeyError as error:  # of os.environ, which is the only dictionary that Hydra looks into so boldly
             if type(error) is not KeyError or error.args[0] in os.environ:  # OmegaConf's errors say what is wrong
                 raise
@@ -118,11 +139,6 @@ class GuardedLoader(ConfigLoaderImpl):
             word for word in overrides if "hydra.launcher." in word or "hydra.sweep." in word
         ]  # parsing takes time
         check(config, OverridesParser.create().parse_overrides(words))
-        # Hydra asks first for the mode alone, and takes no error then.
-        if self.of_one_net and validate_sweep_overrides and config.hydra.mode == RunMode.MULTIRUN:
-            chosen = next((word for word in overrides if re.match("(sweep|search)=", word)), "-m")
-            raise BadInput(f"{chosen}: is many runs, and this is for one net; hydra.sweeper.plan=true with "
-                           f"scripts/train.py {chosen} lists them with their sizes")  # fmt: skip
         return config
 
     def _require_one_choice(self, words: Sequence[str]) -> None:
