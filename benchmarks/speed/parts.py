@@ -12,6 +12,17 @@ QUICK_IMAGES, ALL_IMAGES = 12_000, 60_000
 JOBS = 12
 FINISHED = 10_000  # jobs of a sweep that has been done
 NET = str(SCRIPTS.parent / "docs/weights/improved.safetensors")
+PICTURE = str(SCRIPTS.parent / "docs/playground.png")
+# By hand: torch, and one image through the book's net.
+ONE_ANSWER = """import torch
+from torch import nn
+net = nn.Sequential(
+    nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2, 2), nn.Conv2d(6, 16, 5), nn.Sigmoid(),
+    nn.AvgPool2d(2, 2), nn.Flatten(), nn.Linear(400, 120), nn.Sigmoid(), nn.Linear(120, 84), nn.Sigmoid(),
+    nn.Linear(84, 10),
+)
+print(net(torch.rand(1, 1, 28, 28)).argmax())
+"""
 PROCESSOR = "s of a processor"
 
 
@@ -135,11 +146,14 @@ def start(to: Settings) -> Iterator[Table]:
         "--cfg job": Row("commands.run", {"arguments": [train, "--cfg", "job"]}),
         "a config error": Row("commands.run", {"arguments": [train, "model.pool=mean"], "expected": 2}),
         "a table of layers": Row("commands.run", {"arguments": [str(SCRIPTS / "summary.py")]}),
-        "pictures of activations": Row(
-            "commands.run", {"arguments": [str(SCRIPTS / "activations.py"), NET, "--out", "a.png"]}
-        ),
     }
-    yield Table("Commands, from their start to their end", rows, max(10, to.rounds), compared=False)
+    yield Table("Commands that need no torch, from their start to their end", rows, max(10, to.rounds), compared=False)
+    looks = {"activations.py": ["--out", "a.png"], "predict.py": [PICTURE], "evaluate.py": []}
+    rows = {
+        name: Row("commands.run", {"arguments": [str(SCRIPTS / name), NET, *words]}) for name, words in looks.items()
+    }
+    rows["a script by hand"] = Row("commands.run", {"arguments": ["-c", ONE_ANSWER]})
+    yield Table("What looks at a net, from its start to its end", rows, max(10, to.rounds))
 
 
 def dashboard(to: Settings) -> Iterator[Table]:
