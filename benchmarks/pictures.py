@@ -27,8 +27,8 @@ from lenet.data.prepare import prepare
 from lenet.data.transforms import normalise
 from lenet.datasets import IMAGE_SIZE, Fit, data_set
 from lenet.errors import BadInput
+from lenet.evaluation.activations import probabilities
 from lenet.evaluation.load import Trained, load_trained
-from lenet.evaluation.pictures import probabilities
 from lenet.tables import as_markdown
 
 FONTS = (

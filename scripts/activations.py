@@ -58,7 +58,9 @@ def main() -> None:
         run = lenet.load(arguments.run, arguments.weights, arguments.data_root)
         shown = (*classes, *arguments.images, *drawings)
         captured = run.maps(*shown, noise=arguments.noise, pooled=arguments.pooled)
-    from lenet.evaluation.pictures import activations, as_file, in_words
+    from lenet.evaluation.activations import in_words
+    from lenet.evaluation.canvas import as_file
+    from lenet.evaluation.pictures import activations
 
     try:
         write_atomically(out, as_file(activations(captured, scale=3), out.suffix))

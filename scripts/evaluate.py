@@ -36,9 +36,9 @@ def main() -> None:
 
     # Only now: what is wrong with the arguments is answered before torch is imported.
     with quickly():
+        from lenet.evaluation.canvas import as_png
         from lenet.evaluation.evaluate import as_picture, as_text, evaluate
         from lenet.evaluation.load import load_trained
-        from lenet.evaluation.pictures import as_png
 
     trained = load_trained(arguments.run, arguments.weights)
     evaluation = evaluate(trained, arguments.part, arguments.data, arguments.data_root, arguments.flip)

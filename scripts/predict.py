@@ -93,7 +93,8 @@ def _in_words(file: str, row: list[float], classes: tuple[str, ...]) -> list[str
 
 
 def _draw(out: Path, drawings: list[Drawing], answers: list[str]) -> None:
-    from lenet.evaluation.pictures import as_file, sheet
+    from lenet.evaluation.canvas import as_file
+    from lenet.evaluation.pictures import sheet
 
     try:
         write_atomically(out, as_file(sheet(drawings, answers), out.suffix))

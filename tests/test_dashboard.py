@@ -25,6 +25,7 @@ from lenet.dashboard.callback import TAGS, Dashboard, graph
 from lenet.dashboard.hparams import HYPERPARAMETERS, hyperparameters
 from lenet.errors import Diverged
 from lenet.evaluation import pictures
+from lenet.evaluation.activations import capture
 from lenet.evaluation.evaluate import evaluate
 from lenet.evaluation.examples import chosen
 from lenet.evaluation.load import load_trained
@@ -193,7 +194,7 @@ def test_pictures_are_there_once_and_as_wide_as_tensorboard_shows_them(tiny_conf
     names = evaluation.classes
     title = f"fashion_mnist, test, weights of epoch {result['best_epoch']}: accuracy {evaluation.accuracy:.4f} of 50"
     assert shown(events, "what_it_confuses/matrix") == pictures.confusion(evaluation.confusion, names, names, title)
-    captured = pictures.capture(trained.model, *chosen(trained.config.data), pooled=False)
+    captured = capture(trained.model, *chosen(trained.config.data), pooled=False)
     assert shown(events, "what_it_sees/pullover_and_coat").size == pictures.activations(captured).size
     assert shown(events, "what_it_sees/filters") == pictures.filters(trained.model.net.c1.weight)
 

@@ -12,10 +12,10 @@ from lenet.config import Config, Model, Optimizer
 from lenet.data.files import load
 from lenet.datasets import DATASETS
 from lenet.errors import BadInput
+from lenet.evaluation.activations import capture
 from lenet.evaluation.evaluate import Evaluation, as_text, evaluate
 from lenet.evaluation.examples import chosen
 from lenet.evaluation.load import load_trained
-from lenet.evaluation.pictures import capture
 from lenet.run import train
 from lenet.runs.directory import RunDirectory
 

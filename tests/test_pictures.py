@@ -19,9 +19,10 @@ from lenet.config import Config, Data, Loss, Model, Optimizer
 from lenet.data.files import load
 from lenet.data.prepare import drawing
 from lenet.errors import BadInput
-from lenet.evaluation import pictures
+from lenet.evaluation import activations, canvas, pictures
+from lenet.evaluation.activations import capture
+from lenet.evaluation.canvas import mosaic
 from lenet.evaluation.examples import chosen
-from lenet.evaluation.pictures import capture, mosaic
 from lenet.evaluation.predictions import Predictions
 from lenet.run import train
 from lenet.training.module import Classifier
@@ -78,13 +79,13 @@ def test_blocks_of_several_convolutions_show_the_first_two_of_each_kind(repeats,
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is written in the pictures of a test."""
     words: list[str] = []
-    write = pictures.Canvas.write
+    write = canvas.Canvas.write
 
-    def noted(canvas: pictures.Canvas, text: str, *rest: object, **more: object) -> None:
+    def noted(self: canvas.Canvas, text: str, *rest: object, **more: object) -> None:
         words.append(text)
-        write(canvas, text, *rest, **more)
+        write(self, text, *rest, **more)
 
-    monkeypatch.setattr(pictures.Canvas, "write", noted)
+    monkeypatch.setattr(canvas.Canvas, "write", noted)
     return words
 
 
@@ -95,24 +96,24 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 def boxes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Box]]:
     """Each text that is drawn in a picture of scale 1, and where it lies."""
     found: list[tuple[str, Box]] = []
-    draw, upwards = ImageDraw.ImageDraw.text, pictures.Canvas.write_upwards
+    draw, upwards = ImageDraw.ImageDraw.text, canvas.Canvas.write_upwards
 
     def noted(self: ImageDraw.ImageDraw, at: tuple[float, float], text: str, **more: Any) -> None:
         found.append((text, self.textbbox(at, text, font=more["font"], anchor=more["anchor"])))
         draw(self, at, text, **more)
 
-    def turned(canvas: pictures.Canvas, text: str, x: int, y: int, room: int, size: int) -> None:
-        upwards(canvas, text, x, y, room, size)
+    def turned(self: canvas.Canvas, text: str, x: int, y: int, room: int, size: int) -> None:
+        upwards(self, text, x, y, room, size)
         said, (left, top, right, bottom) = found.pop()
-        edge = x - (pictures.LINE if size == pictures.LETTERS else size + 1) // 2
+        edge = x - (canvas.LINE if size == canvas.LETTERS else size + 1) // 2
         found.append((said, (edge + top, y - right, edge + bottom, y - left)))
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", noted)
-    monkeypatch.setattr(pictures.Canvas, "write_upwards", turned)
+    monkeypatch.setattr(canvas.Canvas, "write_upwards", turned)
     return found
 
 
-def capture_of(model: Classifier, titles: list[str], pooled: bool = False) -> list[pictures.Activations]:
+def capture_of(model: Classifier, titles: list[str], pooled: bool = False) -> list[activations.Activations]:
     return capture(model, torch.rand(len(titles), 1, 28, 28), titles, [str(i) for i in range(10)], pooled)
 
 
@@ -122,7 +123,7 @@ def test_the_picture_of_activations_names_image_answer_and_layers(written: list[
     assert sum(text.startswith("taken for: ") for text in written) == 3
     assert sum(text.startswith("C1: 6 maps of 28x28") for text in written) == 3
     assert sum(text.startswith("C3: 16 maps of 10x10") for text in written) == 3
-    assert shown.width > 2 * pictures.WIDTH
+    assert shown.width > 2 * canvas.WIDTH
     assert len({colour for _, colour in shown.getcolors(10**6)}) > 100, "there are maps in it"
 
 
@@ -147,7 +148,7 @@ def test_the_three_likeliest_classes_are_named_with_their_shares(kind: str) -> N
         assert all(row[number] == share for number, share in named)
         assert each.answer == each.likeliest[0][0]
     shown = ", ".join(f"{name} {100 * share:.1f} %" for name, share in captured[2].likeliest)
-    assert pictures.in_words(captured[2]) == f"c\\x1b: {shown}"
+    assert activations.in_words(captured[2]) == f"c\\x1b: {shown}"
 
 
 def test_the_script_says_of_each_image_what_it_may_be_and_sees_ink_on_paper_as_it_is_meant(
@@ -253,7 +254,7 @@ def test_a_truncated_picture_is_named(tmp_path: Path) -> None:
 def test_each_class_has_a_row_of_maps_sixteen_at_most(maps: int, written: list[str]) -> None:
     model = Classifier(Config(model=Model(conv_channels=[maps, 4]))).eval()
     shown = pictures.classes(capture_of(model, [f"class {i}" for i in range(10)]), "C1")
-    assert shown.width == pictures.WIDTH
+    assert shown.width == canvas.WIDTH
     assert written[0].startswith("C1: 16 of 40 maps" if maps == 40 else f"C1: {maps} maps")
     assert [text for text in written if text.startswith("class")] == [f"class {i}" for i in range(10)]
 
@@ -264,9 +265,9 @@ def test_filters_are_red_where_they_are_positive_and_blue_where_negative(kernels
     weight[0] = -0.5
     shown = pictures.filters(weight)
     colours = {colour for _, colour in shown.getcolors(10**6)}
-    assert pictures.DIVERGING[0] in colours
-    assert (pictures.DIVERGING[2] in colours) == (kernels > 1)
-    assert shown.width == pictures.WIDTH
+    assert canvas.DIVERGING[0] in colours
+    assert (canvas.DIVERGING[2] in colours) == (kernels > 1)
+    assert shown.width == canvas.WIDTH
 
 
 def test_the_confusion_matrix_shows_every_count_in_its_cell(written: list[str]) -> None:
@@ -277,10 +278,10 @@ def test_the_confusion_matrix_shows_every_count_in_its_cell(written: list[str]) 
     assert written[0] == "the title"
     assert {"6", "2", "4"} == {text for text in written if text.isdigit()}
     assert all(written.count(name) == 2 for name in names), "a row and a column"
-    assert shown.width == pictures.WIDTH
-    corner = shown.getpixel((66 + 28 + 3, shown.height - pictures.GAP - 10 * 28 + 28 + 3))  # class 1 as class 1: 0 of 4
+    assert shown.width == canvas.WIDTH
+    corner = shown.getpixel((66 + 28 + 3, shown.height - canvas.GAP - 10 * 28 + 28 + 3))  # class 1 as class 1: 0 of 4
     assert corner == (255, 255, 255)
-    assert shown.getpixel((66 + 3, shown.height - pictures.GAP - 10 * 28 + 28 + 3)) == pictures.BLUES[-1]  # 4 of 4
+    assert shown.getpixel((66 + 3, shown.height - canvas.GAP - 10 * 28 + 28 + 3)) == canvas.BLUES[-1]  # 4 of 4
 
 
 @pytest.mark.parametrize("classes", [2, 10, 11, 15, 26, 47, 100, 400])
@@ -291,7 +292,7 @@ def test_a_matrix_of_any_number_of_classes_is_whole_and_no_text_lies_on_another(
     names = [f"{i:x<{length}}" for i in range(classes)]
     counts = [[500 if i == j else int(i == 1) * j for j in range(classes)] for i in range(classes)]
     shown = pictures.confusion(counts, names, names, "the title")
-    assert shown.width == pictures.WIDTH, "as wide as TensorBoard shows it"
+    assert shown.width == canvas.WIDTH, "as wide as TensorBoard shows it"
     for (text, one), (other, two) in itertools.combinations(boxes, 2):
         across, down = min(one[2], two[2]) - max(one[0], two[0]), min(one[3], two[3]) - max(one[1], two[1])
         assert min(across, down) <= 1, f"{text} lies on {other}"  # a pixel: letters that end below the line
@@ -325,11 +326,11 @@ def test_the_surest_mistakes_say_what_is_taken_for_what(written: list[str]) -> N
         Predictions(logits, torch.tensor([0, 3, 2])), torch.zeros(3, 1, 28, 28, dtype=torch.uint8), names, "title"
     )
     assert written == ["title", "is: class 0", "class 1 100 %", "is: class 3", "class 2 94 %"]
-    assert shown.width == pictures.WIDTH
+    assert shown.width == canvas.WIDTH
 
 
 def test_a_value_between_two_colours_is_mixed_and_nan_is_white() -> None:
-    shown = pictures.paint(torch.tensor([[0.0, 0.5, 1.0, float("nan")]]), 0, 1, pictures.GREY)
+    shown = canvas.paint(torch.tensor([[0.0, 0.5, 1.0, float("nan")]]), 0, 1, canvas.GREY)
     assert shown.tolist() == [[[0, 0, 0], [128, 128, 128], [255, 255, 255], [255, 255, 255]]]
-    level = pictures.paint(torch.ones(1, 1), 1, 1, pictures.GREY)  # a map that is the same everywhere
+    level = canvas.paint(torch.ones(1, 1), 1, 1, canvas.GREY)  # a map that is the same everywhere
     assert level.tolist() == [[[0, 0, 0]]]

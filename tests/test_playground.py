@@ -23,8 +23,8 @@ from lenet.data.prepare import prepare
 from lenet.data.transforms import normalise
 from lenet.datasets import DATASETS, data_set
 from lenet.errors import BadInput
+from lenet.evaluation.activations import capture
 from lenet.evaluation.load import Trained, load_trained
-from lenet.evaluation.pictures import capture
 from lenet.evaluation.saved import Saved
 from lenet.playground.check import check
 from lenet.playground.describe import describe

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from lenet.evaluation.activations import Activations
     from lenet.evaluation.curves import Plot
     from lenet.evaluation.evaluate import Evaluation
     from lenet.evaluation.load import Trained
-    from lenet.evaluation.pictures import Activations
     from lenet.export.files import Agreement
 
 
@@ -167,8 +167,8 @@ class Run:
 
         trained = self._trained  # the imports of torch before others that bring it too
 
+        from lenet.evaluation.activations import capture
         from lenet.evaluation.examples import chosen
-        from lenet.evaluation.pictures import capture
 
         shown = chosen(data, classes, numbers, pictures, noise, only_there=not is_own)
         return capture(trained.model, *shown, pooled)
@@ -244,8 +244,8 @@ class Run:
         data = saved.saved(self.path, self._weights).config.data
         pictures = _drawn(images, data_set(data).fit, invert)
 
+        from lenet.evaluation.activations import probabilities
         from lenet.evaluation.examples import chosen
-        from lenet.evaluation.pictures import probabilities
 
         pixels, names, classes = chosen(self._trained.config.data, files=pictures)
         table = pd.DataFrame(probabilities(self._trained.model, pixels).numpy(), index=names, columns=classes)

@@ -31,6 +31,7 @@ from lenet.data.files import Batch
 from lenet.data.module import ImageData, Images
 from lenet.datasets import data_set, input_size
 from lenet.evaluation import pictures
+from lenet.evaluation.activations import capture, features
 from lenet.evaluation.examples import chosen
 from lenet.evaluation.predictions import Predictions
 from lenet.models.layers import Layer
@@ -296,7 +297,7 @@ class Dashboard(L.Callback):
         pair = list(data_set(self.config.data).pair)
         rest = [name for name in self.names if name not in pair]
         pixels, titles, answers = chosen(self.config.data, pair + rest)
-        captured = pictures.capture(model, pixels, titles, answers, pooled=False)
+        captured = capture(model, pixels, titles, answers, pooled=False)
         if not captured[0].maps:  # a net without convolutions
             return {}
         by_layer = {f"{layer.lower()}_by_class": pictures.classes(captured, layer) for layer in captured[0].maps}
@@ -316,7 +317,7 @@ class Dashboard(L.Callback):
         images, labels = self.data.test.images[:EMBEDDED], self.data.test.labels[:EMBEDDED]
         with torch.inference_mode():
             x, _ = self.data.on_after_batch_transfer((images.to(model.device), labels), 0)
-            x = pictures.features(model.net, x.to(model.dtype))
+            x = features(model.net, x.to(model.dtype))
         names = [self.names[label] for label in labels.tolist()]
         thumbnails = 1 - images.cpu().float() / 255  # dark on bright: the page is bright
         self.writer.add_embedding(x.flatten(1).float(), names, thumbnails, tag="last_hidden_layer")

@@ -1,255 +1,40 @@
-"""Pictures to look at: what the layers see, and what is taken for what.
+"""Pictures to look at: what the layers see, and what is taken for what. `scale` makes larger ones, for files."""
 
-Drawn with Pillow, pixel by pixel: six of them take a tenth of a second, where matplotlib needs more than one, and every
-run of a sweep ends with them. They are just as wide as TensorBoard shows them, which shrinks wider ones by leaving out
-pixels, letters and all; `scale` makes larger ones for files.
-"""
-
-import functools
-import io
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor, nn
+from PIL import Image
+from torch import Tensor
 
-from lenet.batches import EVALUATION_BATCH
 from lenet.data.drawings import Drawing
-from lenet.evaluation.checks import picture_format
+from lenet.evaluation.activations import Activations, class_in
+from lenet.evaluation.canvas import (
+    BLACK,
+    BLUES,
+    DARK_RED,
+    DIVERGING,
+    GAP,
+    GREY,
+    HEAT,
+    LETTERS,
+    LINE,
+    SMALLEST,
+    WHITE,
+    WIDTH,
+    Canvas,
+    font,
+    mosaic,
+    paint,
+)
 from lenet.evaluation.predictions import Predictions
-from lenet.models.lenet import LeNet
-from lenet.models.lenet5 import LeNet5
 from lenet.text import counted, one_line
-from lenet.training.module import Classifier
 
-WIDTH = 350  # pixels, at scale 1, as all lengths here
-LETTERS = 11
-LINE = 14  # from one line of text to the next
-GAP = 5
 MOST_MAPS = 16  # of a layer in a row for each class
-LIKELIEST = 3  # classes that are named
 MISTAKES = 12  # that are listed
 CELL, NAMES = 28, 66  # of a confusion matrix: the side of a cell, and the room for a name
-SMALLEST = 7  # letters that can be read
-
-Colours = tuple[tuple[int, int, int], ...]
-GREY: Colours = ((0, 0, 0), (255, 255, 255))
-HEAT: Colours = ((20, 20, 70), (30, 120, 140), (250, 230, 90))
-DIVERGING: Colours = ((40, 80, 190), (255, 255, 255), (200, 40, 40))
-BLUES: Colours = ((255, 255, 255), (30, 90, 170))
-BLACK, DARK_RED, FRAME, WHITE = (0, 0, 0), (170, 20, 20), (190, 190, 190), (255, 255, 255)
-
-Pixels = npt.NDArray[np.uint8]  # (height, width, 3)
-
-
-@dataclass(frozen=True)
-class Activations:
-    """One image, what it is, what the net takes it for, and every map of its first convolution layers."""
-
-    image: Tensor  # (h, w), as the net gets it
-    title: str
-    answer: str
-    is_wrong: bool  # it is of a class of the data set, and the answer is another
-    maps: dict[str, Tensor]  # layer -> (maps, h, w)
-    likeliest: list[tuple[str, float]]  # the classes that come first, with the softmax of the outputs
-
-
-def capture(
-    model: Classifier, images: Tensor, titles: Sequence[str], answers: Sequence[str], pooled: bool
-) -> list[Activations]:
-    """Run normalised images (n, 1, h, w) through the net and keep what its first two convolution layers give.
-
-    Args:
-        model: in evaluation mode.
-        titles: what each image is.
-        answers: the names of the classes that the net can name.
-        pooled: the maps behind the pooling layers instead of those before.
-    """
-    names = [name for name, _ in model.net.named_children()]
-    if pooled:
-        wanted = {name: name.upper() for name in names if name.startswith("s")}
-    else:
-        wanted = {f"act{name[1:]}": name.upper() for name in names if name.startswith("c")}
-    maps: dict[str, Tensor] = {}
-    with torch.inference_mode():
-        x = images.to(model.device).to(model.dtype)
-        logits = model(x).cpu()  # LeNet-5 is more than its layers: it turns penalties into logits
-        first = logits.argsort(dim=1, descending=True, stable=True)[:, :LIKELIEST]
-        shares = logits.double().softmax(1).gather(1, first)
-        if isinstance(model.net, LeNet | LeNet5):
-            for name, layer in model.net.named_children():
-                x = layer(x)
-                if name in wanted and x.dim() == 4 and len(maps) < 2:  # C layers may be fully connected ones
-                    maps[wanted[name]] = x.float().cpu()
-        else:
-            maps = _convolved(model.net, x)
-    captured = []
-    for i, title in enumerate(titles):
-        image = images[i, 0].float().cpu()
-        likeliest = [(answers[c], share) for c, share in zip(first[i].tolist(), shares[i].tolist(), strict=True)]
-        answer = likeliest[0][0]
-        is_wrong = _name(title) in answers and _name(title) != answer
-        seen = {name: values[i] for name, values in maps.items()}
-        captured.append(Activations(image, title, answer, is_wrong, seen, likeliest))
-    return captured
-
-
-def probabilities(model: Classifier, images: Tensor) -> Tensor:
-    """The softmax of the logits, (n, classes), of normalised images (n, 1, h, w), on the CPU."""
-    with torch.inference_mode():
-        logits = [model(part.to(model.device)).cpu() for part in torch.split(images, EVALUATION_BATCH)]
-    return torch.cat(logits).double().softmax(1)
-
-
-def _convolved(net: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """What the first two convolution layers of a net of any kind give, (n, channels, h, w), by their names."""
-    maps: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def hook(module: nn.Module, _: Any, output: Tensor) -> None:
-            if len(maps) < 2:
-                maps[name] = output.float().cpu()
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(keep(name))
-        for name, module in net.named_modules()
-        if isinstance(module, nn.Conv2d)
-    ]
-    try:
-        net(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return maps
-
-
-def features(net: nn.Module, images: Tensor) -> Tensor:
-    """What reaches the last layer of a net of any kind: the outputs of its last hidden layer."""
-    if isinstance(net, LeNet | LeNet5):
-        for layer in list(net.children())[:-1]:
-            images = layer(images)
-        return images
-    reached: list[Tensor] = []
-    linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        return net(images)  # type: ignore[no-any-return]
-    handle = linear[-1].register_forward_pre_hook(lambda _, given: reached.append(given[0]))
-    try:
-        net(images)
-    finally:
-        handle.remove()
-    return reached[-1]
-
-
-def in_words(each: Activations) -> str:
-    """A line for the terminal."""
-    return one_line(f"{each.title}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in each.likeliest))
-
-
-def _name(title: str) -> str:
-    return title.split(" (")[0]
-
-
-def as_png(picture: Image.Image) -> bytes:
-    return as_file(picture, ".png")
-
-
-def as_file(picture: Image.Image, suffix: str) -> bytes:
-    """The bytes of a file whose name ends so.
-
-    Raises:
-        ValueError: Pillow writes no such file.
-    """
-    content = io.BytesIO()
-    picture.save(content, format=picture_format(suffix))
-    return content.getvalue()
-
-
-class Canvas:
-    """A white picture, and where to put things: x to the right and y down, in pixels at scale 1."""
-
-    def __init__(self, width: int, height: int, scale: int = 1) -> None:
-        self.scale = scale
-        self.image = Image.new("RGB", (width * scale, height * scale), WHITE)
-        self._draw = ImageDraw.Draw(self.image)
-
-    def put(self, pixels: Pixels, x: int, y: int, width: int, height: int) -> None:
-        """Pixels, enlarged or shrunk to a size without being blurred."""
-        height, width = height * self.scale, width * self.scale
-        rows = np.arange(height) * len(pixels) // height
-        columns = np.arange(width) * pixels.shape[1] // width
-        self.image.paste(Image.fromarray(pixels[rows[:, None], columns]), (x * self.scale, y * self.scale))
-
-    def frame(self, x: int, y: int, width: int, height: int) -> None:
-        corners = [x * self.scale, y * self.scale, (x + width) * self.scale - 1, (y + height) * self.scale - 1]
-        self._draw.rectangle(corners, outline=FRAME)
-
-    def write(
-        self,
-        text: str,
-        x: int,
-        y: int,
-        room: int = WIDTH,
-        anchor: str = "la",
-        colour: tuple[int, int, int] = BLACK,
-        size: int = LETTERS,
-    ) -> None:
-        """A line of text, in smaller letters where it would take more than `room` pixels; cut where these do as well.
-
-        Args:
-            anchor: what of the text x and y are; Pillow's: la is left and top, mm the middle, rm right and middle.
-            size: of the letters, in pixels.
-        """
-        size *= self.scale
-        while size > SMALLEST and self._draw.textlength(text, _font(size)) > room * self.scale:
-            size -= 1
-        whole = text
-        while len(text) > 2 and self._draw.textlength(text, _font(size)) > room * self.scale:
-            text = f"{whole[: len(text) - 2]}…"
-        self._draw.text((x * self.scale, y * self.scale), text, fill=colour, font=_font(size), anchor=anchor)
-
-    def write_upwards(self, text: str, x: int, y: int, room: int, size: int = LETTERS) -> None:
-        """A line of text from (x, y), the middle of its first letter, to the top."""
-        lying = Canvas(room, LINE if size == LETTERS else size + 1, self.scale)
-        lying.write(text, 0, lying.image.height // self.scale // 2, room, "lm", size=size)
-        left = x - lying.image.height // self.scale // 2
-        self.image.paste(lying.image.rotate(90, expand=True), (left * self.scale, (y - room) * self.scale))
-
-
-@functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow's wheels have FreeType
-    return font
-
-
-def paint(values: Tensor, low: float, high: float, colours: Colours) -> Pixels:
-    """Values (h, w) from `low` to `high` as colours, with those between mixed; NaN is white."""
-    shares = (values.double().numpy() - low) / ((high - low) or 1) * (len(colours) - 1)
-    stops = np.arange(len(colours))
-    channels = [np.interp(shares, stops, [colour[i] for colour in colours]) for i in range(3)]
-    return np.nan_to_num(np.stack(channels, axis=-1), nan=255).round().astype(np.uint8)
-
-
-def mosaic(maps: Tensor) -> Tensor:
-    """Maps (n, h, w) side by side in rows and columns, with gaps of NaN, which is not drawn, between them."""
-    n, height, width = maps.shape
-    columns = math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    gap = max(1, height // 10)
-    picture = torch.full((rows * (height + gap) - gap, columns * (width + gap) - gap), math.nan)
-    for i, values in enumerate(maps):
-        top, left = i // columns * (height + gap), i % columns * (width + gap)
-        picture[top : top + height, left : left + width] = values
-    return picture
 
 
 def _range(captured: Sequence[Activations], layer: str) -> tuple[float, float]:
@@ -301,7 +86,7 @@ def classes(captured: Sequence[Activations], layer: str) -> Image.Image:
     canvas.write(f"{layer}: {which}, {low:.2f} to {high:.2f}; red: taken for another class", GAP, GAP, WIDTH - 2 * GAP)
     for row, each in enumerate(captured):
         y = LINE + 2 * GAP + row * (tall + GAP)
-        canvas.write(_name(each.title), GAP, y + tall // 2 - each.is_wrong * LINE // 2, names - GAP, "lm")
+        canvas.write(class_in(each.title), GAP, y + tall // 2 - each.is_wrong * LINE // 2, names - GAP, "lm")
         if each.is_wrong:
             canvas.write(f"-> {each.answer}", GAP, y + tall // 2 + LINE // 2, names - GAP, "lm", DARK_RED)
         grey = (each.image.min().item(), each.image.max().item())
@@ -376,7 +161,7 @@ def _sizes(names: Sequence[str], columns: int, room: int) -> tuple[float, int]:
     """The side of a cell and the room for a name, at most CELL and NAMES pixels, in a picture that is `room` wide."""
     if NAMES + CELL * columns <= room:
         return CELL, NAMES
-    longest = max(_font(LETTERS).getlength(name) for name in names)
+    longest = max(font(LETTERS).getlength(name) for name in names)
     for_names = min(NAMES, math.ceil(longest) + GAP)
     cell = min(CELL, (room - for_names - GAP) / columns)
     return (math.floor(cell) if cell >= 1 else cell), for_names
@@ -385,7 +170,7 @@ def _sizes(names: Sequence[str], columns: int, room: int) -> tuple[float, int]:
 def _have_room(counts: Sequence[Sequence[int]], cell: float) -> bool:
     """Whether every number fits into a cell, and can be read."""
     longest = max(len(str(count)) for row in counts for count in row)
-    return cell >= CELL or _font(SMALLEST).getlength("0" * longest) <= cell - 2
+    return cell >= CELL or font(SMALLEST).getlength("0" * longest) <= cell - 2
 
 
 def _frequent(counts: Sequence[Sequence[int]], is_: Sequence[str], predicted: Sequence[str]) -> list[str]:
