@@ -3,9 +3,10 @@
     scripts/train.py sweep=search_table threads=1
     python -m benchmarks.searches runs/search_table --out docs/search
 
-A repetition looks its trials up in the table, so that it costs nothing. It sees the runs of one seed. What it has found
-is judged by the runs of the other seeds, as the confirming round of a search does. Give-ups cost the epochs until then.
-Repetition r searches with random numbers of its own and sees seed r, r + 1 ... in turn.
+A repetition looks its trials up in the table, so that it costs nothing. It sees the runs of one seed. The best three
+settings are then run again on a second seed, as the confirming round of a search does, and the best of those is judged
+by the third. Give-ups cost the epochs until then; the confirming round costs the same whatever the way, and is not
+counted. Repetition r searches with random numbers of its own and sees seed r, r + 1 ... in turn.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from lenet.runs.directory import RunDirectory
 from lenet.runs.files import write_atomically
@@ -29,6 +31,8 @@ from lenet.sweeps.plots import save
 from lenet.tables import as_markdown, mean_and_spread
 
 Key = tuple[str, ...]  # a setting: the label of each parameter
+CHANCE = 0.1  # of ten classes
+TOP = 3  # settings that are confirmed
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,17 @@ class Table:
 
     @property
     def epochs(self) -> int:
-        return len(next(iter(self.curves.values())))
+        return max(map(len, self.curves.values()))
 
-    def confirmed(self, key: Key, seen: int) -> float:
-        """Mean over the seeds that the search has not seen of the best epoch's accuracy."""
-        return float(np.mean([max(self.curves[key, seed]) for seed in self.seeds if seed != seen]))
+    def value(self, key: Key, seed: int) -> float | None:
+        """The best epoch's accuracy; None where the loss was no number before the last epoch."""
+        curve = self.curves[key, seed]
+        return max(curve) if len(curve) == self.epochs else None
+
+    def mean(self, key: Key, seeds: list[int]) -> float:
+        """Over these seeds; one that diverged counts as a guess."""
+        values = [self.value(key, seed) for seed in seeds]
+        return float(np.mean([CHANCE if value is None else value for value in values]))
 
     def space(self) -> Space:
         """Numbers are drawn by their place in the list, in order; all else is a choice."""
@@ -71,21 +81,29 @@ def _domain(labels: list[str]) -> Number | Choice:
 def read(directory: Path) -> Table:
     sweep = Sweep.read(directory)
     names = list(sweep.parameters)
-    curves = {}
+    curves, unfinished = {}, list[str]()
     for job in sweep.jobs:
-        rows = RunDirectory(directory / job.name).read_metrics()
+        run = RunDirectory(directory / job.name)
+        rows = run.read_metrics()
+        unfinished += [job.name] * (not has_ended(run))
         curves[tuple(job.levels[name] for name in names), job.seed] = [row["val/acc"] for row in rows]
     numbers = {name: sorted(labels, key=float) if isinstance(_domain(labels), Number) else labels
                for name, labels in sweep.parameters.items()}  # fmt: skip
-    lengths = {len(curve) for curve in curves.values()}
-    if len(lengths) > 1:
-        raise SystemExit(f"{directory}: runs of {sorted(lengths)} epochs; finish the sweep first")
+    if unfinished:
+        raise SystemExit(f"{directory}: {unfinished[0]} has not ended; finish the sweep first")
     return Table(
         numbers, tuple(sweep.baseline[name] for name in names), curves, sorted({job.seed for job in sweep.jobs})
     )
 
 
-Step = tuple[int, Key, float | None]  # the epochs of a trial, its setting, and its value if it was not given up
+def has_ended(run: RunDirectory) -> bool:
+    """Whether it is as long as it was to be, or its loss was no number any more, which the same command gives again."""
+    result = run.read_result() or {}
+    message = (result.get("error") or {}).get("message") or ""
+    return result.get("status") == "completed" or message.startswith("Diverged")
+
+
+Step = tuple[int, Key, float | None]  # the epochs of a trial, its setting, and its value if it has come to its end
 Way = Callable[[Table, int, int], Iterator[Step]]
 
 
@@ -103,16 +121,19 @@ def by_search(sampler: str, pruner: str = "none") -> Way:
             key = table.key(setting.labels)
             known.add(key)
             curve = dict(enumerate(table.curves[key, seed], 1))
-            for epoch in range(1, table.epochs):
+            for epoch in range(1, min(table.epochs, len(curve) + 1)):
                 own = Past(setting.labels, "running", epochs={at: curve[at] for at in range(1, epoch + 1)})
                 if should_give_up(space, spec, past, own, len(past), table.epochs):
                     past.append(Past(setting.labels, "pruned", None, own.epochs))
                     yield epoch, key, None
                     break
             else:
-                value = max(curve.values())
-                past.append(Past(setting.labels, "completed", (value,), curve))
-                yield table.epochs, key, value
+                value = table.value(key, seed)
+                if value is None:
+                    past.append(Past(setting.labels, "diverged"))
+                else:
+                    past.append(Past(setting.labels, "completed", (value,), curve))
+                yield len(curve), key, value
 
     return run
 
@@ -124,7 +145,7 @@ def one_at_a_time(table: Table, repetition: int, seed: int) -> Iterator[Step]:
         order += [(*table.baseline[:place], label, *table.baseline[place + 1 :])
                   for label in labels if label != table.baseline[place]]  # fmt: skip
     for key in order:
-        yield table.epochs, key, max(table.curves[key, seed])
+        yield len(table.curves[key, seed]), key, table.value(key, seed)
 
 
 def by_hand(table: Table, repetition: int, seed: int) -> Iterator[Step]:
@@ -145,8 +166,9 @@ def by_hand(table: Table, repetition: int, seed: int) -> Iterator[Step]:
             if trial.should_prune():
                 steps.append((epoch, key, None))
                 raise optuna.TrialPruned
-        steps.append((table.epochs, key, max(table.curves[key, seed])))
-        return max(table.curves[key, seed])
+        end = table.value(key, seed)
+        steps.append((len(table.curves[key, seed]), key, end))
+        return float("nan") if end is None else end  # Optuna counts that as a failed trial
 
     sampler = optuna.samplers.TPESampler(seed=repetition)
     study = optuna.create_study(direction="maximize", sampler=sampler, pruner=optuna.pruners.MedianPruner())
@@ -165,17 +187,22 @@ WAYS: dict[str, Way] = {
 }
 
 
-def found(table: Table, way: Way, repetition: int, budget: int) -> list[float]:
-    """The confirmed accuracy of the best setting so far, after each epoch of the budget; nan before there is one."""
-    seed = table.seeds[repetition % len(table.seeds)]
-    curve, best, incumbent = [], -1.0, float("nan")
-    for epochs, key, value in way(table, repetition, seed):
-        curve += [incumbent] * epochs
-        if value is not None and value > best:
-            best, incumbent = value, table.confirmed(key, seed)
+def found(table: Table, way: Way, repetition: int, budget: int, top: int = TOP) -> list[float]:
+    """What would come of it if it ended after each epoch of the budget; nan before there is a setting."""
+    first = repetition % len(table.seeds)
+    seen, again, *others = [*table.seeds[first:], *table.seeds[:first]]
+    values: dict[Key, float] = {}
+    curve, result = [], float("nan")
+    for epochs, key, value in way(table, repetition, seen):
+        curve += [result] * epochs
+        if value is not None:
+            values[key] = value
+            best = sorted(values, key=values.__getitem__, reverse=True)[:top]
+            winner = max(best, key=lambda one: table.mean(one, [again])) if top > 1 else best[0]
+            result = table.mean(winner, others)
         if len(curve) >= budget:
             break
-    return [*curve, *[incumbent] * budget][:budget]
+    return [*curve, *[result] * budget][:budget]
 
 
 def draw(results: dict[str, np.ndarray], best: float) -> Figure:
@@ -189,7 +216,7 @@ def draw(results: dict[str, np.ndarray], best: float) -> Figure:
         axes.fill_between(epochs, mean - sd, mean + sd, color=f"C{place}", alpha=0.12, linewidth=0)
     axes.axhline(best, color="0.4", linestyle=":", label="best of the table")
     axes.set_xlabel("epochs spent")
-    axes.set_ylabel("confirmed validation accuracy of what was found")
+    axes.set_ylabel("validation accuracy of what was found, on a fresh seed")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
     return figure
@@ -204,25 +231,34 @@ def main() -> None:
     arguments = parser.parse_args()
     table = read(arguments.directory)
     results = {
-        name: np.array([found(table, way, number, arguments.budget) for number in range(arguments.repetitions)])
-        for name, way in WAYS.items()
+        (top, name): np.array(
+            [found(table, way, number, arguments.budget, top) for number in range(arguments.repetitions)]
+        )
+        for top in (TOP, 1)
+        for name, way in tqdm(WAYS.items(), "ways", disable=None)
     }
-    best = max(np.mean([max(table.curves[key, seed]) for seed in table.seeds]) for key, _ in table.curves)
+    best = max(table.mean(key, table.seeds) for key, _ in table.curves)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    save(draw(results, float(best)), arguments.out / "searches.png")
+    confirmed = {name: curves for (top, name), curves in results.items() if top == TOP}
+    save(draw(confirmed, float(best)), arguments.out / "searches.png")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["way", "repetition", *(f"after_{epoch}" for epoch in range(1, arguments.budget + 1))])
-    for name, curves in results.items():
-        writer.writerows([name, number, *(f"{value:.4f}" for value in curve)] for number, curve in enumerate(curves))
+    writer.writerow(["confirmed", "way", "repetition", *(f"after_{epoch}" for epoch in range(1, arguments.budget + 1))])
+    for (top, name), curves in results.items():
+        for number, curve in enumerate(curves):
+            writer.writerow([top, name, number, *(f"{value:.4f}" for value in curve)])
     write_atomically(arguments.out / "searches.csv", text.getvalue().encode())
     at = [epoch for epoch in (30, 60, 120, 180) if epoch <= arguments.budget]
-    rows = []
-    for name, curves in results.items():
-        ends = [curves[:, epoch - 1] for epoch in at]
-        rows.append([name, *(mean_and_spread(float(np.nanmean(end)), float(np.nanstd(end, ddof=1))) for end in ends)])
-    print("\n".join(as_markdown(["way", *(f"{epoch} epochs" for epoch in at)], rows)))
-    print(f"the best of the table, over all its seeds: {best:.4f}; n = {arguments.repetitions} repetitions")
+    for top in (TOP, 1):
+        rows = []
+        for name in WAYS:
+            ends = [results[top, name][:, epoch - 1] for epoch in at]
+            rows.append(
+                [name, *(mean_and_spread(float(np.nanmean(end)), float(np.nanstd(end, ddof=1))) for end in ends)]
+            )
+        print(f"The best {top} run again:\n" if top > 1 else "\nThe best as the search has seen it:\n")
+        print("\n".join(as_markdown(["way", *(f"{epoch} epochs" for epoch in at)], rows)))
+    print(f"\nthe best of the table, over all its seeds: {best:.4f}; n = {arguments.repetitions} repetitions")
 
 
 if __name__ == "__main__":
