@@ -9,7 +9,8 @@ from lenet.evaluation.checks import check_folder
 from lenet.runs.directory import RunDirectory
 from lenet.runs.files import write_atomically
 from lenet.search.spec import needed
-from lenet.sweeps.design import SEARCH, Sweep, is_at_work
+from lenet.sweeps.design import SEARCH, Sweep
+from lenet.sweeps.directory import is_at_work
 from lenet.system.terminal import loading
 from lenet.text import counted
 

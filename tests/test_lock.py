@@ -17,7 +17,8 @@ from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed
 from lenet.runs.directory import RunDirectory
 from lenet.sweeps import runner
-from lenet.sweeps.design import Job, Sweep, is_at_work
+from lenet.sweeps.design import Job, Sweep
+from lenet.sweeps.directory import is_at_work
 from lenet.system import lock
 from lenet.system.lock import LOCK, FolderLock
 

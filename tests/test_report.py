@@ -10,7 +10,8 @@ from PIL import Image
 
 from conftest import script
 from lenet.runs.directory import RunDirectory
-from lenet.sweeps.design import Job, Level, Parameter, Sweep, job_names, plan, settings
+from lenet.sweeps.design import Job, Level, Parameter, Sweep, job_names, settings
+from lenet.sweeps.directory import plan
 from lenet.sweeps.plots import draw_cost, draw_curves
 from lenet.sweeps.report import report, tables
 from lenet.sweeps.results import effects, ranking, read_jobs, verdict

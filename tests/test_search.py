@@ -29,7 +29,8 @@ from lenet.search.runner import run
 from lenet.search.space import Branch, Choice, Number, Parameter, Setting, Space
 from lenet.search.spec import Spec
 from lenet.search.trials import Search
-from lenet.sweeps.design import SEARCH, Job, Sweep, state
+from lenet.sweeps.design import SEARCH, Job, Sweep
+from lenet.sweeps.directory import state
 from lenet.system import machine
 
 SHORT = ["trainer.limit_train_batches=4", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "threads=1",

@@ -29,7 +29,8 @@ from lenet.models.build import build_net
 from lenet.run import train
 from lenet.runs.directory import FOLDERS, RunDirectory
 from lenet.runs.files import host, remove_leftovers, write_atomically
-from lenet.sweeps.design import Sweep, check_directory
+from lenet.sweeps.design import Sweep
+from lenet.sweeps.directory import check_directory
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 

@@ -26,18 +26,9 @@ from lenet.config import Config, Model
 from lenet.errors import BadInput, Stopped
 from lenet.runs.directory import RunDirectory
 from lenet.sweeps import runner
-from lenet.sweeps.design import (
-    Job,
-    Level,
-    Parameter,
-    Sweep,
-    check_directory,
-    job_names,
-    label,
-    settings,
-    short,
-    state,
-)
+from lenet.sweeps.design import Job, Level, Parameter, Sweep, job_names, settings
+from lenet.sweeps.directory import check_directory, state
+from lenet.sweeps.names import label, short
 from lenet.sweeps.runner import _launch_all
 
 labels = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40)

@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from conftest import PROJECT, frozen_when, members, script, until
-from lenet.sweeps.design import is_at_work
+from lenet.sweeps.directory import is_at_work
 
 SWEEPS = sorted(file.stem for file in (PROJECT / "conf/sweep").glob("*.yaml"))
 EXERCISES = yaml.safe_load((PROJECT / "conf/sweep/exercises.yaml").read_text())["defaults"]

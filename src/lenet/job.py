@@ -12,7 +12,7 @@ from lenet.config import Config
 from lenet.errors import BadInput
 from lenet.run import train
 from lenet.runs.directory import Result, RunDirectory
-from lenet.sweeps.design import check_job
+from lenet.sweeps.directory import check_job
 from lenet.training.checkpoints import NoCheckpoint
 from lenet.training.devices import bare_trainer
 

@@ -18,7 +18,7 @@ from lenet.errors import BadInput, Stopped, TimeUp
 from lenet.evaluation.initial_weights import load_initial_weights
 from lenet.rules import validate
 from lenet.runs.directory import Result, RunDirectory
-from lenet.sweeps.design import swept
+from lenet.sweeps.directory import swept
 from lenet.system.allocator import keep_freed_memory
 from lenet.system.ranks import is_first
 from lenet.system.signals import stop_on_signals

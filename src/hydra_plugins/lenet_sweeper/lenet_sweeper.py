@@ -92,7 +92,7 @@ class LenetSweeper(BasicSweeper):
     def _name(self, config: DictConfig) -> None:
         """Call a sweep that nobody has named after what it varies, so that it has a directory of its own."""
         from lenet.config import Config
-        from lenet.sweeps.design import sweep_name
+        from lenet.sweeps.names import sweep_name
 
         overrides = self.frozen.parser.parse_overrides(list(config.hydra.overrides.task))
         keys = {override.get_key_element().lstrip("+") for override in overrides}

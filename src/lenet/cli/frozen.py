@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lenet.cli.guard import GuardedLoader
 from lenet.errors import BadInput
-from lenet.sweeps.design import label
+from lenet.sweeps.names import label
 
 
 class FrozenConfigs(GuardedLoader):

@@ -14,7 +14,7 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
 from lenet.errors import TimeUp
-from lenet.sweeps.design import FAILED
+from lenet.sweeps.directory import FAILED
 
 
 class SmallReturns(Callbacks):

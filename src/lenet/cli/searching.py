@@ -23,7 +23,9 @@ from lenet.rules import validate
 from lenet.rules.processes import check_one_device
 from lenet.search.space import Space
 from lenet.search.spec import needed, require_measured, spec_of
-from lenet.sweeps.design import Job, Sweep, label, recipe
+from lenet.sweeps.design import Job, Sweep
+from lenet.sweeps.directory import recipe
+from lenet.sweeps.names import label
 from lenet.sweeps.runner import run as run_sweep
 from lenet.system.imports import quickly
 from lenet.training import demands

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from lenet.config import schema
 from lenet.errors import BadInput
 from lenet.search.space import Branch, Choice, Domain, Number, Parameter, Space, check
-from lenet.sweeps.design import as_text, label, short
+from lenet.sweeps.names import as_text, label, short
 
 ONCE = ("name", "tags", "sweep", "search", "resume", "seed")  # one value for the whole search
 

@@ -20,22 +20,9 @@ from lenet.models.sizes import size_of
 from lenet.rules import validate
 from lenet.rules.processes import check_one_device
 from lenet.runs.directory import RunDirectory
-from lenet.sweeps.design import (
-    MOST_JOBS,
-    Job,
-    Level,
-    Parameter,
-    Sweep,
-    as_text,
-    check_directory,
-    check_labels,
-    job_names,
-    label,
-    plan,
-    settings,
-    short,
-    state,
-)
+from lenet.sweeps.design import MOST_JOBS, Job, Level, Parameter, Sweep, check_labels, job_names, settings
+from lenet.sweeps.directory import check_directory, plan, state
+from lenet.sweeps.names import as_text, label, short
 from lenet.sweeps.runner import run
 from lenet.training import demands
 

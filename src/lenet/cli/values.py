@@ -9,7 +9,8 @@ from typing import Any
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
 
 from lenet.errors import BadInput
-from lenet.sweeps.design import MOST_JOBS, Level, as_text
+from lenet.sweeps.design import MOST_JOBS, Level
+from lenet.sweeps.names import as_text
 
 MOST_WRITTEN = 30  # values in a remedy
 

@@ -28,7 +28,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from lenet.batches import epochs
 from lenet.config import Config, choices, schema
 from lenet.rules.model import INITS
-from lenet.sweeps.design import label, short
+from lenet.sweeps.names import label, short
 
 # What the tab always offers to sort and filter by, with the key of the config.
 PRINCIPAL = {

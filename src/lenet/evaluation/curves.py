@@ -16,7 +16,7 @@ from lenet.config import Config, schema, value_of
 from lenet.errors import BadInput
 from lenet.runs.directory import INCIDENTAL, WEIGHTS, RunDirectory
 from lenet.runs.metrics import METRICS
-from lenet.sweeps.design import label, short
+from lenet.sweeps.names import label, short
 from lenet.tables import aligned
 from lenet.text import one_line, shortened
 

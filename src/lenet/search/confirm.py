@@ -24,7 +24,8 @@ from lenet.runs.files import write_atomically
 from lenet.runs.metrics import METRICS
 from lenet.runs.safe_io import read_json
 from lenet.search.trials import Make, Search
-from lenet.sweeps.design import ENDED, Job, Sweep, implausible, state
+from lenet.sweeps.design import Job, Sweep
+from lenet.sweeps.directory import ENDED, implausible, state
 
 FOLDER = "confirmed"  # in that of the search
 TEST = "test.json"  # in the folder of the confirming round: what the winner makes of the test set

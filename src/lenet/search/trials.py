@@ -21,7 +21,8 @@ from lenet.runs.names import made_safe
 from lenet.search.proposals import Past, proposals
 from lenet.search.space import ABSENT, Setting, Space
 from lenet.search.spec import COSTS, Spec
-from lenet.sweeps.design import LONGEST_NAME, SEARCH, Job, Sweep, check_job, implausible, state
+from lenet.sweeps.design import LONGEST_NAME, SEARCH, Job, Sweep
+from lenet.sweeps.directory import check_job, implausible, state
 from lenet.system.lock import FolderLock
 from lenet.tables import aligned
 from lenet.text import counted

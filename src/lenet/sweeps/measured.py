@@ -20,7 +20,9 @@ from lenet.config import Config, Trainer, schema
 from lenet.datasets import data_set
 from lenet.runs.directory import RunDirectory
 from lenet.runs.safe_io import YAML_LOADER, fits, read_yaml
-from lenet.sweeps.design import Sweep, label, recipe
+from lenet.sweeps.design import Sweep
+from lenet.sweeps.directory import recipe
+from lenet.sweeps.names import label
 from lenet.sweeps.results import chosen_metric, read_jobs
 from lenet.text import counted, one_line, shortened
 

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from lenet.config import Config
 from lenet.runs.directory import RunDirectory
 from lenet.runs.metrics import chosen_by, in_a_line
-from lenet.sweeps.design import ENDED, Job, Sweep, state
+from lenet.sweeps.design import Job, Sweep
+from lenet.sweeps.directory import ENDED, state
 from lenet.sweeps.time_left import Timed, last_share, time_left, work
 from lenet.text import first_line
 

@@ -63,7 +63,7 @@ def report(directory: Path, at_work: bool = False) -> str:
     """Write results.csv, report.md, its plots and the curves over seeds into the directory of a sweep.
 
     Args:
-        at_work: whether the sweep goes on (`lenet.sweeps.design.is_at_work`); said in the report, nothing else.
+        at_work: whether the sweep goes on (`lenet.sweeps.directory.is_at_work`); said in the report, nothing else.
 
     Returns:
         What a person wants to see first: the best settings, and where the rest is.

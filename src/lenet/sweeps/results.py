@@ -13,7 +13,8 @@ from pandas.api.types import is_numeric_dtype
 
 from lenet.runs.directory import RunDirectory
 from lenet.runs.metrics import METRICS, chosen_by
-from lenet.sweeps.design import Job, Sweep, implausible, state
+from lenet.sweeps.design import Job, Sweep
+from lenet.sweeps.directory import implausible, state
 from lenet.sweeps.statistics import CONFIDENCE, difference, holm, share
 from lenet.tables import no_formula
 from lenet.text import first_line

@@ -11,7 +11,8 @@ from lenet.config import Config
 from lenet.errors import BadInput, JobsFailed, Stopped
 from lenet.runs.directory import RunDirectory, cannot_be_locked
 from lenet.runs.files import remove_leftovers
-from lenet.sweeps.design import FAILED, Job, Sweep, check_directory, state
+from lenet.sweeps.design import Job, Sweep
+from lenet.sweeps.directory import FAILED, check_directory, state
 from lenet.sweeps.progress import Progress, _message, last_change, stamp_of
 from lenet.system.lock import CannotLock, FolderLock
 from lenet.system.signals import stop_on_signals
