@@ -101,7 +101,7 @@ def test_the_dashboard_starts_without_what_draws_them() -> None:
         assert not {"pandas", "matplotlib.figure", "torch"} & {
             one.name for node in tree.body if isinstance(node, ast.Import) for one in node.names
         }, name
-    assert "lenet.sweeps.design" in loaded
+    assert "lenet.sweeps.names" in loaded
 
 
 def test_they_are_no_runs(tmp_path: Path) -> None:
