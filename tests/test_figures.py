@@ -108,3 +108,21 @@ def test_the_page_of_record_is_made_of_the_same_rows(request: pytest.FixtureRequ
         PAGE.write_text(before + HEADING + record() + mark + after, encoding="utf-8")
         return
     assert section == record(), "docs/results.md says something else: --write-docs makes that table anew"
+
+
+def test_what_the_search_found_is_what_its_confirming_runs_had() -> None:
+    page = (PROJECT / "docs/search.md").read_text(encoding="utf-8")
+    runs = pd.read_csv(PROJECT / "docs/search/confirmed.csv")
+    said = {}
+    for setting, rows in runs.groupby("setting"):
+        assert len(rows) == len(rows[["split_seed", "seed"]].drop_duplicates()) == 10
+        said[setting] = mean_and_spread(float(rows["val/acc"].mean()), float(rows["val/acc"].std()))
+    best = runs[runs.setting == "trial 057"]
+    tested = mean_and_spread(float(best["test/acc"].mean()), float(best["test/acc"].std()))
+    assert f"| what the search found, trial 057 | 10 | 40,530 | 10 | {said['trial 057']} | {tested} |" in page
+    assert f"reach {tested} on the test set" in page
+    assert f"| 61,706 | 10 | {said['baseline']} |" in page
+    assert f"031 and 025, had {said['trial 031']} and {said['trial 025']}" in page
+    trials = pd.read_csv(PROJECT / "docs/search/trials.csv")
+    given_up = int((trials.state == "pruned").sum())
+    assert f"spent {int(trials.epochs.sum())} epochs. It gave {given_up} of them up" in page
