@@ -15,7 +15,7 @@ import pytest
 import torchvision.datasets
 
 from conftest import HANG, know, tiny_files
-from lenet.data import download
+from lenet.data import download, sources
 from lenet.datasets import DATASETS, DataSet
 from lenet.errors import BadInput
 
@@ -146,7 +146,7 @@ def test_compressed_files_put_there_by_hand_are_unpacked(tiny: Path, no_source) 
 
 
 def test_a_compressed_file_that_never_ends_is_refused(tiny: Path, no_source, monkeypatch) -> None:
-    monkeypatch.setattr(download, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(sources, "LARGEST_FILE", 1000)
     for path in (tiny / FOLDER).iterdir():
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(bytes(10**6)))
         path.unlink()

