@@ -231,8 +231,8 @@ def main() -> None:
     arguments = parser.parse_args()
     table = read(arguments.directory)
     results = {
-        (top, name): np.array(
-            [found(table, way, number, arguments.budget, top) for number in range(arguments.repetitions)]
+        (top, name): np.round(  # as they are written
+            [found(table, way, number, arguments.budget, top) for number in range(arguments.repetitions)], 4
         )
         for top in (TOP, 1)
         for name, way in tqdm(WAYS.items(), "ways", disable=None)

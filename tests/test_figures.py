@@ -126,3 +126,17 @@ def test_what_the_search_found_is_what_its_confirming_runs_had() -> None:
     trials = pd.read_csv(PROJECT / "docs/search/trials.csv")
     given_up = int((trials.state == "pruned").sum())
     assert f"spent {int(trials.epochs.sum())} epochs. It gave {given_up} of them up" in page
+
+
+def test_what_is_said_of_ways_to_search_is_what_their_repetitions_had() -> None:
+    page = (PROJECT / "docs/search.md").read_text(encoding="utf-8")
+    table = pd.read_csv(PROJECT / "docs/search/searches.csv")
+    at = [f"after_{epoch}" for epoch in (30, 60, 120, 180)]
+    for (confirmed, way), rows in table.groupby(["confirmed", "way"]):
+        assert len(rows) == 10
+        told = [mean_and_spread(float(rows[column].mean()), float(rows[column].std())) for column in at]
+        name = way.replace("optuna by hand", "Optuna by hand, in a bare loop").replace("one at a", "one change at a")
+        if confirmed == 3:
+            assert f"| {name} | {' | '.join(told)} |" in page
+        elif way in ("search: tpe, hyperband", "search: random", "optuna by hand"):
+            assert told[-1] in page.replace("\n  ", " "), way
