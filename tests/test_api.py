@@ -509,6 +509,19 @@ def test_its_predictions_are_those_of_the_evaluation(run: lenet.Run, tiny: Path)
     assert list(table.prediction) == [table.columns[1:][c] for c in found.logits.argmax(1).tolist()]
 
 
+def test_what_layers_see_comes_in_the_order_of_the_images(run: lenet.Run, tmp_path: Path) -> None:
+    Image.fromarray(np.tile(np.arange(28, dtype=np.uint8) * 9, (28, 1))).save(tmp_path / "ramp.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        given = [tmp_path / "ramp.png", 3, "Coat", np.eye(28), "Bag", 0]
+        titles = [each.title for each in run.maps(*given, noise=True)]
+        alone = [run.maps(one)[0].title for one in given]
+    assert titles[0] == "ramp.png"
+    assert [title.split(" (")[0] for title in (titles[2], titles[4])] == ["coat", "bag"]
+    assert titles[:3] + titles[4:6] == alone[:3] + alone[4:]
+    assert titles[6:] == ["noise"]
+
+
 def test_images_come_in_many_kinds(run: lenet.Run, tmp_path: Path) -> None:
     pixels = load("fashion_mnist", run.config.data.root, "test")[0][0, 0]
     picture = Image.fromarray(pixels.numpy())

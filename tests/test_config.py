@@ -128,7 +128,7 @@ def test_no_name_that_there_is_not_falls_through_to_a_default(tmp_path) -> None:
 
 
 def test_a_net_with_initialisations_of_its_own_is_no_lenet_for_sdlm(monkeypatch) -> None:
-    monkeypatch.setitem(model.INITS, "mine", ("default",))
+    monkeypatch.setitem(model.INIT_CHOICES, "mine", ("default",))
     config = Config(model=Model(kind="mine"), optimizer=Optimizer(name="sdlm"))
     assert dict(training.optimizer_rules(config))["optimizer.name"].startswith(
         "it knows the second derivatives of LeNets alone"

@@ -88,6 +88,7 @@ FILES = {
     "from lenet import extend\n"
     "for _ in '12':\n    extend.optimizer('mine')(print)": "optimizer.name=mine: there is one of this name already",
     "from lenet import extend\nextend.metric('acc')(print)": "acc: there is a metric of this name already",
+    "from lenet import extend\nextend.metric('top-5')(print)": "top-5: no name for a metric; give at most 60 of a-z",
     "from lenet import extend\nextend.net('a/b')(print)": "model.kind=a/b: ",
 }
 

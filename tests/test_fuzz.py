@@ -34,7 +34,7 @@ from lenet.evaluation.evaluate import evaluate
 from lenet.evaluation.load import load_trained
 from lenet.models.layers import ACTIVATIONS, POOLS
 from lenet.rules import validate
-from lenet.rules.model import INITS
+from lenet.rules.model import INIT_CHOICES
 from lenet.run import train
 from lenet.runs.directory import RunDirectory
 
@@ -168,11 +168,11 @@ def configs(root: str) -> st.SearchStrategy[Config]:
         norm=st.sampled_from(["none", "batch"]),
         fc_sizes=st.lists(some, max_size=2),
         dropout=share,
-        init=st.sampled_from(INITS["lenet"]),
+        init=st.sampled_from(INIT_CHOICES["lenet"]),
     )
     lenet5 = st.builds(
         lambda init: Model("lenet5", padding=0, activation="scaled_tanh", pool="subsample", init=init),
-        st.sampled_from(INITS["lenet5"]),
+        st.sampled_from(INIT_CHOICES["lenet5"]),
     )
     augment = st.builds(Augment, st.integers(0, 5), st.booleans(), share, share, share)
     data = st.builds(

@@ -14,7 +14,7 @@ from lenet.models.lenet import LeNet
 from lenet.models.lenet5 import Subsampling
 from lenet.models.sizes import layers, parameters_and_macs
 from lenet.rules import validate
-from lenet.rules.model import INITS
+from lenet.rules.model import INIT_CHOICES
 
 sizes = st.integers(1, 7)
 
@@ -36,7 +36,7 @@ def models(draw: st.DrawFn) -> Model:
         norm=draw(st.sampled_from(["none", "batch"])),
         fc_sizes=draw(st.lists(sizes, max_size=3)),
         dropout=draw(st.sampled_from([0.0, 0.5])),
-        init=draw(st.sampled_from(INITS["lenet"])),
+        init=draw(st.sampled_from(INIT_CHOICES["lenet"])),
     )
 
 

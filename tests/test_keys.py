@@ -14,7 +14,7 @@ from lenet import config
 from lenet.bounds import Bound
 from lenet.cli.usage import _written
 from lenet.config import Config, limits, schema, value_of
-from lenet.rules.model import INITS
+from lenet.rules.model import INIT_CHOICES
 
 PAGE = PROJECT / "docs/keys.md"
 HEAD = """# Every key
@@ -49,7 +49,7 @@ def may_be(key: str) -> str:
     """The type, the bounds or the choices of a key."""
     kind, limit = schema()[key], limits().get(key)
     if key == "model.init":
-        return "; ".join(f"{net}: {', '.join(known)}" for net, known in INITS.items())
+        return "; ".join(f"{net}: {', '.join(known)}" for net, known in INIT_CHOICES.items())
     null = " or null" if "None" in str(kind) else ""
     if isinstance(limit, Bound):
         words = limit.remedy.removeprefix("give ").removesuffix(", or null")

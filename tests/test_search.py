@@ -20,8 +20,9 @@ from optuna.storages.journal import JournalFileBackend
 from conftest import PROJECT, Started, script, until
 from lenet.cli.searching import _ask_machine
 from lenet.config import Config
-from lenet.errors import BadInput, JobsFailed
+from lenet.errors import BadInput, JobsFailed, Stopped
 from lenet.runs.directory import RunDirectory
+from lenet.search import report
 from lenet.search.confirm import FOLDER, Confirmed, confirmed, sweep_of, winner
 from lenet.search.journal import write
 from lenet.search.proposals import REDUCTION, Past, frozen, proposals, should_give_up
@@ -360,6 +361,23 @@ def test_a_launcher_that_breaks_again_and_again_ends_the_search_as_failed_and_no
 
     with pytest.raises(JobsFailed, match="2 trials not done; the same command goes on"):
         run(search, lambda _: Config(), breaks, confirms)
+
+
+def test_a_signal_while_the_report_is_written_is_heeded_once_it_is_there(tmp_path: Path, capsys, monkeypatch) -> None:
+    search = Search(tmp_path / "runs/found", Space((LR,)), Spec(trials=1, confirm=0), {"lr": "0.9"})
+    search.begin()
+    ended(search, (0.5,))
+    write = report.report
+
+    def interrupted(directory: Path) -> str:
+        signal.raise_signal(signal.SIGTERM)
+        return write(directory)
+
+    monkeypatch.setattr(report, "report", interrupted)
+    with pytest.raises(Stopped):
+        run(search, lambda _: Config(), dict, lambda *_: None)
+    assert "report.md" in capsys.readouterr().out
+    assert (tmp_path / "runs/found/report.md").exists()
 
 
 def test_what_another_search_has_confirmed_is_not_taken_for_this_ones(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from lenet.cli.values import as_meant
 from lenet.config import Config, Model
 from lenet.errors import BadInput, Stopped
 from lenet.runs.directory import RunDirectory
+from lenet.sweeps import report as report_module
 from lenet.sweeps import runner
 from lenet.sweeps.design import Job, Level, Parameter, Sweep, job_names, settings
 from lenet.sweeps.directory import check_directory, state
@@ -343,6 +344,29 @@ def test_where_the_launcher_refuses_jobs_after_others_it_is_said_what_became_of_
     said = capsys.readouterr().out
     assert ("2 jobs: 1 completed, 1 not started" in said) == bool(batches), said
     assert (tmp_path / "report.md").exists() == bool(batches)
+
+
+def test_a_signal_while_the_report_is_written_is_heeded_once_it_is_there(tmp_path: Path, capsys, monkeypatch) -> None:
+    """Where it comes while matplotlib is imported, a part of that would stay, and the next try fail by it."""
+    write = report_module.report
+
+    def interrupted(directory: Path, at_work: bool = False) -> str:
+        signal.raise_signal(signal.SIGTERM)
+        return write(directory, at_work)
+
+    monkeypatch.setattr(report_module, "report", interrupted)
+
+    def launch(jobs) -> dict[str, Exception]:
+        for job in jobs:
+            (tmp_path / job.name).mkdir()
+            RunDirectory(tmp_path / job.name).write_result({"status": "completed", "metrics": {}, "seconds": 1.0})
+        return {}
+
+    sweep = replace(a_sweep("a", "b"), parameters={})
+    with pytest.raises(Stopped):
+        runner.run(sweep, tmp_path, {"a": Config(), "b": Config()}, launch)
+    assert str(tmp_path / "report.md") in capsys.readouterr().out
+    assert (tmp_path / "report.md").exists()
 
 
 def test_what_a_job_returns_to_its_sweep_is_sent_in_one_step(tmp_path: Path) -> None:

@@ -27,9 +27,20 @@ def tidy(book: Any) -> None:
     """Of a bar that was drawn again and again its last state stays, and nothing of this machine."""
     for cell in book.cells:
         cell.metadata.pop("execution", None)  # when it was
-        for output in cell.get("outputs", []):
+        outputs: list[Any] = []
+        for output in cell.get("outputs", []):  # a kernel sends what is printed in pieces
+            if output.output_type == "stream" and outputs and outputs[-1].get("name") == output.name:
+                outputs[-1].text += output.text
+            else:
+                outputs.append(output)
+        for output in outputs:
             if output.output_type == "stream":
                 output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
+            elif "image/png" in output.get("data", {}):
+                output.data.pop("image/jpeg", None)  # Pillow gives a picture as both
+        if cell.cell_type == "code":
+            cell.outputs = outputs
+    book.metadata.language_info = {"name": "python"}
 
 
 @pytest.mark.real_data

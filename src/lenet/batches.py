@@ -98,11 +98,11 @@ def stops_early(config: Config) -> bool:
     return config.trainer.max_time is not None or config.early_stopping.patience is not None
 
 
-def images_seen(config: Config, epochs: int, more: int = 0) -> int:
+def images_seen(config: Config, whole_epochs: int, more_batches: int = 0) -> int:
     """Training images seen after whole epochs and some batches of the next one."""
     size = config.data.batch_size
-    epoch = min(batches(config, "train") * size, training_size(config.data))
-    return epochs * epoch + min(more * size, epoch)
+    per_epoch = min(batches(config, "train") * size, training_size(config.data))
+    return whole_epochs * per_epoch + min(more_batches * size, per_epoch)
 
 
 def batch_sizes(config: Config) -> list[int]:

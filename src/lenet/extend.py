@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from lenet.config import allow, choices
 from lenet.datasets import DATASETS, DataSet
 from lenet.errors import BadInput
+from lenet.runs.metrics import METRIC_NAME
 from lenet.runs.names import trouble
 
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -108,8 +109,10 @@ def metric(name: str) -> Callable[[Made], Made]:
 
         if name in ("loss", "acc", *FURTHER_METRICS):
             raise BadInput(f"{name}: there is a metric of this name already; give yours another name")
-        if reason := trouble(name, longest=60):
-            raise BadInput(f"{name}: no name for a metric: {reason}")
+        if not METRIC_NAME.fullmatch(name):
+            raise BadInput(
+                f"{name}: no name for a metric: give one of at most 60 of a-z, A-Z, 0-9 and _, such as top_5"
+            )
         FURTHER_METRICS[name] = build
         return build
 

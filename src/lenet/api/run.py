@@ -128,7 +128,8 @@ class Run:
 
         Args:
             images: names of classes, of each the first test image; numbers of test images, from 0; files, arrays and
-                pictures as of `predict`. Without any, two classes that are easy to confuse.
+                pictures as of `predict`. They are shown in this order. Without any, two classes that are easy to
+                confuse.
             pooled: the channels after each pooling, not before.
             noise: an image of random pixels as well.
             invert: as for `predict`.
@@ -150,7 +151,8 @@ class Run:
         >>> shapes = {layer: maps.shape for layer, maps in first.maps.items()}
 
         Returns:
-            Of each image its title, `maps` (a tensor (maps, h, w) for each layer), and its likeliest classes.
+            Of each image, in the order given: `title`, `maps` (a tensor (maps, h, w) for each layer), `likeliest`, the
+            classes that come first, and `is_wrong`.
 
         Raises:
             BadInput: there is no such class or image, or it is no picture.
@@ -171,11 +173,19 @@ class Run:
         from lenet.evaluation.examples import chosen
 
         shown = chosen(data, classes, numbers, pictures, noise, only_there=not is_own)
-        return capture(trained.model, *shown, pooled)
+        found = capture(trained.model, *shown, pooled)
+        # They come kind by kind; here they are in the order in which they were given.
+        kinds = [0 if any(one is text for text in texts) else 1 if isinstance(one, Integral) else 2 for one in images]
+        order = sorted(range(len(images)), key=kinds.__getitem__)
+        return [each for _, each in sorted(zip(order, found, strict=False), key=lambda one: one[0])] + found[
+            len(order) :
+        ]
 
     @spoken
     def confusion(self, part: str = "test", data: str | None = None, flip: bool = False) -> Image.Image:
-        """What is taken for what, as scripts/evaluate.py draws it.
+        """What is taken for what, as scripts/evaluate.py draws it: a picture of Pillow's.
+
+        >>> picture = run.confusion()
 
         Args:
             part: of the images: test, or validation.
@@ -191,7 +201,9 @@ class Run:
 
     @spoken
     def mistakes(self, part: str = "test") -> Image.Image:
-        """The images taken for another class of which the net was surest.
+        """The images taken for another class of which the net was surest: a picture of Pillow's.
+
+        >>> picture = run.mistakes()
 
         Raises:
             BadInput: there are no such images.
@@ -208,7 +220,12 @@ class Run:
     def evaluate(self, part: str = "test", data: str | None = None, flip: bool = False) -> Evaluation:
         """What the net makes of all images of a part, whatever limits the run had. The arguments are `confusion`'s.
 
-        >>> accuracy = run.evaluate("validation").accuracy
+        >>> found = run.evaluate("validation")
+        >>> accuracy, mistaken = found.accuracy, found.confusion[2][4]
+
+        Returns:
+            `accuracy`, `loss`, and `confusion`: rows are what the images show, columns what they are taken for. A
+            notebook shows them with the precision and the recall of each class.
         """
         if part not in saved.PARTS:
             raise BadInput(f"part={part}: choose {' or '.join(saved.PARTS)}")
@@ -234,7 +251,7 @@ class Run:
                 picture tells.
 
         Returns:
-            A row per image: `prediction`, and the probability of each class.
+            A row per image, called after its file, or its number: `prediction`, and the probability of each class.
 
         Raises:
             BadInput: something is no image.
@@ -267,7 +284,7 @@ class Run:
             file: its name says the format. Folders that are not there are made.
 
         Returns:
-            How a graph answers beside the net, which is looked at before anything is written.
+            How a graph answers beside the net, which is looked at before anything is written; None of weights.
 
         Raises:
             BadInput: it cannot be written there, a package is missing, or the format does not know a layer.
@@ -291,8 +308,11 @@ class Run:
 
         >>> run = run.resume(max_epochs=20)
 
+        Its result is that of the best epoch by validation, as before; that may be an earlier one.
+
         Args:
-            words: and `keys`, what may change on the way; and callbacks, as for `lenet.train`.
+            words: and `keys`, what may change on the way, such as max_epochs, max_time and early_stopping; and
+                callbacks, as for `lenet.train`.
 
         Raises: those of `lenet.train`.
         """
@@ -332,10 +352,15 @@ def train(*words: Any, callbacks: Sequence[L.Callback] = (), **keys: Any) -> Run
     >>> run = lenet.train(max_epochs=100, early_stopping={"patience": 5})
     >>> run = lenet.train(run.config, "data.name=mnist", init_from=run)
     >>> run = lenet.train(resume=run, max_epochs=20)
+    >>> run = lenet.train(model="modern", lr=0.1, max_epochs=2, limit_train_batches=60)
+
+    The last one shows in seconds that something is learned. The book's own net, the default, stays at chance for its
+    whole first epoch.
 
     `resume` goes on with a run in its directory. `init_from` takes the weights of another run and nothing else of it,
     so its config comes first, as here, or its keys are given again. A run lies in runs/NAME/TIME below the current
-    folder. All keys: docs/keys.md. enable_progress_bar=False draws no bar, as for a notebook that nobody watches.
+    folder. All keys: docs/keys.md. enable_progress_bar=False draws no bar, as for a notebook that nobody watches:
+    `jupyter nbconvert --execute` would show each of the bar's steps.
 
     Args:
         words: those of the command line, such as "model.pool=max"; or a `lenet.config.Config`, and single keys that

@@ -24,9 +24,11 @@ class Tables(NamedTuple):
     results: pd.DataFrame
     """A row per job: what it varies, its seed, what became of it, and its figures."""
     ranking: pd.DataFrame
-    """A row per setting, the best first: mean and standard deviation over its seeds."""
+    """A row per setting, the best first: mean and standard deviation (sd) over its n seeds, by validation accuracy;
+    test_mean and test_sd are only shown."""
     effects: pd.DataFrame
-    """What each value of each parameter changes against the baseline, with its 95 % confidence interval."""
+    """What each value of each parameter changes against the baseline: the difference, its 95 % confidence interval from
+    low to high, and p after Holm's correction (holm). docs/sweeps.md says how each is found."""
 
     def _repr_html_(self) -> str:
         named = zip(self._fields, self, strict=True)
@@ -44,11 +46,15 @@ def sweep(*words: Any, **keys: Any) -> Tables:
     >>> tables = lenet.sweep(pool=["avg", "max"], seed=range(3), max_epochs=2, name="poolings")
     >>> best = lenet.sweep("runs/pooling").ranking.index[0]
 
-    Where not all jobs can be compared, ranking and effects have a further index that says which can.
+    The baseline is the config as it is without what is swept, or the first value where that is none of them. Where not
+    all jobs can be compared, ranking and effects have a further index that says which can.
 
     Args:
         words: those of the command line, such as "sweep=pooling" or "model.pool=avg,max"; or the folder of a sweep.
         keys: values of keys, as of `lenet.train`. A list is several values, each of them tried.
+
+    Returns:
+        `results`, `ranking` and `effects`, three DataFrames.
 
     Raises:
         BadInput: what the command line says of the same words; or there is no such sweep, or it is a search.
@@ -63,8 +69,7 @@ def sweep(*words: Any, **keys: Any) -> Tables:
         directory, is_told = Path(words[0]), False
         if not directory.exists():
             raise BadInput(
-                f"{directory}: no such folder, as {directory.absolute()} is not there; name that of a sweep, such as "
-                "runs/exercises"
+                f"{directory}: no such folder, as {directory.absolute()} is not there; name that of a sweep, runs/NAME"
             )
     else:
         directory = swept(as_words(words, keys, sweeps=True))
@@ -107,6 +112,9 @@ def summary(*words: Any, **keys: Any) -> Text:
 
     Args:
         words: and `keys`, those of `lenet.train`.
+
+    Returns:
+        A text, a line for each layer.
 
     Raises:
         BadInput: as `lenet.train`.

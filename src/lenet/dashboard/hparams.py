@@ -27,7 +27,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 
 from lenet.batches import epochs
 from lenet.config import Config, choices, schema
-from lenet.rules.model import INITS
+from lenet.rules.model import INIT_CHOICES
 from lenet.sweeps.names import label, short
 
 # What the tab always offers to sort and filter by, with the key of the config.
@@ -62,7 +62,7 @@ HYPERPARAMETERS = PRINCIPAL | _others()
 # Keys that say how a run is called and shown, not what it computes: no column of theirs comes first.
 LABELS = ("name", "tags", "data.root", "data.classes", "trainer.enable_progress_bar", "dashboard.")
 
-LEGAL = {**choices(), "model.init": tuple(init for known in INITS.values() for init in known)}
+LEGAL = {**choices(), "model.init": tuple(init for known in INIT_CHOICES.values() for init in known)}
 
 # The points that the tab reads, with the name that each has there and in result.json.
 RESULTS = {

@@ -20,10 +20,9 @@ from lenet.models.build import build_net
 from lenet.models.sizes import layers_of
 from lenet.system.machine import THREADS_PER_CORE, cores, free_memory
 from lenet.training.checkpoints import check_weights, largest_checkpoint, load_checkpoint
+from lenet.training.demands import ORDINARY
 from lenet.training.devices import set_arithmetic
 from lenet.training.module import Classifier
-
-ORDINARY = 1.5e9  # bytes that no net is refused: whether so little is there is found by trying
 
 
 @dataclass(frozen=True)

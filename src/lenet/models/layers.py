@@ -11,7 +11,7 @@ from lenet.config import Model
 from lenet.errors import BadInput
 from lenet.text import counted
 
-CLASSES = 10  # of LeNet-5, whose outputs are bitmaps of the digits
+CLASSES = 10  # of MNIST and Fashion-MNIST; LeNet-5 has a bitmap for each of its ten
 LENET5_SIZE = 32  # pixels; C5's window then covers the whole map
 
 # The maps of S2 that each map of LeNet-5's C3 sees (table I of the paper).

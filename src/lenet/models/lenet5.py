@@ -145,7 +145,7 @@ class LeNet5(nn.Sequential):
 
 # model.init: scale v and power p of the range ±v/F^p for the weights of a unit with F inputs, and where subsampling
 # coefficients start; None draws them from their range. Why there are three: docs/1998.md.
-INITS: dict[str, tuple[float, float, float | None]] = {
+LENET5_INITS: dict[str, tuple[float, float, float | None]] = {
     "fan_in": (2.4, 1.0, None),  # the paper to the letter (appendix A); does not train
     "sqrt_fan_in": (2.4, 0.5, 1 / 4),  # sums of independent inputs then have the range that the paper asks for
     "eblearn": (1.0, 0.5, 1 / 2),  # as in the authors' later library of that name
@@ -155,7 +155,7 @@ INITS: dict[str, tuple[float, float, float | None]] = {
 @torch.no_grad()
 def initialise(net: LeNet5, init: str) -> None:
     """Draw the weights uniformly from a range that falls with the fan-in of their unit; biases start at 0."""
-    scale, power, coefficient = INITS[init]
+    scale, power, coefficient = LENET5_INITS[init]
     for layer in net:
         if isinstance(layer, PartialConv2d):
             layer.weight.uniform_(-1, 1).mul_(scale / layer.fan_in[:, None, None] ** power)

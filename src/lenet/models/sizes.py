@@ -11,31 +11,31 @@ from lenet.errors import BadInput
 from lenet.models.layers import CLASSES, LAYERS, Layer
 
 
-def layers(model: Model, side: int = IMAGE_SIZE, classes: int = CLASSES) -> Iterator[Layer]:
+def layers(model: Model, size: int = IMAGE_SIZE, classes: int = CLASSES) -> Iterator[Layer]:
     """Every layer in order, under the name that it has in `lenet.models`.
 
     Args:
         model: its values are legal one by one; whether they fit together is found out here.
-        side: height and width of the input in pixels, the padding of the data included.
+        size: height and width of the input in pixels, the padding of the data included.
         classes: number of outputs.
 
     Raises:
         BadInput: a window is larger than its map, or a map is too small to be pooled.
     """
     if model.kind in LAYERS:
-        yield from LAYERS[model.kind](model, side, classes)
+        yield from LAYERS[model.kind](model, size, classes)
         return
     from lenet.models.build import NETS  # with torch
     from lenet.models.measure import measured
 
     if model.kind not in NETS:
         raise BadInput(f"model.kind={model.kind}: choose {', '.join(NETS)}")
-    yield from measured(NETS[model.kind], model, side, classes)
+    yield from measured(NETS[model.kind], model, size, classes)
 
 
-def parameters_and_macs(model: Model, side: int = IMAGE_SIZE, classes: int = CLASSES) -> tuple[int, int]:
+def parameters_and_macs(model: Model, size: int = IMAGE_SIZE, classes: int = CLASSES) -> tuple[int, int]:
     """Trainable parameters of the whole net, and its multiply-accumulates for one image."""
-    rows = list(layers(model, side, classes))
+    rows = list(layers(model, size, classes))
     return sum(row.parameters for row in rows), sum(row.macs for row in rows)
 
 

@@ -21,7 +21,7 @@ from lenet.text import did_you_mean
 LARGEST_NET = 100_000_000  # parameters; 400 MB, and as much again for their gradients
 LARGEST_BATCH = 2_000_000_000  # outputs of all layers for a batch, 8 GB; the whole training set of the book's net fits
 
-INITS = {
+INIT_CHOICES = {
     "lenet": ("xavier_uniform", "default", "kaiming", "lecun", "normal"),
     "lenet5": ("sqrt_fan_in", "eblearn", "fan_in"),
 }
@@ -57,7 +57,7 @@ def model_rules(config: Config) -> Complaints:
             "model.norm=batch cannot normalise a batch of one image, which is what is left over; give another size, or "
             "data.drop_last=true",
         )
-    inits = INITS.get(model.kind, INITS["lenet"])
+    inits = INIT_CHOICES.get(model.kind, INIT_CHOICES["lenet"])
     if model.init not in inits:
         yield "model.init", did_you_mean(model.init, inits) + "choose " + ", ".join(inits)
     if model.kind == "lenet5":

@@ -1,8 +1,11 @@
 """The metrics of a run: what each is called, and which epoch and which one count. Nothing here imports torch."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 Row = dict[str, float]  # of metrics.csv
+
+METRIC_NAME = re.compile(r"\w{1,60}", re.ASCII)  # what stands behind train/, val/ and test/, also of somebody's own
 
 # The figures of a run in metrics.csv and result.json: what each is called in a line, and in a report.
 METRICS = {

@@ -49,7 +49,7 @@ def run(search: Search, make: Make, workers: Workers, confirm_by: Confirm, fail_
         begun = len(search.read().jobs) - done
         words = f"{done} done before" + (f", {begun} go on" if begun else "")
         print(f"search in {search.directory}: {counted(search.spec.trials, 'trial')}, {words}", flush=True)
-        with stop_on_signals():
+        with stop_on_signals() as signals:
             is_confirming = False
             try:
                 with Progress(search):
@@ -67,7 +67,8 @@ def run(search: Search, make: Make, workers: Workers, confirm_by: Confirm, fail_
             except (JobsFailed, BadInput):
                 _conclude(search)
                 raise
-            _conclude(search)
+            with signals.put_off():  # half of an import would be in the way of the next try
+                _conclude(search)
     failed = sum(past.state == "failed" for past in search.past(search.read()))
     if failed:
         raise JobsFailed(f"{counted(failed, 'trial')} failed; the same command tries them again")
@@ -143,8 +144,6 @@ def _confirm(search: Search, make: Make, confirm_by: Confirm) -> None:
 
 def _conclude(search: Search) -> None:
     """Say what became of the trials, and write the report."""
-    from lenet.search.report import report  # pandas and matplotlib take a while to import
-
     journal.write(search)
     sweep = search.read()
     for job, past in zip(sweep.jobs, search.past(sweep), strict=True):
@@ -154,6 +153,8 @@ def _conclude(search: Search) -> None:
     if sweep.jobs and len(sweep.jobs) < search.spec.trials and search.space.is_small:
         print(f"{counted(len(sweep.jobs), 'setting')} of the space have been tried; no other one can be", flush=True)
     try:
+        from lenet.search.report import report  # pandas and matplotlib take a while to import
+
         print(report(search.directory), flush=True)
     except BadInput as error:  # no trial yet
         print(error, flush=True)

@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from lenet.runs.directory import RunDirectory
-from lenet.runs.metrics import METRICS, chosen_by
+from lenet.runs.metrics import METRIC_NAME, METRICS, chosen_by
 from lenet.sweeps.design import Job, Sweep
 from lenet.sweeps.directory import implausible, state
 from lenet.sweeps.statistics import CONFIDENCE, difference, holm, share
@@ -21,7 +21,7 @@ from lenet.text import first_line
 
 SPLIT = "split_seed"  # the last word of data.split_seed, as a sweep calls it
 
-FIGURE = re.compile(r"(train|val|test)/\w{1,60}", re.ASCII)  # the name of a metric, also of somebody's own
+FIGURE = re.compile(rf"(train|val|test)/({METRIC_NAME.pattern})", re.ASCII)
 EFFECTS = [
     "parameter",
     "level",

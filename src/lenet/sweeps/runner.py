@@ -15,7 +15,7 @@ from lenet.sweeps.design import Job, Sweep
 from lenet.sweeps.directory import FAILED, check_directory, state
 from lenet.sweeps.progress import Progress, _message, last_change, stamp_of
 from lenet.system.lock import CannotLock, FolderLock
-from lenet.system.signals import stop_on_signals
+from lenet.system.signals import Signals, stop_on_signals
 from lenet.text import are, counted, first_line
 
 log = logging.getLogger(__name__)
@@ -64,9 +64,9 @@ def run(
         going_on = sum(RunDirectory(directory / job.name).last_checkpoint.exists() for job in todo)
         words = f"{done} completed before, {len(todo)} to do" + (f", {going_on} of them go on" if going_on else "")
         print(f"{counted(len(sweep.jobs), 'job')} in {directory}: {words}", flush=True)
-        with stop_on_signals():
+        with stop_on_signals() as signals:
             all_of_them = partial(_launch_all, directory=directory, launch=launch, fail_fast=fail_fast)
-            is_over = _run_open(sweep, directory, todo, progress, all_of_them)
+            is_over = _run_open(sweep, directory, todo, progress, all_of_them, signals)
         incomplete = [job for job in sweep.jobs if state(RunDirectory(directory / job.name)) != "completed"]
         if incomplete and is_over:
             raise JobsFailed(
@@ -99,7 +99,9 @@ def alone_in(directory: Path) -> Iterator[None]:
         lock.let_go()
 
 
-def _run_open(sweep: Sweep, directory: Path, todo: Sequence[Job], progress: Progress, launch: Launch) -> bool:
+def _run_open(
+    sweep: Sweep, directory: Path, todo: Sequence[Job], progress: Progress, launch: Launch, signals: Signals
+) -> bool:
     """Run the jobs that are left to do and say what became of all; whether they have been waited for."""
     before = [last_change(directory / job.name) for job in todo]
     try:
@@ -116,7 +118,8 @@ def _run_open(sweep: Sweep, directory: Path, todo: Sequence[Job], progress: Prog
         if any(last_change(directory / job.name) != stamp for job, stamp in zip(todo, before, strict=True)):
             _conclude(sweep, directory, {})
         raise
-    _conclude(sweep, directory, errors)
+    with signals.put_off():  # half of an import would be in the way of the next try
+        _conclude(sweep, directory, errors)
     return True
 
 
@@ -176,8 +179,6 @@ def _launch_all(todo: Sequence[Job], directory: Path, launch: Launch, fail_fast:
 
 def _conclude(sweep: Sweep, directory: Path, errors: Mapping[str, Exception]) -> None:
     """Say what became of the jobs, and write the report."""
-    from lenet.sweeps.report import report  # pandas and matplotlib take a while to import
-
     states = {job.name: state(RunDirectory(directory / job.name)) for job in sweep.jobs}
     incomplete = [name for name, is_state in states.items() if is_state != "completed"]
     counts = [f"{sum(s == word for s in states.values())} {word}" for word in dict.fromkeys(states.values())]
@@ -189,6 +190,8 @@ def _conclude(sweep: Sweep, directory: Path, errors: Mapping[str, Exception]) ->
         elif name in errors:
             print(f"  {directory / name}: {first_line(str(errors[name]))}")
     try:
+        from lenet.sweeps.report import report  # pandas and matplotlib take a while to import
+
         print(report(directory), flush=True)
     except Exception as error:  # the results are what counts, and scripts/report.py can be run again
         log.warning("%s: the report could not be written: %s", directory, first_line(str(error)))

@@ -11,7 +11,7 @@ from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 
-from lenet.batches import EVALUATION_BATCH, epochs, overfitted, training_size
+from lenet.batches import EVALUATION_BATCH, epochs, overfitted, training_size, validates
 from lenet.config import Config, optimizer_facts
 from lenet.data import download
 from lenet.errors import BadInput
@@ -157,8 +157,7 @@ def check_memory(config: Config, room: int, processes: int = 1, gpus: int = 0) -
     an_image = output * sum(sizes) * (FUSED if config.compile or gpus else EAGER) / max(1, gpus)
     a_sample = output * sum(sizes) if optimizer.name == "sdlm" else 0
     # Of an evaluated batch nothing is kept for a gradient: two neighbouring layers are there at a time.
-    validates = config.data.val_fraction > 0 and trainer.limit_val_batches != 0
-    images = EVALUATION_BATCH if validates or trainer.limit_test_batches != 0 else 0
+    images = EVALUATION_BATCH if validates(config) or trainer.limit_test_batches != 0 else 0
     evaluated = images * output * max(a + b for a, b in pairwise(sizes)) / max(1, gpus)
     padded = config.data.pad > 0 and model.kind == "lenet"
     at_a_time = f"as {EVALUATION_BATCH:,} images are evaluated at a time"

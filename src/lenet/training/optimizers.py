@@ -55,7 +55,7 @@ def build_optimizer(net: nn.Module, settings: config.Optimizer) -> Optimizer:
     return OPTIMIZERS[settings.name](parameters, settings)
 
 
-def factor(schedule: Schedule, epoch: int) -> float:
+def share_in_steps(schedule: Schedule, epoch: int) -> float:
     """The share of the learning rate that a schedule in steps leaves in an epoch, counted from 0."""
     changed = sum(epoch >= change for change in schedule.epochs)
     return schedule.factors[changed - 1] if changed else 1.0
@@ -73,7 +73,7 @@ SCHEDULES: dict[str, tuple[Callable[[Optimizer, Config], LRScheduler], str] | No
     "constant": None,
     "steps": (
         lambda optimizer, config: lr_scheduler.LambdaLR(
-            optimizer, lambda epoch: factor(config.schedule, config.schedule.warmup_epochs + epoch)
+            optimizer, lambda epoch: share_in_steps(config.schedule, config.schedule.warmup_epochs + epoch)
         ),
         "epoch",
     ),
