@@ -121,6 +121,7 @@ def test_what_the_search_found_is_what_its_confirming_runs_had() -> None:
     tested = mean_and_spread(float(best["test/acc"].mean()), float(best["test/acc"].std()))
     assert f"| what the search found, trial 057 | 10 | 40,530 | 10 | {said['trial 057']} | {tested} |" in page
     assert f"reach {tested} on the test set" in page
+    assert f"a test accuracy of {tested} (n = 10)" in (PROJECT / "README.md").read_text(encoding="utf-8")
     assert f"| 61,706 | 10 | {said['baseline']} |" in page
     assert f"031 and 025, had {said['trial 031']} and {said['trial 025']}" in page
     trials = pd.read_csv(PROJECT / "docs/search/trials.csv")
