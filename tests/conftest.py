@@ -143,6 +143,10 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and they would let what they start do so too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 HANG = 1800  # seconds; nothing here takes a tenth of it on the busiest machine, so what does will never end
 
 # What takes long to import, and some script or other needs. torch imports its compiler at the first update.

@@ -19,7 +19,7 @@ from lenet.models.build import build_net
 from lenet.models.lenet import LeNet
 from lenet.rules import validate
 from lenet.run import train
-from lenet.training.optimizers import factor
+from lenet.training.optimizers import share_in_steps
 
 EXPERIMENTS = sorted(path.stem for path in (PROJECT / "conf/experiment").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (PROJECT / "conf/model").glob("*.yaml"))
@@ -97,7 +97,7 @@ def test_lenet5_1998_is_the_papers_training() -> None:
     assert sorted(ends.unique().tolist()) == pytest.approx([-0.1, 1.175], abs=1e-6)
     assert (config.loss.name, config.optimizer.name, config.optimizer.mu) == ("mse", "sdlm", 0.02)
     assert (config.optimizer.curvature_samples, config.trainer.max_epochs, config.test_on) == (500, 20, "last")
-    rates = [config.optimizer.lr * factor(config.schedule, epoch) for epoch in range(20)]
+    rates = [config.optimizer.lr * share_in_steps(config.schedule, epoch) for epoch in range(20)]
     assert rates == pytest.approx([5e-4] * 2 + [2e-4] * 3 + [1e-4] * 3 + [5e-5] * 4 + [1e-5] * 8)
 
 

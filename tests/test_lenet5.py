@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lenet import config, rules
+from lenet import config
 from lenet.config import Model
 from lenet.models.layers import C3_INPUTS
-from lenet.models.lenet5 import INITS, RBF, LeNet5, PartialConv2d, ScaledTanh, Subsampling, bitmaps
+from lenet.models.lenet5 import LENET5_INITS, RBF, LeNet5, PartialConv2d, ScaledTanh, Subsampling, bitmaps
 from lenet.models.sizes import layers, parameters_and_macs
+from lenet.rules.model import INIT_CHOICES
 from lenet.training.losses import Loss
 
 PAPER = Model(
@@ -179,7 +180,7 @@ def test_weights_fill_a_range_that_falls_with_the_fan_in_of_their_unit(init: str
 
 
 def test_there_is_no_other_initialisation() -> None:
-    assert set(INITS) == set(rules.INITS["lenet5"])
+    assert set(LENET5_INITS) == set(INIT_CHOICES["lenet5"])
 
 
 def naive(name: str, j: float, penalties: Tensor, labels: Tensor) -> Tensor:

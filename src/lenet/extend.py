@@ -110,9 +110,7 @@ def metric(name: str) -> Callable[[Made], Made]:
         if name in ("loss", "acc", *FURTHER_METRICS):
             raise BadInput(f"{name}: there is a metric of this name already; give yours another name")
         if not METRIC_NAME.fullmatch(name):
-            raise BadInput(
-                f"{name}: no name for a metric: give one of at most 60 of a-z, A-Z, 0-9 and _, such as top_5"
-            )
+            raise BadInput(f"{name}: no name for a metric; give at most 60 of a-z, A-Z, 0-9 and _, such as top_5")
         FURTHER_METRICS[name] = build
         return build
 

@@ -83,7 +83,7 @@ def run(main: Callable[[], Any]) -> None:
     Exit codes: 2 for bad input, 1 for a run that failed, 124 for one whose time is over, 130 after Ctrl-C, 143 after
     SIGTERM.
     """
-    IS_COMMAND.set(True)
+    token = IS_COMMAND.set(True)
     for_developers = "HYDRA_FULL_ERROR" in os.environ and is_first()  # which has set it for the others
     threading.excepthook = _thread_failed
     terminal.output()
@@ -117,6 +117,8 @@ def run(main: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         print("interrupted; give the command again", file=sys.stderr)
         sys.exit(130)
+    finally:
+        IS_COMMAND.reset(token)
 
 
 def run_composed(main: Callable[[], Any], examples: Sequence[str], of_one_net: bool = False) -> None:
