@@ -177,9 +177,8 @@ class Run:
         # They come kind by kind; here they are in the order in which they were given.
         kinds = [0 if any(one is text for text in texts) else 1 if isinstance(one, Integral) else 2 for one in images]
         order = sorted(range(len(images)), key=kinds.__getitem__)
-        return [each for _, each in sorted(zip(order, found, strict=False), key=lambda one: one[0])] + found[
-            len(order) :
-        ]
+        by_place = dict(zip(order, found, strict=False))
+        return [by_place[place] for place in range(len(images))] + found[len(images) :]
 
     @spoken
     def confusion(self, part: str = "test", data: str | None = None, flip: bool = False) -> Image.Image:
